@@ -1,0 +1,182 @@
+"""A test collection: corpus, queries and graded judgments, in BEIR's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from embedlab.errors import DataError, ParameterError, nearest
+from embedlab.splits import assign_parts, cap_per_document, group_queries, query_groups
+
+PARTS = ("train", "dev", "test")
+DANGLING_LIMIT = 0.05
+FINDING_COLUMNS = ["kind", "level", "where", "id", "detail"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something noticed on loading; ``level`` is ``error`` (stops a run) or ``warning``."""
+
+    kind: str
+    level: str
+    where: str
+    id: str
+    detail: str
+
+
+@dataclass
+class Collection:
+    """Corpus, queries and judgments.
+
+    Attributes:
+        corpus: ``doc_id, title, text`` and metadata columns, one row a document.
+        queries: ``query_id, text, part, group`` and metadata columns, one row a query.
+        qrels: ``query_id, doc_id, relevance`` (graded integers, 0 = judged irrelevant).
+        unit: ``group`` or ``query``: what was kept together when parts were made.
+        documentation: ``text, doc_ids, kind, provenance``: further training texts that are
+            no queries, each about the documents named.
+        findings: what was noticed on loading, in the columns of :class:`Finding`.
+        notice: the copyright notice to print where the data is shown.
+    """
+
+    corpus: pd.DataFrame
+    queries: pd.DataFrame
+    qrels: pd.DataFrame
+    unit: str = "group"
+    documentation: pd.DataFrame | None = None
+    findings: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=FINDING_COLUMNS))
+    notice: str = ""
+
+    def part(self, *names: str) -> Collection:
+        """Return the same corpus with the queries and judgments of these parts only."""
+        queries = self.queries[self.queries["part"].isin(names)].reset_index(drop=True)
+        keep = self.qrels["query_id"].isin(queries["query_id"])
+        return replace(self, queries=queries, qrels=self.qrels[keep].reset_index(drop=True))
+
+    def document_texts(self) -> pd.Series:
+        """Return what a retriever sees of each document: title and text, by document id."""
+        joined = (self.corpus["title"] + " " + self.corpus["text"]).str.strip()
+        return pd.Series(joined.to_numpy(), index=self.corpus["doc_id"].to_numpy())
+
+    def query_texts(self) -> pd.Series:
+        """Return the query texts by query id."""
+        return pd.Series(self.queries["text"].to_numpy(), index=self.queries["query_id"].to_numpy())
+
+    def relevant(self) -> dict[str, set[str]]:
+        """Return the ids of relevant documents (relevance 1 or more) by query id."""
+        rows = self.qrels[self.qrels["relevance"] >= 1]
+        return {q: set(ids) for q, ids in rows.groupby("query_id")["doc_id"]}
+
+    def metadata_fields(self) -> list[str]:
+        """Return the fields that documents and queries share: those a filter could use."""
+        known = {"doc_id", "query_id", "title", "text", "part", "group", "created", "family"}
+        return [c for c in self.corpus.columns if c in set(self.queries.columns) - known]
+
+
+@dataclass
+class Raw:
+    """What a source reads, before parts are made; ``given`` maps query id to its own split."""
+
+    corpus: pd.DataFrame
+    queries: pd.DataFrame
+    qrels: pd.DataFrame
+    findings: list[Finding] = field(default_factory=list)
+    given: dict[str, str] = field(default_factory=dict)
+    documentation: pd.DataFrame | None = None
+    notice: str = ""
+    cap: int | None = None
+    judgment_rows: int = 0
+
+
+def _readers() -> dict[str, Callable[..., Raw]]:
+    from embedlab.sources import attack, beir
+
+    return {"attack": attack.read, "beir": beir.read}
+
+
+def read_raw(source: str, **options: Any) -> Raw:
+    """Read a source without making parts or stopping at findings.
+
+    Raises:
+        ParameterError: if the source is unknown.
+    """
+    readers = _readers()
+    if source not in readers:
+        raise ParameterError(f"unknown source {source!r}{nearest(source, list(readers))}")
+    return readers[source](**options)
+
+
+def load_collection(source: str, *, seed: int = 0, strict: bool = False, **options: Any) -> Collection:
+    """Load a collection and decide which part each query belongs to.
+
+    Args:
+        source: ``attack`` or ``beir``.
+        seed: chooses the parts; the same content and seed always give the same parts.
+        strict: treat every judgment that points nowhere as an error.
+        **options: of the source: ``path`` for ``beir``; ``techniques`` (0 for all) for ``attack``.
+
+    Raises:
+        DataError: if the collection cannot be used; names file and row.
+    """
+    raw = read_raw(source, **options)
+    stop_at_errors(raw, strict)
+    judged = set(raw.qrels["query_id"])
+    queries = raw.queries[raw.queries["query_id"].isin(judged)].reset_index(drop=True)
+    given = {q: s for q, s in raw.given.items() if q in judged}
+    if {"test"} < set(given.values()):
+        queries, unit = _honour(queries, raw, given, seed)
+    else:
+        grouping = group_queries(raw.corpus, queries, raw.qrels)
+        unit = grouping.unit
+        queries["group"] = queries["query_id"].map(grouping.group)
+        queries["part"] = queries["query_id"].map(assign_parts(grouping.group, seed))
+    if raw.cap is not None:
+        held = queries[queries["part"] != "train"]
+        keep = cap_per_document(held, raw.qrels, raw.cap, seed)
+        queries = queries[(queries["part"] == "train") | queries["query_id"].isin(keep)]
+    queries = queries.reset_index(drop=True)
+    qrels = raw.qrels[raw.qrels["query_id"].isin(queries["query_id"])].reset_index(drop=True)
+    findings = pd.DataFrame([vars(f) for f in raw.findings], columns=FINDING_COLUMNS)
+    return Collection(raw.corpus, queries, qrels, unit, raw.documentation, findings.astype(str), raw.notice)
+
+
+def stop_at_errors(raw: Raw, strict: bool = False) -> None:
+    """Raise a DataError at the first error, or where too many judgments point nowhere."""
+    errors = [f for f in raw.findings if f.level == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+        raise DataError(f"{errors[0].where}: {errors[0].detail}{more}")
+    dangling = [f for f in raw.findings if f.kind.startswith("dangling")]
+    share = len(dangling) / max(raw.judgment_rows, 1)
+    if share > DANGLING_LIMIT or (strict and dangling):
+        limit = "none are allowed with strict" if strict else f"at most {DANGLING_LIMIT:.0%} may"
+        raise DataError(
+            f"{len(dangling)} of {raw.judgment_rows} judgments ({share:.1%}) point nowhere, {limit}; "
+            f"the first: {dangling[0].where}: {dangling[0].detail}; list them all with: embedlab validate"
+        )
+    if raw.qrels.empty:
+        raise DataError("no judgment names both a known query and a document: nothing can be measured")
+
+
+def _honour(queries: pd.DataFrame, raw: Raw, given: dict[str, str], seed: int) -> tuple[pd.DataFrame, str]:
+    """Keep the collection's own splits; take a missing dev from train, or train from dev."""
+    queries = queries.copy()
+    queries["part"] = queries["query_id"].map(given)
+    sides = raw.qrels[raw.qrels["relevance"] >= 1].assign(part=lambda d: d["query_id"].map(given))
+    shared = sides.groupby("doc_id")["part"].nunique().gt(1).any()
+    grouping = None if shared else group_queries(raw.corpus, queries, raw.qrels)
+    unit = "query" if grouping is None else grouping.unit
+    group = query_groups(queries) if grouping is None else grouping.group
+    queries["group"] = queries["query_id"].map(group)
+    for missing, donor, share in (("dev", "train", 0.15), ("train", "dev", 0.7)):
+        if missing not in set(queries["part"]):
+            rows = queries["part"] == donor
+            of_donor = queries.loc[rows].set_index("query_id")["group"]
+            taken = assign_parts(of_donor, seed, {missing: share}).replace({"train": donor})
+            if missing == "train":
+                taken = assign_parts(of_donor, seed, {"dev": 1 - share})
+            queries.loc[rows, "part"] = queries.loc[rows, "query_id"].map(taken)
+    return queries, unit

@@ -1,0 +1,114 @@
+"""One writer a run folder: a lock that names its owner and dies with it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from embedlab.errors import LockedError
+
+TOKEN = "EMBEDLAB_LOCK_TOKEN"  # noqa: S105 - an environment variable's name
+"""Set by a runner for its kernels: what they write counts only while that runner holds the lock."""
+
+
+class RunLock:
+    """The lock of one run folder.
+
+    The operating system releases it when its holder dies, however it dies. ``.lock`` is held
+    for a whole run; ``.publish`` for the moment of one change, so that a new holder and an old
+    kernel can never write at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held: IO[str] | None = None
+
+    def acquire(self) -> str:
+        """Take the lock for a whole run and return its token.
+
+        Raises:
+            LockedError: names the process that holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stream = (self.folder / ".lock").open("a+")
+        if not _try(stream):
+            stream.close()
+            raise LockedError(f"{self.folder} is being written by {self.owner()}; wait for it or stop it")
+        token = secrets.token_hex(8)
+        with self._publishing():
+            stream.truncate(0)
+            host, started = socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")
+            owner = {"pid": os.getpid(), "host": host, "since": started, "token": token}
+            stream.write(json.dumps(owner))
+            stream.flush()
+        self._held = stream
+        return token
+
+    def release(self) -> None:
+        """Give the lock back; harmless when it is not held."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def owner(self) -> str:
+        """Return the holder in words."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            owner = json.loads((self.folder / ".lock").read_text())
+            return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+        return "another process"
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Allow one change of the run folder, if this process has the right to it.
+
+        The holder may, and kernels with the holder's token; a process without a token may
+        while nobody holds the lock.
+
+        Raises:
+            LockedError: if somebody else holds the lock, or this kernel's runner is gone.
+        """
+        with self._publishing():
+            if self._held is None:
+                self._check_right()
+            yield
+
+    def _check_right(self) -> None:
+        token = os.environ.get(TOKEN)
+        path = self.folder / ".lock"
+        held = _is_held(path)
+        current = json.loads(path.read_text() or "{}").get("token") if held else None
+        if token is None and not held:
+            return
+        if token is None or (held and token != current):
+            raise LockedError(f"{self.folder} is being written by {self.owner()}; wait for it or stop it")
+        if not held:
+            raise LockedError(f"the run that started this kernel is gone; nothing was written to {self.folder}")
+
+    @contextlib.contextmanager
+    def _publishing(self) -> Iterator[None]:
+        with (self.folder / ".publish").open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+
+def _try(stream: IO[str]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_held(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with path.open("r") as stream:
+        return not _try(stream)

@@ -1,0 +1,70 @@
+"""A progress bar that reads well live, in an executed notebook and on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any
+
+WIDTH = 24
+
+
+class Progress:
+    """A bar over ``total`` units of work, as a context manager; ``advance`` moves it.
+
+    In a notebook it is one output that is updated in place, so that an executed notebook
+    keeps its last state and no control characters; elsewhere it is tqdm.
+    """
+
+    def __init__(self, label: str, total: int) -> None:
+        self.label, self.total, self.done = label, total, 0
+        self._shown = 0.0
+        self._handle: Any = None
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if _in_notebook():
+            from IPython.display import display
+
+            self._handle = display(self, display_id=True)
+        elif sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self.total, desc=self.label, leave=False)
+        return self
+
+    def advance(self, by: int = 1) -> None:
+        """Count ``by`` further units as done."""
+        self.done += by
+        if self._bar is not None:
+            self._bar.update(by)
+        if self._handle is not None and time.monotonic() - self._shown > 0.5:
+            self._handle.update(self)
+            self._shown = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if self._handle is not None:
+            self._handle.update(self)
+        if self._bar is not None:
+            self._bar.close()
+
+    def __repr__(self) -> str:
+        full = round(WIDTH * self.done / self.total) if self.total else WIDTH
+        return f"{self.label} ▕{'█' * full}{'░' * (WIDTH - full)}▏ {self.done:,} of {self.total:,}"
+
+
+def track(items: Iterable[Any], label: str, total: int | None = None) -> Iterator[Any]:
+    """Yield the items, with a bar over them; ``total`` is needed where they have no length."""
+    count = total if total is not None else len(list(items) if not hasattr(items, "__len__") else items)  # type: ignore[arg-type]
+    with Progress(label, count) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
+def _in_notebook() -> bool:
+    """Return whether this runs in a Jupyter kernel."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"

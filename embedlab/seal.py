@@ -1,0 +1,72 @@
+"""The sealed test: who may open it, and the ledger of every opening."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from embedlab.errors import IntegrityError, SealedTestError
+from embedlab.keys import sha256_file
+from embedlab.steps import Step
+from embedlab.store import Store
+
+JUDGMENTS = "qrels_test.parquet"
+
+
+def may_open(number: str) -> bool:
+    """Return whether a step may read test judgments: 04 (no ranking), 05, and 15 onwards."""
+    return number in ("01", "04", "05") or number >= "15"
+
+
+def check_right(step: Step) -> None:
+    """Raise a SealedTestError unless the step may read test judgments."""
+    if not may_open(step.number):
+        raise SealedTestError(
+            f"step {step.name} asked for test judgments; they are sealed until step 15 "
+            "(steps 04 and 05 may open them before): use the train or dev part"
+        )
+
+
+def ledger(store: Store) -> list[dict[str, Any]]:
+    """Return every opening, oldest first."""
+    path = store.folder / "seal_ledger.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def record(store: Store, step: Step, key: str, reason: str, kind: str, models: list[str]) -> None:
+    """Append an opening to the ledger; the same step with the same key is no second one.
+
+    Args:
+        kind: ``opening``, or ``guard`` for a read that only masks, excludes or counts leaks.
+        models: weights hashes of the tuned models that are scored.
+    """
+    entries = ledger(store)
+    same = [e for e in entries if (e["step"], e["key"], e["kind"]) == (step.number, key, kind)]
+    if any(set(models) <= set(e["models"]) for e in same):
+        return
+    entry = {"step": step.number, "key": key, "kind": kind, "reason": reason, "models": models}
+    entries.append(entry | {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z")})
+    store.write("seal_ledger.jsonl", "".join(json.dumps(e) + "\n" for e in entries))
+
+
+def scored_model_sets(store: Store) -> int:
+    """Return how many different sets of tuned models step 15 has scored on the test."""
+    openings = (e for e in ledger(store) if e["step"] == "15" and e["kind"] == "opening" and e["models"])
+    return len({tuple(sorted(e["models"])) for e in openings})
+
+
+def verify(store: Store) -> str | None:
+    """Return what is wrong with the seal, or None: changed content, or a forbidden opening."""
+    try:
+        sealed = store.read("04", "eval_set.json")["seal"]
+        store.path("01", JUDGMENTS)
+    except IntegrityError as error:
+        return str(error)
+    found = sha256_file(store.folder / "artifacts/01_define_problem" / JUDGMENTS)
+    if found != sealed:
+        return f"test judgments changed after they were sealed: {found[:12]}, sealed {sealed[:12]}"
+    wrong = [e["step"] for e in ledger(store) if e["kind"] == "opening" and not may_open(e["step"])]
+    return f"opened by step {wrong[0]}, which has no right to it" if wrong else None

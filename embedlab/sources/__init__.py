@@ -1,0 +1,1 @@
+"""Sources of collections: one module each, with ``read(**options) -> Raw``."""

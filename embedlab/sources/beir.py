@@ -1,0 +1,158 @@
+"""Any folder in BEIR's layout: ``corpus.jsonl``, ``queries.jsonl``, ``qrels/*.tsv``."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from embedlab.collection import Finding, Raw
+from embedlab.errors import DataError, ParameterError
+
+RENAMED = {"validation": "dev", "valid": "dev", "val": "dev"}
+
+
+def read(path: str | Path = "", **_unused: Any) -> Raw:
+    """Read a folder; whatever is wrong with its rows becomes a finding.
+
+    Args:
+        path: the folder; files may be gzipped (``corpus.jsonl.gz``).
+
+    Raises:
+        DataError: if the folder or one of its files is missing.
+    """
+    if not str(path):
+        raise ParameterError("source beir needs a folder: --set path=FOLDER with corpus.jsonl inside")
+    folder = Path(path)
+    findings: list[Finding] = []
+    corpus = _records(_file(folder, "corpus.jsonl"), findings, ("title", "text"))
+    queries = _records(_file(folder, "queries.jsonl"), findings, ("text",))
+    if corpus.empty:
+        findings.append(Finding("empty", "error", str(_file(folder, "corpus.jsonl")), "", "the corpus is empty"))
+    corpus = corpus.rename(columns={"_id": "doc_id"})
+    queries = queries.rename(columns={"_id": "query_id"})
+    blank = corpus[(corpus["title"].str.strip() == "") & (corpus["text"].str.strip() == "")]
+    for doc_id in blank["doc_id"]:
+        findings.append(Finding("empty document", "warning", "corpus", doc_id, "title and text are both blank"))
+    for query_id in queries[queries["text"].str.strip() == ""]["query_id"]:
+        findings.append(Finding("empty query", "warning", "queries", query_id, "the text is blank"))
+    qrels, given, rows = _qrels(folder, findings, set(corpus["doc_id"]), set(queries["query_id"]))
+    return Raw(corpus, queries, qrels, findings, given, judgment_rows=rows)
+
+
+def _file(folder: Path, name: str) -> Path:
+    for candidate in (folder / name, folder / f"{name}.gz"):
+        if candidate.is_file():
+            return candidate
+    here = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) if folder.is_dir() else "no such folder"
+    raise DataError(f"{folder / name} is missing (found: {here}); expected corpus.jsonl, queries.jsonl, qrels/*.tsv")
+
+
+def _open(path: Path) -> IO[str]:
+    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number, text) of the lines that are not blank."""
+    try:
+        with _open(path) as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield number, line
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8: {error.reason} at byte {error.start}; save the file as UTF-8") from None
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise DataError(f"{path}: not a readable gzip file: {error}") from None
+
+
+def _records(path: Path, findings: list[Finding], texts: tuple[str, ...]) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    seen: dict[str, int] = {}
+    for number, line in _lines(path):
+        where = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+            identifier = str(row["_id"])
+        except ValueError as error:
+            findings.append(Finding("malformed", "error", where, "", f"not JSON: {error}"))
+            continue
+        except (KeyError, TypeError):
+            findings.append(Finding("malformed", "error", where, "", "expected an object with the key '_id'"))
+            continue
+        if identifier in seen:
+            detail = f"_id {identifier!r} stands already on line {seen[identifier]}; ids must be unique"
+            findings.append(Finding("duplicate id", "error", where, identifier, detail))
+            continue
+        seen[identifier] = number
+        rows.append(_flat(row) | {"_id": identifier} | {t: str(row.get(t) or "") for t in texts})
+    return pd.DataFrame(rows, columns=None if rows else ["_id", *texts])
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row with BEIR's ``metadata`` object as columns; nested values are dropped."""
+    extra = row.get("metadata") if isinstance(row.get("metadata"), dict) else {}
+    joined = {**row, **(extra or {})}
+    plain = {k: v for k, v in joined.items() if isinstance(v, (str, int, float, bool))}
+    return {k: v for k, v in plain.items() if k not in {"part", "group", "doc_id", "query_id"}}
+
+
+def _qrels(
+    folder: Path, findings: list[Finding], docs: set[str], queries: set[str]
+) -> tuple[pd.DataFrame, dict[str, str], int]:
+    files = sorted(p for p in (folder / "qrels").glob("*.tsv*") if p.name.endswith((".tsv", ".tsv.gz")))
+    if not files:
+        raise DataError(f"{folder / 'qrels'}: no .tsv file; expected lines of query-id, corpus-id, score")
+    rows: dict[tuple[str, str], int] = {}
+    given: dict[str, str] = {}
+    total = 0
+    for path in files:
+        split = path.name.split(".")[0]
+        for number, line in _lines(path):
+            fields = line.rstrip("\n").split("\t")
+            if number == 1 and fields[-1].strip() == "score":
+                continue
+            total += 1
+            row = _judgment(fields, f"{path}:{number}", findings, docs, queries)
+            if row is not None:
+                query_id, doc_id, grade = row
+                _note_duplicate(rows, query_id, doc_id, grade, f"{path}:{number}", findings)
+                rows[query_id, doc_id] = max(grade, rows.get((query_id, doc_id), grade))
+                given.setdefault(query_id, RENAMED.get(split, split))
+    frame = pd.DataFrame([(q, d, g) for (q, d), g in rows.items()], columns=["query_id", "doc_id", "relevance"])
+    for query_id in sorted(set(given) - set(frame[frame["relevance"] > 0]["query_id"])):
+        findings.append(Finding("no relevant", "warning", "qrels", query_id, "no document is judged relevant"))
+    for query_id in sorted(queries - set(given)):
+        findings.append(Finding("no judgment", "warning", "queries", query_id, "no judgment names this query"))
+    return frame, given if len(files) > 1 else {}, total
+
+
+def _note_duplicate(
+    rows: dict[tuple[str, str], int], query_id: str, doc_id: str, grade: int, where: str, findings: list[Finding]
+) -> None:
+    before = rows.get((query_id, doc_id))
+    if before is not None:
+        kind = "duplicate judgment" if before == grade else "contradictory grades"
+        detail = f"{query_id} {doc_id}: {before} before, {grade} here; the higher counts"
+        findings.append(Finding(kind, "warning", where, query_id, detail))
+
+
+def _judgment(
+    fields: list[str], where: str, findings: list[Finding], docs: set[str], queries: set[str]
+) -> tuple[str, str, int] | None:
+    """Return a judgment; one of an unknown document is kept, as a relevant one never found."""
+    try:
+        query_id, doc_id, grade = fields[0], fields[1], int(float(fields[2]))
+    except (IndexError, ValueError):
+        detail = f"expected query-id, corpus-id and an integer score between tabs, found {fields!r}"
+        findings.append(Finding("malformed", "error", where, "", detail))
+        return None
+    if query_id not in queries:
+        findings.append(Finding("dangling query", "warning", where, query_id, f"unknown query {query_id!r}"))
+        return None
+    if doc_id not in docs:
+        findings.append(Finding("dangling document", "warning", where, doc_id, f"unknown document {doc_id!r}"))
+    return query_id, doc_id, grade
