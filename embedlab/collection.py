@@ -68,7 +68,7 @@ class Collection:
     def relevant(self) -> dict[str, set[str]]:
         """Return the ids of relevant documents (relevance 1 or more) by query id."""
         rows = self.qrels[self.qrels["relevance"] >= 1]
-        return {q: set(ids) for q, ids in rows.groupby("query_id")["doc_id"]}
+        return {str(q): set(ids) for q, ids in rows.groupby("query_id")["doc_id"]}
 
     def metadata_fields(self) -> list[str]:
         """Return the fields that documents and queries share: those a filter could use."""

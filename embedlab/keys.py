@@ -53,8 +53,7 @@ def notebook_code(path: Path) -> str:
     keep = [
         "".join(cell["source"])
         for cell in cells
-        if cell["cell_type"] == "code"
-        and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
+        if cell["cell_type"] == "code" and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
     ]
     return "\n\n".join(keep)
 

@@ -43,7 +43,7 @@ STEPS: tuple[Step, ...] = (
         "Which queries fail, what should they find, why is today's model not enough?",
         "",
         "settings.json corpus.parquet queries.parquet qrels.parquet qrels_test.parquet "
-        "findings.parquet contract.json failures.parquet",
+        "findings.parquet documentation.parquet contract.json failures.parquet",
     ),
     _step(
         "02",

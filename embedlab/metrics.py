@@ -1,0 +1,80 @@
+"""Per-query retrieval measures: ir-measures' names over trec_eval's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from embedlab.errors import ParameterError
+from embedlab.trec import trec_order
+
+PRIMARY = "nDCG@10"
+FIVE = ("R", "P", "RR", "AP", "nDCG")
+"""Recall, precision, reciprocal rank, average precision, normalized discounted cumulative gain."""
+
+
+def parse_measure(name: str) -> Any:
+    """Return the ir-measures object of a name such as ``nDCG@10``, ``R@100``, ``RR@10``, ``AP``.
+
+    Raises:
+        ParameterError: if there is no such measure.
+    """
+    import ir_measures
+
+    try:
+        measure = ir_measures.parse_measure(name)
+    except (NameError, ValueError, TypeError):
+        measure = None
+    if measure is None or measure.NAME not in FIVE:
+        raise ParameterError(f"unknown measure {name!r}; valid: nDCG@10, R@100, P@5, RR@10, AP, at any cutoff")
+    return measure
+
+
+def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = (PRIMARY,)) -> pd.DataFrame:
+    """Score each judged query.
+
+    A judged query that the run lacks, or that has no relevant document, scores 0, as in
+    trec_eval with ``-c``. ``X@k`` cuts the run in trec_eval's order, ``RR@10`` included.
+
+    Args:
+        qrels: ``query_id, doc_id, relevance``.
+        run: ``query_id, doc_id, score``.
+        measures: ir-measures names.
+
+    Returns:
+        one row a judged query, sorted by id (the index), one float column a measure.
+    """
+    ids = sorted(qrels["query_id"].unique())
+    found = {name: _one_measure(qrels, run, name) for name in measures}
+    return pd.DataFrame(found, index=pd.Index(ids, name="query_id")).fillna(0.0).astype(float)
+
+
+def _one_measure(qrels: pd.DataFrame, run: pd.DataFrame, name: str) -> dict[str, float]:
+    import ir_measures
+
+    measure = parse_measure(name)
+    if name.startswith("RR@"):
+        run = trec_order(run).groupby("query_id").head(measure["cutoff"])
+        measure = ir_measures.RR
+    if run.empty:
+        return {}
+    rows = ir_measures.pytrec_eval.iter_calc([measure], qrels, run[["query_id", "doc_id", "score"]])
+    return {row.query_id: row.value for row in rows}
+
+
+def first_relevant_rank(qrels: pd.DataFrame, run: pd.DataFrame) -> pd.Series:
+    """Return the rank (1 = top) of the first relevant document by query id; NaN where none is found."""
+    ordered = trec_order(run)
+    ordered = ordered.assign(rank=ordered.groupby("query_id").cumcount() + 1)
+    relevant = qrels.loc[qrels["relevance"] >= 1, ["query_id", "doc_id"]]
+    best = relevant.merge(ordered, on=["query_id", "doc_id"]).groupby("query_id")["rank"].min()
+    return best.reindex(sorted(qrels["query_id"].unique()))
+
+
+def unjudged_share(qrels: pd.DataFrame, run: pd.DataFrame, cutoff: int = 10) -> float:
+    """Return the share of the top ``cutoff`` documents that nobody judged."""
+    top = trec_order(run).groupby("query_id").head(cutoff)
+    judged = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
+    return float(1 - judged.mean()) if len(top) else 0.0

@@ -1,0 +1,89 @@
+"""Figures: one message each, base and tuned in the same two colours everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+COLOURS = {"base": "#6b7280", "tuned": "#0f766e", "other": "#b45309", "light": "#cbd5e1"}
+
+
+def colour(name: str) -> str:
+    """Return the colour of a system by its name."""
+    if "tuned" in name.lower():
+        return COLOURS["tuned"]
+    return COLOURS["base"] if "base" in name.lower() else COLOURS["other"]
+
+
+def _axes(title: str, size: tuple[float, float] = (7.0, 3.2)) -> Any:
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplots(figsize=size, layout="constrained")
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def differences(table: pd.DataFrame, title: str, xlabel: str, reference: float = 0.0) -> Any:
+    """Draw differences with intervals; ``table`` is indexed by name with ``delta, low, high``."""
+    axes = _axes(title, (7.0, 1.2 + 0.4 * len(table)))
+    for position, (name, row) in enumerate(table.iterrows()):
+        shade = colour(str(name))
+        axes.plot([row["low"], row["high"]], [position, position], color=shade, lw=2)
+        axes.plot(row["delta"], position, "o", color=shade)
+    axes.axvline(reference, color=COLOURS["light"], lw=1, zorder=0)
+    axes.set_yticks(range(len(table)), [str(name) for name in table.index])
+    axes.invert_yaxis()
+    axes.set_xlabel(xlabel)
+    return axes
+
+
+def bars(values: Mapping[str, float], title: str, xlabel: str) -> Any:
+    """Draw one horizontal bar a name."""
+    axes = _axes(title, (7.0, 1.2 + 0.35 * len(values)))
+    names = list(values)
+    axes.barh(names, [values[n] for n in names], color=[colour(n) for n in names])
+    axes.invert_yaxis()
+    axes.set_xlabel(xlabel)
+    return axes
+
+
+def lines(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> Any:
+    """Draw one line a column over the table's index; gaps are left out."""
+    axes = _axes(title)
+    for name in table.columns:
+        series = table[name].dropna()
+        axes.plot(series.index, series.to_numpy(), marker="o", ms=3, label=str(name), color=_line_colour(str(name)))
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    if len(table.columns) > 1:
+        axes.legend(frameon=False)
+    return axes
+
+
+def _line_colour(name: str) -> str | None:
+    return colour(name) if {"base", "tuned"} & set(name.lower().split()) else None
+
+
+def histogram(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, ylabel: str = "count") -> Any:
+    """Draw the distribution of each group of values in one figure."""
+    axes = _axes(title)
+    names = list(groups)
+    axes.hist([list(groups[n]) for n in names], bins=20, label=names, histtype="step", lw=1.6)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.legend(frameon=False)
+    return axes
+
+
+def scatter(table: pd.DataFrame, x: str, y: str, title: str) -> Any:
+    """Draw a point a row, labelled by the table's index."""
+    axes = _axes(title)
+    for name, row in table.iterrows():
+        axes.plot(row[x], row[y], "o", color=colour(str(name)))
+        axes.annotate(str(name), (row[x], row[y]), xytext=(5, 4), textcoords="offset points", fontsize=8)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return axes

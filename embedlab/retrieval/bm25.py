@@ -1,0 +1,41 @@
+"""Lexical search: BM25 with English stopwords and stemming."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from embedlab.retrieval.base import DEPTH, as_run
+
+
+class BM25:
+    """BM25 (Robertson et al. 1995, bm25s' Lucene variant) over document texts."""
+
+    def __init__(self, documents: pd.Series, k1: float = 1.5, b: float = 0.75) -> None:
+        import bm25s
+        import Stemmer
+
+        self.name = "BM25"
+        self._ids = documents.index.to_numpy()
+        self._stemmer = Stemmer.Stemmer("english")
+        self._index = bm25s.BM25(k1=k1, b=b)
+        self._index.index(self._tokens(documents.tolist()), show_progress=False)
+
+    def _tokens(self, texts: list[str]) -> list[list[str]]:
+        import bm25s
+
+        tokens: list[list[str]] = bm25s.tokenize(
+            texts, stopwords="en", stemmer=self._stemmer, show_progress=False, return_ids=False
+        )
+        return tokens
+
+    def search(self, queries: pd.Series, k: int = DEPTH) -> pd.DataFrame:
+        """Return the run of the queries; documents that share no word with one are left out."""
+        k = min(k, len(self._ids))
+        positions, scores = self._index.retrieve(self._tokens(queries.tolist()), k=k, show_progress=False)
+        positions = np.where(scores > 0, positions, -1).astype(np.int64)
+        return as_run(queries.index.tolist(), self._ids, positions, scores)
+
+    def scores(self, query: str) -> pd.Series:
+        """Return the score of every document for one query, by document id."""
+        return pd.Series(self._index.get_scores(self._tokens([query])[0]), index=self._ids)
