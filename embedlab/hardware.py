@@ -40,7 +40,8 @@ def calibrate(seconds: float = 0.2) -> Calibration:
 def _gflops(left: object, right: object, seconds: float) -> float:
     import torch
 
-    assert isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor)
+    assert isinstance(left, torch.Tensor)
+    assert isinstance(right, torch.Tensor)
     left @ right
     begin, products = time.perf_counter(), 0
     while time.perf_counter() - begin < seconds:

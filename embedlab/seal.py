@@ -39,9 +39,8 @@ def ledger(store: Store) -> list[dict[str, Any]]:
 def record(store: Store, step: Step, key: str, reason: str, kind: str, models: list[str]) -> None:
     """Append an opening to the ledger; the same step with the same key is no second one.
 
-    Args:
-        kind: ``opening``, or ``guard`` for a read that only masks, excludes or counts leaks.
-        models: weights hashes of the tuned models that are scored.
+    ``kind`` is ``opening``, or ``guard`` for a read that only masks, excludes or counts leaks;
+    ``models`` holds the weights hashes of the tuned models that are scored.
     """
     entries = ledger(store)
     same = [e for e in entries if (e["step"], e["key"], e["kind"]) == (step.number, key, kind)]
