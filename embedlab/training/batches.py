@@ -1,0 +1,97 @@
+"""Document-shared batches: a document once, several of its queries, no false negatives."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from embedlab.errors import DataError
+from embedlab.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step.
+
+    Attributes:
+        queries: query texts, ``q`` of them.
+        documents: document ids, ``d`` of them: the positives first, then hard negatives.
+        target: the column of each query's positive, ``[q]``.
+        allowed: which documents count for which query, bool ``[q, d]``: its own positive and
+            true negatives; other known positives and their relatives are masked.
+    """
+
+    queries: list[str]
+    documents: list[str]
+    target: NDArray[np.int64]
+    allowed: NDArray[np.bool_]
+
+
+class BatchSampler:
+    """Batches as a pure function of the training rows, the recipe's seed and the step number.
+
+    Args:
+        rows: the canonical store: ``query_id, query, positive_ids, negatives, weight``.
+        relatives: for a document the name of its family, where there is one; relatives of a
+            query's positive are never its negatives.
+        recipe: sizes and seed.
+
+    Raises:
+        DataError: if there are fewer than two documents to learn from.
+    """
+
+    def __init__(self, rows: pd.DataFrame, relatives: Mapping[str, str], recipe: Recipe) -> None:
+        self.recipe = recipe
+        self._relatives = relatives
+        self._queries: dict[str, list[int]] = defaultdict(list)
+        self._texts = rows["query"].tolist()
+        self._positives = [frozenset(ids) for ids in rows["positive_ids"]]
+        self._negatives = [[n["id"] for n in negatives] for negatives in rows["negatives"]]
+        for position, ids in enumerate(rows["positive_ids"]):
+            for doc_id in ids:
+                self._queries[doc_id].append(position)
+        self._documents = sorted(self._queries)
+        if len(self._documents) < 2:
+            raise DataError(f"{len(rows)} training rows name {len(self._documents)} documents; 2 or more are needed")
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        rng = np.random.default_rng([self.recipe.seed, step])
+        own = self._take(step)
+        picked = {d: self._some_queries(d, rng) for d in own}
+        hard = self._hard([q for queries in picked.values() for q in queries], set(own), rng)
+        documents = own + hard
+        pairs = [(q, column) for column, d in enumerate(own) for q in picked[d]]
+        allowed = np.array([self._allowed(q, documents, column) for q, column in pairs])
+        texts = [self._texts[q] for q, _ in pairs]
+        return Batch(texts, documents, np.array([column for _, column in pairs]), allowed)
+
+    def _take(self, step: int) -> list[str]:
+        """Take the step's documents from an endless shuffled sequence without repeats in a batch."""
+        size = min(self.recipe.documents, len(self._documents))
+        per_epoch = max(1, len(self._documents) // size)
+        order = np.random.default_rng([self.recipe.seed, 10**6 + step // per_epoch]).permutation(len(self._documents))
+        start = (step % per_epoch) * size
+        return [self._documents[i] for i in order[start : start + size]]
+
+    def _some_queries(self, doc_id: str, rng: np.random.Generator) -> list[int]:
+        known = self._queries[doc_id]
+        count = min(self.recipe.queries_per_document, len(known))
+        return [known[i] for i in sorted(rng.choice(len(known), count, replace=False))]
+
+    def _hard(self, queries: list[int], taken: set[str], rng: np.random.Generator) -> list[str]:
+        pool = sorted({d for q in queries for d in self._negatives[q]} - taken)
+        count = min(self.recipe.hard_negatives, len(pool))
+        return [pool[i] for i in sorted(rng.choice(len(pool), count, replace=False))] if count else []
+
+    def _allowed(self, query: int, documents: list[str], column: int) -> list[bool]:
+        families = {self._relatives[d] for d in self._positives[query] if d in self._relatives}
+        return [
+            i == column or not (d in self._positives[query] or self._relatives.get(d) in families)
+            for i, d in enumerate(documents)
+        ]
