@@ -1,0 +1,242 @@
+"""The command line: run, check, report, steps, validate, compare."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
+from embedlab.steps import STEPS, Step, step_number
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+EXIT_OF = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}
+NO_VERDICT, BAD_INPUT, FINDINGS = 3, 4, 5
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Fine-tune an embedding model for retrieval, honestly: 22 notebooks, one verdict.",
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def run(
+    params: Annotated[Path, typer.Argument(help="Params file, such as params/attack.yaml")],
+    from_: Annotated[str, typer.Option("--from", help="First step")] = "01",
+    to: Annotated[str, typer.Option(help="Last step")] = "22",
+    only: Annotated[str | None, typer.Option(help="This step alone")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, such as 14.steps=30 or run=mine")] = None,
+    force: Annotated[bool, typer.Option(help="Execute steps that are up to date too")] = False,
+) -> None:
+    """Run the chain of notebooks; what is up to date is skipped."""
+    from embedlab.params import load_params
+    from embedlab.runner import run_chain
+
+    loaded = load_params(params, set_ or [])
+    for key in ("path",):
+        if loaded.shared.get(key):
+            loaded.shared[key] = str(Path(loaded.shared[key]).resolve())
+    first, last = (step_number(only), step_number(only)) if only else (step_number(from_), step_number(to))
+    steps = [s for s in STEPS if first <= s.number <= last]
+    if not steps:
+        raise EmbedlabError(f"no step between --from {first} and --to {last}")
+    begin = time.perf_counter()
+    with out.status("") as status:
+        outcome = run_chain(loaded, steps, force, _Lines(status))
+    seconds = time.perf_counter() - begin
+    if not outcome.executed:
+        out.print(f"Nothing to do: all {len(outcome.skipped)} steps are up to date.")
+    else:
+        out.print(f"{len(outcome.executed)} steps executed, {len(outcome.skipped)} up to date, {seconds:.0f} s.")
+    _closing(outcome.folder, bool(outcome.executed))
+
+
+class _Lines:
+    """One line a step: its state when it ends, a spinner while it runs."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+
+    def __call__(self, step: Step, state: str, detail: str) -> None:
+        if state == "running":
+            self.status.update(f"{step.number} {step.title} …")
+        elif state == "done":
+            out.print(f"[green]✓[/] {step.number} {step.title:<24} {detail:>8}")
+        else:
+            out.print(f"[dim]· {step.number} {step.title:<24} {detail}[/]")
+
+
+def _closing(folder: Path, changed: bool) -> None:
+    """Print the verdict and the report's path, where there are any."""
+    verdict = folder / "verdict.json"
+    report = folder / "report" / "index.html"
+    if changed or not report.exists():
+        from embedlab.report import build
+        from embedlab.store import Store
+
+        report = build(Store(folder))
+    if verdict.exists():
+        from embedlab.evidence import sentence
+
+        out.print(escape(sentence(json.loads(verdict.read_text(encoding="utf-8")))))
+    out.print(f"Report: {report}")
+
+
+@app.command()
+def check(folder: Annotated[Path, typer.Argument(help="Run folder, such as outputs/attack")]) -> None:
+    """Print a run's verdict; exit code 0 SHIP, 1 DO_NOT_SHIP, 2 INCONCLUSIVE, 3 none or out of date."""
+    from embedlab.evidence import read_verdict, sentence
+
+    try:
+        verdict = read_verdict(_run(folder))
+    except (MissingInputError, IntegrityError) as error:
+        err.print(f"[red]No verdict:[/] {escape(str(error))}")
+        raise typer.Exit(NO_VERDICT) from None
+    out.print(escape(sentence(verdict)))
+    if verdict["stage"] == "offline":
+        out.print("Stage: offline (steps after 15 are not all done).")
+    for name, key, good in (("Checklist", "checklist", "passed"), ("Mistakes", "mistakes", "present")):
+        table = Table(title=name, title_justify="left", show_header=False, box=None)
+        for item in verdict[key]:
+            table.add_row(_mark(item[good], key == "mistakes"), escape(item["id"]), escape(item["evidence"]))
+        out.print(table)
+    raise typer.Exit(EXIT_OF[verdict["verdict"]])
+
+
+def _mark(value: bool | None, bad: bool) -> str:
+    if value is None:
+        return "[yellow]?[/]"
+    return "[green]✓[/]" if value != bad else "[red]✗[/]"
+
+
+def _run(folder: Path) -> Path:
+    if not (folder / "manifest.json").is_file():
+        raise EmbedlabError(f"{folder} is no run folder: it has no manifest.json; expected outputs/<run>")
+    return folder
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Run folder, such as outputs/attack")]) -> None:
+    """Render the HTML report of a run, one folder that opens from disk."""
+    from embedlab.report import build
+    from embedlab.store import Store
+
+    out.print(f"Report: {build(Store(_run(folder)))}")
+
+
+@app.command()
+def steps() -> None:
+    """List the 22 steps."""
+    table = Table(box=None, header_style="bold")
+    for column in ("step", "question", "reads"):
+        table.add_column(column)
+    for step in STEPS:
+        table.add_row(step.name, step.question, " ".join(step.reads))
+    out.print(table)
+
+
+@app.command()
+def validate(
+    path: Annotated[Path, typer.Argument(help="Folder with corpus.jsonl, queries.jsonl and qrels/")],
+    most: Annotated[int, typer.Option(help="Findings to list of each kind")] = 20,
+) -> None:
+    """Say whether a folder is a usable collection, and what is wrong with it, row by row."""
+    from embedlab.collection import read_raw, stop_at_errors
+
+    raw = read_raw("beir", path=path)
+    seen: dict[str, int] = {}
+    for finding in raw.findings:
+        seen[finding.kind] = seen.get(finding.kind, 0) + 1
+        if seen[finding.kind] <= most:
+            shade = "red" if finding.level == "error" else "yellow"
+            out.print(
+                f"[{shade}]{finding.kind}[/] {escape(finding.where)} {escape(finding.id)}: {escape(finding.detail)}"
+            )
+    for kind, count in seen.items():
+        if count > most:
+            out.print(f"… and {count - most} more of kind {kind!r}")
+    out.print(f"{len(raw.corpus):,} documents, {len(raw.queries):,} queries, {len(raw.qrels):,} judgments")
+    try:
+        stop_at_errors(raw)
+    except EmbedlabError as error:
+        out.print(f"[red]Not usable:[/] {escape(str(error))}")
+        raise typer.Exit(FINDINGS) from None
+    out.print("Usable, with the findings above." if seen else "Usable; nothing found.")
+    raise typer.Exit(FINDINGS if seen else 0)
+
+
+@app.command()
+def compare(
+    baseline: Annotated[Path, typer.Argument(help="TREC run to beat")],
+    candidate: Annotated[Path, typer.Argument(help="TREC run that should be better")],
+    qrels: Annotated[Path, typer.Option(help="Judgments: TREC qrels or BEIR TSV")],
+    metric: Annotated[str, typer.Option(help="ir-measures name")] = "nDCG@10",
+    min_gain: Annotated[float, typer.Option(help="Smallest gain worth having")] = 0.0,
+    groups: Annotated[Path | None, typer.Option(help="TSV with header query-id, group")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Compare two TREC runs query by query; exit code 0 SHIP, 1 DO_NOT_SHIP, 2 INCONCLUSIVE."""
+    from embedlab.stats import compare as compare_runs
+
+    found = compare_runs(qrels, baseline, candidate, metric, min_gain, _groups(groups) if groups else None)
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_dict(), indent=1) + "\n")
+    else:
+        _show(found.as_dict())
+    raise typer.Exit(EXIT_OF[found.verdict])
+
+
+def _groups(path: Path) -> dict[str, str]:
+    try:
+        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise EmbedlabError(f"{path}: cannot be read: {error.strerror}") from None
+    if not lines or lines[0] != ["query-id", "group"] or any(len(line) != 2 for line in lines):
+        raise EmbedlabError(f"{path}: expected tab-separated lines under the header 'query-id<TAB>group'")
+    return {query: group for query, group in lines[1:]}
+
+
+def _show(found: dict[str, Any]) -> None:
+    low, high = found["ci95"]
+    table = Table(box=None, show_header=False)
+    table.add_row("verdict", f"[bold]{found['verdict']}[/] at a minimum gain of {found['min_gain']:+.4f}")
+    table.add_row(found["metric"], f"{found['baseline']:.4f} → {found['candidate']:.4f}")
+    table.add_row("difference", f"{found['delta']:+.4f}, 95 % interval [{low:+.4f}, {high:+.4f}]")
+    table.add_row("p-value", f"{found['p_value']:.4f} (paired randomization, of no difference)")
+    table.add_row("queries", f"{found['n_queries']} in {found['n_groups']} groups")
+    table.add_row("better, same, worse", f"{found['wins']}, {found['ties']}, {found['losses']}")
+    needed = found["queries_needed"]
+    table.add_row("queries needed", f"{needed:,}" if needed else "over a million")
+    out.print(table)
+    for warning in found["warnings"]:
+        out.print(f"[yellow]![/] {escape(warning)}")
+
+
+def main() -> None:
+    """Run the command line; user errors end with code 4 and no traceback."""
+    from click import ClickException
+
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except EmbedlabError as error:
+        err.print(f"[red]Error:[/] {escape(str(error))}")
+        sys.exit(BAD_INPUT)
+    except ClickException as error:
+        error.show()
+        sys.exit(BAD_INPUT)
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("Interrupted; the same command continues from here.")
+        sys.exit(130)

@@ -1,0 +1,10 @@
+"""What a run proves: the verdict, the practical checklist, the common mistakes."""
+
+from __future__ import annotations
+
+from embedlab.evidence.verdict import compute as compute
+from embedlab.evidence.verdict import read_verdict as read_verdict
+from embedlab.evidence.verdict import sentence as sentence
+from embedlab.evidence.verdict import update_verdict as update_verdict
+
+__all__ = ["compute", "read_verdict", "sentence", "update_verdict"]

@@ -1,0 +1,32 @@
+"""What the verdict stands on: JSON artifacts of finished steps, None where a step has not run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from embedlab.errors import MissingInputError
+from embedlab.steps import get_step
+from embedlab.store import FINISHED, Store
+
+
+class Facts:
+    """Reads a run's JSON artifacts by step; hashes are checked on reading."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def json(self, step: str, name: str) -> dict[str, Any] | None:
+        """Return a JSON artifact, or None where its step has not finished."""
+        try:
+            return dict(self.store.read(step, name))
+        except MissingInputError:
+            return None
+
+    def done(self, step: str) -> bool:
+        """Return whether a step has finished."""
+        return self.store.entry(step).get("status") in FINISHED
+
+    @staticmethod
+    def where(step: str, name: str) -> str:
+        """Return an artifact's path inside the run folder."""
+        return f"artifacts/{get_step(step).name}/{name}"
