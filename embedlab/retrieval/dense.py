@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ class Encodes(Protocol):
         """The model's name."""
         ...
 
-    def encode(self, texts: list[str], kind: str = "document") -> Vectors:
+    def encode(self, texts: list[str], kind: Literal["query", "document"] = "document") -> Vectors:
         """Return one unit vector a text."""
         ...
 

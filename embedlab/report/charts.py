@@ -1,0 +1,53 @@
+"""Two small drawings for the front page, as plain numbers that a template turns into SVG and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WIDTH = 1000.0
+"""Width of the interval's drawing, in its own units."""
+
+
+def interval_chart(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the positions of an interval, its mean, zero and the minimum gain; None without a verdict."""
+    if not verdict:
+        return None
+    low, high = (float(x) for x in verdict["ci95"])
+    delta, minimum = float(verdict["delta"]), float(verdict["min_gain"])
+    ends = sorted((low, high, delta, 0.0, minimum))
+    margin = 0.12 * max(ends[-1] - ends[0], 0.01)
+    left, right = ends[0] - margin, ends[-1] + margin
+
+    def at(value: float) -> float:
+        return round((value - left) / (right - left) * WIDTH, 1)
+
+    return {
+        "width": WIDTH,
+        "low": at(low),
+        "high": at(high),
+        "delta": at(delta),
+        "zero": at(0.0),
+        "minimum": at(minimum),
+        "labels": {
+            "low": f"{low:+.3f}",
+            "high": f"{high:+.3f}",
+            "delta": f"{delta:+.3f}",
+            "minimum": f"{minimum:+.3f}",
+        },
+        "apart": abs(at(minimum) - at(0.0)) > 1,
+    }
+
+
+def systems_chart(means: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return one bar a system: its name, score, share of the largest in percent, and colour class."""
+    largest = max(means.values(), default=0.0)
+    return [
+        {
+            "name": name,
+            "score": value,
+            "share": round(100 * value / largest, 1) if largest else 0.0,
+            "kind": "tuned" if "tuned" in name else "base" if "base" in name else "other",
+        }
+        for name, value in means.items()
+    ]

@@ -1,0 +1,187 @@
+"""What the front page says: every sentence is made from the run's own artifacts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from embedlab.report.charts import interval_chart, systems_chart
+from embedlab.steps import BY_NUMBER, STEPS, Step
+from embedlab.store import FINISHED, Store
+
+WORDS = {"SHIP": "Ship", "DO_NOT_SHIP": "Do not ship", "INCONCLUSIVE": "Inconclusive"}
+SHOWN_FIGURES = 4
+_STEP_IN_TEXT = re.compile(r"(?:step |artifacts/|^)(\d\d)(?=\D|$)")
+_PATH = re.compile(r"\(?artifacts/\S+")
+
+
+def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]:
+    """Return the values of the front page's template.
+
+    Args:
+        store: the run.
+        rendered: numbers of the steps whose notebook is rendered.
+        review: whether the side-by-side review is in the report.
+    """
+    verdict = _json(store, "verdict.json")
+    steps = store.manifest()["steps"]
+    settings, contract = (_artifact(store, "01", name) for name in ("settings.json", "contract.json"))
+    return {
+        "title": store.folder.name,
+        "run": store.folder.name,
+        "verdict": verdict,
+        "word": WORDS.get(verdict.get("verdict", ""), "No verdict yet"),
+        "tone": {"SHIP": "good", "DO_NOT_SHIP": "bad"}.get(verdict.get("verdict", ""), "open"),
+        "sentence": verdict_sentence(verdict),
+        "caveats": caveats(verdict),
+        "interval": interval_chart(verdict),
+        "systems": systems_chart(_system_means(store, contract)),
+        "checklist": [_check(row, "passed", rendered) for row in verdict.get("checklist") or []],
+        "mistakes": [_check(row, "present", rendered) for row in verdict.get("mistakes") or []],
+        "slices": _slices(verdict),
+        "cards": [card(store, step, steps.get(step.number, {}), rendered) for step in STEPS],
+        "settings": settings,
+        "contract": contract,
+        "machine": _json(store, f"artifacts/{BY_NUMBER['01'].name}/timings.json"),
+        "total": duration(sum(float(e.get("seconds") or 0) for e in steps.values())),
+        "finished": max((str(e.get("finished_at") or "") for e in steps.values()), default="")[:16].replace("T", " "),
+        "review": review,
+    }
+
+
+def _json(store: Store, path: str) -> dict[str, Any]:
+    """Return a JSON file of the run folder, empty where there is none."""
+    file = store.folder / path
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+
+
+def _artifact(store: Store, number: str, name: str) -> dict[str, Any]:
+    """Return a step's checked JSON artifact, empty where the step is not finished."""
+    return dict(store.read(number, name)) if _has(store, number, name) else {}
+
+
+def _has(store: Store, number: str, name: str) -> bool:
+    entry = store.entry(number)
+    path = f"artifacts/{BY_NUMBER[number].name}/{name}"
+    return entry.get("status") in FINISHED and path in {o["path"] for o in entry.get("outputs", [])}
+
+
+def verdict_sentence(verdict: Mapping[str, Any]) -> str:
+    """Return the verdict in one sentence, with its interval."""
+    if not verdict:
+        return "Step 15 has not run, so there is nothing to decide on yet."
+    low, high = verdict["ci95"]
+    verb = "raises" if verdict["delta"] >= 0 else "lowers"
+    return (
+        f"On {verdict['n_queries']:,} held-out queries the tuned model {verb} {verdict['primary_metric']} by "
+        f"{verdict['delta']:+.3f}, from {verdict['baseline']:.3f} to {verdict['tuned']:.3f}, with a 95 % interval of "
+        f"{low:+.3f} to {high:+.3f}; at least {verdict['min_gain']:+.3f} was asked for."
+    )
+
+
+def caveats(verdict: Mapping[str, Any]) -> list[str]:
+    """Return what stands beside the verdict: what blocks it, what it needs, what is still to come."""
+    if not verdict:
+        return []
+    found = [f"Blocked by: {_text(reason)}" for reason in verdict.get("blocked_by") or []]
+    if verdict["verdict"] == "INCONCLUSIVE" and verdict.get("queries_needed"):
+        found.append(
+            f"About {verdict['queries_needed']:,} queries would settle it, were the gain seen here the true one."
+        )
+    unseen = verdict.get("unseen_only")
+    if unseen:
+        low, high = unseen["ci95"]
+        found.append(
+            f"Among documents that training never saw as positives the gain is {unseen['delta']:+.3f} "
+            f"[{low:+.3f}, {high:+.3f}]."
+        )
+    if verdict.get("retention_delta") is not None:
+        found.append(f"On the retention set, another domain, the model changes by {verdict['retention_delta']:+.3f}.")
+    if verdict.get("stage") != "final":
+        found.append("This verdict rests on the offline evaluation; the steps up to 22 can still change it.")
+    return found
+
+
+def _text(value: Any) -> str:
+    """Return a reason as text, whether it is a sentence or a mapping with one."""
+    if isinstance(value, Mapping):
+        return " ".join(str(v) for v in value.values() if v is not None)
+    return str(value)
+
+
+def _check(row: Mapping[str, Any], key: str, rendered: set[str]) -> dict[str, Any]:
+    """Return a row of the checklist or the mistakes; ``good`` is true, false or None (cannot tell)."""
+    value = row.get(key)
+    good = value if key == "passed" or value is None else not value
+    evidence = _text(row.get("evidence") or "")
+    step = _STEP_IN_TEXT.search(evidence)
+    number = step.group(1) if step and step.group(1) in rendered else ""
+    said = _PATH.sub("", evidence).strip(" :;,()") or (f"Step {number}" if number else evidence)
+    return {"name": humanize(str(row.get("title") or row["id"])), "good": good, "evidence": said, "step": number}
+
+
+def _slices(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = [dict(s) for s in verdict.get("slices") or [] if isinstance(s, Mapping)]
+    for row in rows:
+        row["label"] = str(row.get("slice") or row.get("name") or row.get("id") or "")
+        row["queries"] = row.get("n_queries", row.get("queries", row.get("n")))
+        row["interval"] = row.get("ci95") or [row.get("low"), row.get("high")]
+    return [r for r in rows if r.get("delta") is not None]
+
+
+def _system_means(store: Store, contract: Mapping[str, Any]) -> dict[str, float]:
+    """Return the test score of every system, worst first; from step 15, else step 05."""
+    for number in ("15", "05"):
+        if _has(store, number, "per_query.parquet"):
+            frame = store.read(number, "per_query.parquet")
+            test = frame[frame["part"] == "test"]
+            means = test.groupby("system")[contract["primary_metric"]].mean()
+            return {str(k): float(v) for k, v in means.sort_values().items()}
+    return {}
+
+
+def card(store: Store, step: Step, entry: Mapping[str, Any], rendered: set[str]) -> dict[str, Any]:
+    """Return what the card of a step shows; a step that has not run says so."""
+    summary = _artifact(store, step.number, "summary.json")
+    figures = list((summary.get("figures") or {}).items())[:SHOWN_FIGURES]
+    return {
+        "number": step.number,
+        "title": step.title,
+        "question": step.question,
+        "status": str(entry.get("status", "not run")),
+        "conclusion": str(summary.get("conclusion", "")),
+        "figures": [(humanize(name), figure(value)) for name, value in figures if value is not None],
+        "seconds": duration(float(entry["seconds"])) if entry.get("seconds") else "",
+        "link": f"notebooks/{step.number}.html" if step.number in rendered else "",
+    }
+
+
+def humanize(name: str) -> str:
+    """Return an identifier in words: ``dev_score`` as ``Dev score``."""
+    words = re.sub(r"[_-]+", " ", name).strip() if " " not in name else name.strip()
+    return words[:1].upper() + words[1:]
+
+
+def figure(value: Any) -> str:
+    """Return a key figure as text: three decimals, thousands separated, yes or no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    if isinstance(value, (int, float)):
+        return f"{int(value):,}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(figure(v) for v in value)}]"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {figure(v)}" for k, v in value.items())
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``41 s`` or ``12 min 5 s``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

@@ -1,0 +1,1 @@
+"""Rolling out: shadow, canary, re-indexing, drift."""

@@ -1,0 +1,136 @@
+"""Shadow test: the same queries through two pipelines, and how far their answers agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from embedlab.models.encoder import Encoder
+from embedlab.retrieval import BM25, Dense, fuse_scores
+from embedlab.retrieval.base import DEPTH, as_run
+from embedlab.stats import Comparison
+from embedlab.trec import trec_order
+
+PERSISTENCE = 0.9
+"""RBO's p: the first 10 ranks carry 86 % of the weight."""
+
+
+class Pipeline:
+    """What answers a user: dense search and BM25 fused by a weight chosen on dev.
+
+    Args:
+        name: for tables.
+        encoder: the model of the dense side.
+        documents: texts by document id.
+        lexical: the lexical side, shared by both pipelines.
+        weight: of the dense side, 0 to 1.
+    """
+
+    def __init__(self, name: str, encoder: Encoder, documents: pd.Series, lexical: BM25, weight: float) -> None:
+        import faiss
+
+        self.name, self.encoder, self.lexical, self.weight = name, encoder, lexical, weight
+        self.dense = Dense(encoder, documents)
+        self._ids = documents.index.to_numpy()
+        self._index = faiss.IndexFlatIP(self.dense.vectors.shape[1])
+        self._index.add(np.ascontiguousarray(self.dense.vectors))
+
+    def search(self, queries: pd.Series, k: int = DEPTH) -> pd.DataFrame:
+        """Return the fused run of the queries (texts by id)."""
+        return fuse_scores(self.dense.search(queries, k), self.lexical.search(queries, k), self.weight, k)
+
+    def latencies(self, texts: Sequence[str], k: int = DEPTH) -> NDArray[np.float64]:
+        """Return the milliseconds of each query asked by itself, encoding included, ``[len(texts)]``.
+
+        The first query is asked once before, unmeasured, so that loading does not count.
+        """
+        times = []
+        for text in [*texts[:1], *texts]:
+            begin = time.perf_counter()
+            vector = self.encoder.encode_uncached([text], "query")
+            scores, positions = self._index.search(vector, min(k, len(self._ids)))
+            dense = as_run(["query"], self._ids, positions, scores)
+            fuse_scores(dense, self.lexical.search(pd.Series({"query": text}), k), self.weight, k)
+            times.append(1000 * (time.perf_counter() - begin))
+        return np.asarray(times[1:])
+
+
+def latest(queries: pd.DataFrame, count: int) -> tuple[pd.DataFrame, bool]:
+    """Return the latest queries by ``created``, oldest first, and whether there were dates.
+
+    Without dates: all of them in the order of their ids.
+    """
+    dated = "created" in queries and bool(queries["created"].notna().any())
+    if not dated:
+        return queries.sort_values("query_id", ignore_index=True), False
+    ordered = queries[queries["created"].notna()].sort_values(["created", "query_id"], ignore_index=True)
+    return ordered.tail(count).reset_index(drop=True), True
+
+
+def rbo(first: Sequence[str], second: Sequence[str], p: float = PERSISTENCE) -> float:
+    """Return the extrapolated rank-biased overlap of two rankings, 0 to 1 (1 = the same ranking).
+
+    Equation 32 of Webber, Moffat and Zobel, "A Similarity Measure for Indefinite Rankings",
+    TOIS 28(4), 2010; the lists may differ in length. Two empty lists agree fully.
+
+    Args:
+        first: document ids, best first, none twice.
+        second: likewise.
+        p: persistence: how far down a reader looks, above 0 and below 1.
+    """
+    short, long = sorted((list(first), list(second)), key=len)
+    if not short:
+        return 1.0 if not long else 0.0
+    s, n = len(short), len(long)
+    agree, total = 0, 0.0
+    seen_short: set[str] = set()
+    seen_long: set[str] = set()
+    at_s = 0
+    for depth in range(1, n + 1):
+        new = set(short[depth - 1 : depth])
+        seen_short |= new
+        seen_long.add(long[depth - 1])
+        agree = len(seen_short & seen_long)
+        at_s = agree if depth <= s else at_s
+        beyond = at_s * (depth - s) / s if depth > s else 0.0
+        total += (agree + beyond) / depth * p**depth
+    return (1 - p) / p * total + ((agree - at_s) / n + at_s / s) * p**n
+
+
+def agreement(before: pd.DataFrame, after: pd.DataFrame, k: int = 10, p: float = PERSISTENCE) -> pd.DataFrame:
+    """Return ``overlap`` (share of the top ``k`` in both) and ``rbo`` by query id, for two runs."""
+    lists = [
+        {str(q): ids.tolist() for q, ids in trec_order(run).groupby("query_id")["doc_id"]} for run in (before, after)
+    ]
+    rows = {}
+    for query_id in sorted(set(lists[0]) | set(lists[1])):
+        one, two = (found.get(query_id, []) for found in lists)
+        longest = max(len(one[:k]), len(two[:k]), 1)
+        rows[query_id] = {"overlap": len(set(one[:k]) & set(two[:k])) / longest, "rbo": rbo(one, two, p)}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["overlap", "rbo"]).rename_axis("query_id")
+
+
+def gate(comparison: Comparison, unanswered: int, in_time: bool, budget_ms: float) -> tuple[bool, str]:
+    """Return whether the candidate may see users, and why.
+
+    It fails when a query gets no answer, when its quality is lower with the whole interval below
+    zero, or when its p95 latency exceeds the contract's budget.
+    """
+    low, high = comparison.ci95
+    faults = []
+    if unanswered:
+        faults.append(f"{unanswered} queries got no answer from the candidate")
+    if high < 0:
+        faults.append(f"{comparison.metric} fell by {-comparison.delta:.3f} [{low:+.3f}, {high:+.3f}]")
+    if not in_time:
+        faults.append(f"the candidate's p95 latency exceeds the contract's {budget_ms:g} ms")
+    if faults:
+        return False, "; ".join(faults)
+    return True, (
+        f"every query was answered within the latency budget and {comparison.metric} did not fall: "
+        f"{comparison.delta:+.3f} [{low:+.3f}, {high:+.3f}]"
+    )
