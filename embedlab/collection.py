@@ -9,22 +9,13 @@ from typing import Any
 import pandas as pd
 
 from embedlab.errors import DataError, ParameterError, nearest
+from embedlab.sources.raw import Finding as Finding
+from embedlab.sources.raw import Raw as Raw
 from embedlab.splits import assign_parts, cap_per_document, group_queries, query_groups
 
 PARTS = ("train", "dev", "test")
 DANGLING_LIMIT = 0.05
 FINDING_COLUMNS = ["kind", "level", "where", "id", "detail"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something noticed on loading; ``level`` is ``error`` (stops a run) or ``warning``."""
-
-    kind: str
-    level: str
-    where: str
-    id: str
-    detail: str
 
 
 @dataclass
@@ -74,21 +65,6 @@ class Collection:
         """Return the fields that documents and queries share: those a filter could use."""
         known = {"doc_id", "query_id", "title", "text", "part", "group", "created", "family"}
         return [c for c in self.corpus.columns if c in set(self.queries.columns) - known]
-
-
-@dataclass
-class Raw:
-    """What a source reads, before parts are made; ``given`` maps query id to its own split."""
-
-    corpus: pd.DataFrame
-    queries: pd.DataFrame
-    qrels: pd.DataFrame
-    findings: list[Finding] = field(default_factory=list)
-    given: dict[str, str] = field(default_factory=dict)
-    documentation: pd.DataFrame | None = None
-    notice: str = ""
-    cap: int | None = None
-    judgment_rows: int = 0
 
 
 def _readers() -> dict[str, Callable[..., Raw]]:

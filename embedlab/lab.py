@@ -100,23 +100,23 @@ class Lab:
             MissingInputError: if it does not exist yet, or this step may not read that one.
             SealedTestError: if it holds test judgments and this step has no right to them.
         """
-        self._check_declared(step)
-        if name == seal.JUDGMENTS or name.endswith("_test.run"):
-            seal.check_right(self.step)
+        self._check_allowed(step, name)
         if name == "guard.parquet" and self.step.number in GUARD_STEPS:
             self._record("mask, exclude and count leaks", "guard")
         return self.store.read(step, name)
 
     def path(self, step: str, name: str) -> Path:
-        """Return the checked path of another step's artifact."""
-        self._check_declared(step)
+        """Return the checked path of another step's artifact; raises as :meth:`read` does."""
+        self._check_allowed(step, name)
         return self.store.path(step, name)
 
-    def _check_declared(self, step: str) -> None:
+    def _check_allowed(self, step: str, name: str) -> None:
         number = get_step(step).number
         if number not in (*self.step.reads, self.step.number):
             allowed = ", ".join(self.step.reads) or "none"
             raise MissingInputError(f"step {self.step.name} does not read step {number} (it reads: {allowed})")
+        if name.endswith((seal.JUDGMENTS, "_test.run")):
+            seal.check_right(self.step)
 
     @property
     def settings(self) -> dict[str, Any]:

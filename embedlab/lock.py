@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from embedlab.errors import LockedError
+from embedlab.errors import EmbedlabError, LockedError
 
 TOKEN = "EMBEDLAB_LOCK_TOKEN"  # noqa: S105 - an environment variable's name
 """Set by a runner for its kernels: what they write counts only while that runner holds the lock."""
@@ -36,14 +36,18 @@ class RunLock:
 
         Raises:
             LockedError: names the process that holds it.
+            EmbedlabError: if the folder cannot be written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        stream = (self.folder / ".lock").open("a+")
-        if not _try(stream):
-            stream.close()
-            raise LockedError(f"{self.folder} is being written by {self.owner()}; wait for it or stop it")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            stream = (self.folder / ".lock").open("a+")
+        except OSError as error:
+            raise EmbedlabError(f"cannot write to {self.folder}: {error.strerror or error}") from error
         token = secrets.token_hex(8)
         with self._publishing():
+            if not _try(stream):
+                stream.close()
+                raise LockedError(f"{self.folder} is being written by {self.owner()}; wait for it or stop it")
             stream.truncate(0)
             host, started = socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")
             owner = {"pid": os.getpid(), "host": host, "since": started, "token": token}

@@ -139,6 +139,7 @@ def _place(params: RunParams, key: Any, value: Any, where: str) -> None:
         raise ParameterError(f"{where}: step {number}: expected parameters and values, found {value!r}")
     params.steps[number] = {}
     for name, item in value.items():
+        _refuse_shared(number, name, where)
         params.steps[number][name] = check_value(number, name, item, where)
 
 
@@ -150,8 +151,14 @@ def _set(params: RunParams, key: str, value: str, where: str) -> None:
         params.shared[key] = check_value("01", key, _parse(key, "01", value, where), where)
         return
     number = step_number(step)
+    _refuse_shared(number, name, where)
     item = _parse(name, number, value, where)
     params.steps.setdefault(number, {})[name] = check_value(number, name, item, where)
+
+
+def _refuse_shared(number: str, name: Any, where: str) -> None:
+    if name in SHARED:
+        raise ParameterError(f"{where}: {name!r} is shared: write it at the top, not under step {number}")
 
 
 def _all_keys() -> list[str]:
@@ -175,13 +182,9 @@ def check_value(number: str, name: Any, value: Any, where: str) -> Any:
     """Return the value in the parameter's type, or raise a ParameterError that names both."""
     cell = cell_parameters(number)
     if name not in cell:
-        valid = [key for key in cell if number == "01" or key not in SHARED]
+        valid = [key for key in cell if key not in SHARED]
         hint = nearest(str(name), valid) if valid else "; it has no parameters of its own"
-        if name in SHARED:
-            hint = f"; {name!r} is shared: write it at the top of the file, not under a step"
         raise ParameterError(f"{where}: step {BY_NUMBER[number].name} has no parameter {name!r}{hint}")
-    if name in SHARED and number != "01":
-        raise ParameterError(f"{where}: {name!r} is shared: write it at the top, not under step {number}")
     annotation = cell[name].annotation
     try:
         return _convert(value, annotation)

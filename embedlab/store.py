@@ -88,19 +88,26 @@ class Store:
         """Yield an empty folder that takes the place of ``path`` when the block ends well.
 
         The sha256 of each of its files is added to ``hashes``.
+
+        Raises:
+            EmbedlabError: if the disk is full or the folder cannot be written; the old one stays.
         """
         target = self.folder / path
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
         try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
             yield temporary
+            for file in temporary.rglob("*"):
+                _sync(file)
             with self.writing():
                 old = target.with_name(f".{target.name}.{os.getpid()}.old")
                 if target.exists():
                     target.rename(old)
                 temporary.rename(target)
                 shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            raise EmbedlabError(f"cannot write {target}: {error.strerror or error}; nothing was changed") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         for file in sorted(p for p in target.rglob("*") if p.is_file()):
@@ -148,8 +155,7 @@ class Store:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             dump(temporary)
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
+            _sync(temporary)
             digest = sha256_file(temporary)
             temporary.replace(target)
         except OSError as error:
@@ -169,6 +175,13 @@ class Store:
             except OSError as error:
                 raise EmbedlabError(f"cannot write to {self.folder}: {error.strerror or error}") from error
             yield
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file is on the disk before anything refers to it."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
 
 
 def _dump(value: Any, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import zipfile
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from embedlab.errors import EmbedlabError
 
 Vectors = NDArray[np.float32]
 
@@ -54,12 +57,18 @@ class VectorCache:
         self._known.update(zip(keys, vectors, strict=True))
         if self.folder is None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(b"".join(keys)).hexdigest()[:20]
         temporary = self.folder / f".{name}.{os.getpid()}.tmp"
         stored = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), 32)
-        with temporary.open("wb") as stream:
-            np.savez(stream, keys=stored, vectors=vectors)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self.folder / f"{name}.npz")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as stream:
+                np.savez(stream, keys=stored, vectors=vectors)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(self.folder / f"{name}.npz")
+        except OSError as error:
+            raise EmbedlabError(f"cannot keep vectors in {self.folder}: {error.strerror or error}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)

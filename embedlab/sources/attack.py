@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from embedlab.collection import Finding, Raw
 from embedlab.errors import DataError
+from embedlab.sources.raw import Finding, Raw
 from embedlab.text import Groups, near_duplicates, stable_hash
 
 MATRICES = ("enterprise", "mobile", "ics")

@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import pandas as pd
 
-from embedlab.collection import Finding, Raw
 from embedlab.errors import DataError, ParameterError
+from embedlab.sources.raw import Finding, Raw
 
 RENAMED = {"validation": "dev", "valid": "dev", "val": "dev"}
 

@@ -1,0 +1,47 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+
+# Models and data come with installed packages: nothing is fetched at run time unless you set this to 0.
+export HF_HUB_OFFLINE ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-full lab lint
+
+help:  ## show this list
+	@echo "make demo       all 22 notebooks on MITRE ATT&CK; prints the verdict and the report's path"
+	@echo "make test       every behaviour at small size: unit tests, lint, smoke chain, nbval"
+	@echo "make test-full  the same at full size"
+	@echo "make lab        JupyterLab with the project's kernel"
+	@echo "make lint       ruff over package, tests and notebooks; mypy over the package"
+	@echo
+	@echo "Each makes $(VENV) first. It needs Python 3.11 or newer: make PYTHON=python3.12 demo"
+	@echo "pip's own settings (PIP_INDEX_URL, pip.conf) choose where packages come from."
+
+# torch first, so that its build (CPU or CUDA) is chosen by pip's settings and not by another package's wish.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "embedlab needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+	  echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/embedlab run params/attack.yaml
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m 'not full'
+
+test-full: $(STAMP)
+	$(BIN)/python -m pytest
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab notebooks
+
+lint: $(STAMP)
+	$(BIN)/ruff check embedlab tests notebooks
+	$(BIN)/ruff format --check embedlab tests notebooks
+	$(BIN)/mypy

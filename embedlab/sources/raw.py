@@ -1,0 +1,33 @@
+"""What a source hands over: rows as read, and what was noticed on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something noticed on loading; ``level`` is ``error`` (stops a run) or ``warning``."""
+
+    kind: str
+    level: str
+    where: str
+    id: str
+    detail: str
+
+
+@dataclass
+class Raw:
+    """What a source reads, before parts are made; ``given`` maps query id to its own split."""
+
+    corpus: pd.DataFrame
+    queries: pd.DataFrame
+    qrels: pd.DataFrame
+    findings: list[Finding] = field(default_factory=list)
+    given: dict[str, str] = field(default_factory=dict)
+    documentation: pd.DataFrame | None = None
+    notice: str = ""
+    cap: int | None = None
+    judgment_rows: int = 0

@@ -1,0 +1,158 @@
+"""What tests share: run folders under a temporary outputs folder, and small collections."""
+
+import ast
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import embedlab
+from embedlab.collection import Collection
+from embedlab.lab import Lab
+from embedlab.params import cell_parameters
+from embedlab.steps import BY_NUMBER
+from embedlab.store import Store
+
+PROJECT = Path(__file__).resolve().parent.parent
+CRANFIELD = PROJECT.parent / "shared" / "fixtures" / "cranfield"
+
+needs_cranfield = pytest.mark.skipif(
+    not CRANFIELD.is_dir(), reason="the Cranfield collection is not beside the project"
+)
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    """An empty outputs folder that every run of the test goes to."""
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    monkeypatch.setenv("EMBEDLAB_OUTPUTS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def store(outputs):
+    """An empty run folder."""
+    return Store(outputs / "trial")
+
+
+@pytest.fixture(scope="session")
+def attack():
+    """The whole demo collection, loaded once."""
+    return embedlab.load_collection("attack")
+
+
+def open_step(number: str, run: str = "trial", **values) -> Lab:
+    """Open a step as its notebook does, every other parameter at the cell's default."""
+    defaults = {name: p.default for name, p in cell_parameters(number).items()}
+    return embedlab.start(number, {**defaults, "run": run, **values})
+
+
+def write_beir(folder: Path, corpus, queries, qrels, zipped: bool = False, header: bool = True) -> Path:
+    """Write a collection in BEIR's layout; ``qrels`` maps a file's stem to its rows."""
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    texts = {
+        f"{n}.jsonl": "".join(json.dumps(r) + "\n" for r in rows)
+        for n, rows in (("corpus", corpus), ("queries", queries))
+    }
+    for stem, rows in qrels.items():
+        first = "query-id\tcorpus-id\tscore\n" if header else ""
+        texts[f"qrels/{stem}.tsv"] = first + "".join("\t".join(map(str, row)) + "\n" for row in rows)
+    for name, text in texts.items():
+        if zipped:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(text.encode()))
+        else:
+            (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+ANIMALS = "otter badger heron lynx marten stoat weasel falcon osprey beaver salmon trout"
+PLACES = "river forest meadow mountain harbour village desert island valley glacier canyon swamp"
+
+
+def toy_rows(n: int = 40) -> tuple[list[dict], list[dict], list[tuple[str, str, int]]]:
+    """Return documents, queries and judgments of a small collection: one query a document."""
+    pairs = [(a, p) for p in PLACES.split() for a in ANIMALS.split()][:: max(1, 144 // n)][:n]
+    corpus = [
+        {"_id": f"d{i}", "title": f"{a} {p}", "text": f"Report {i * 7919}: the {a} was seen near the {p} at dusk."}
+        for i, (a, p) in enumerate(pairs)
+    ]
+    queries = [{"_id": f"q{i}", "text": f"who spotted {i * 104729} {a} around {p}"} for i, (a, p) in enumerate(pairs)]
+    return corpus, queries, [(f"q{i}", f"d{i}", 1) for i in range(len(pairs))]
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """A collection of 40 documents and queries as a BEIR folder."""
+    corpus, queries, judgments = toy_rows()
+    return write_beir(tmp_path / "toy", corpus, queries, {"test": judgments})
+
+
+@pytest.fixture
+def started(outputs, toy):
+    """A run whose step 01 has written the toy collection; returns its store."""
+    lab = open_step("01", source="beir", path=str(toy))
+    write_collection(lab, embedlab.load_collection("beir", path=toy))
+    lab.finish("written by a test")
+    return lab.store
+
+
+def write_collection(lab: Lab, collection: Collection) -> None:
+    """Write what step 01 writes of a collection."""
+    from embedlab.lab import settings_of
+
+    test = set(collection.queries.loc[collection.queries["part"] == "test", "query_id"])
+    held = collection.qrels["query_id"].isin(test)
+    lab.write("settings.json", settings_of(lab.params, collection) | {"precision": "float32"})
+    lab.write("corpus.parquet", collection.corpus)
+    lab.write("queries.parquet", collection.queries)
+    lab.write("qrels.parquet", collection.qrels[~held])
+    lab.write("qrels_test.parquet", collection.qrels[held])
+    lab.write("findings.parquet", collection.findings)
+
+
+def write_seal(store: Store) -> None:
+    """Seal the test judgments as step 04 does."""
+    from embedlab.keys import sha256_file
+
+    lab = open_step("04", run=store.folder.name)
+    judgments = store.folder / "artifacts/01_define_problem/qrels_test.parquet"
+    lab.write("eval_set.json", {"seal": sha256_file(judgments)})
+    lab.finish("sealed by a test")
+
+
+def run_python(code: str, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess:
+    """Run a piece of Python in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+        timeout=120,
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def literal_tail(text: str):
+    """Return the Python literal on the last line of a text."""
+    return ast.literal_eval(text.strip().splitlines()[-1])
+
+
+def frame_of_run(rows: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """Return a dict of dicts as a run."""
+    flat = [(q, d, s) for q, docs in rows.items() for d, s in docs.items()]
+    return pd.DataFrame(flat, columns=["query_id", "doc_id", "score"])
+
+
+def step_files(number: str) -> str:
+    """Return the artifact folder of a step, relative to the run folder."""
+    return f"artifacts/{BY_NUMBER[number].name}"

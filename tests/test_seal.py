@@ -1,0 +1,116 @@
+"""The sealed test: who may open it, and what the ledger counts."""
+
+import pandas as pd
+import pytest
+from conftest import open_step, step_files, write_seal
+
+from embedlab import seal
+from embedlab.errors import ParameterError, SealedTestError
+from embedlab.steps import STEPS
+
+MAY = {"04", "05", *(s.number for s in STEPS if s.number >= "15")}
+training = pytest.mark.parametrize("number", [s.number for s in STEPS if s.number not in MAY | {"01"}])
+
+
+@training
+def test_a_step_before_15_that_asks_for_test_judgments_is_refused(number, started):
+    with pytest.raises(SealedTestError, match=rf"step {number}_\w+ asked for test judgments; they are sealed until"):
+        open_step(number).open_test("just a look")
+    with pytest.raises(SealedTestError):
+        open_step(number).read("01", "qrels_test.parquet")
+    assert seal.ledger(started) == []
+
+
+@training
+def test_a_step_before_15_cannot_take_the_judgments_by_their_path(number, started):
+    with pytest.raises(SealedTestError):
+        open_step(number).path("01", "qrels_test.parquet")
+
+
+def test_a_step_before_15_cannot_read_the_runs_on_the_test(started):
+    with pytest.raises(SealedTestError):
+        open_step("06").read("05", "base_test.run")
+
+
+def test_the_test_part_is_not_among_the_ordinary_parts(started):
+    with pytest.raises(ParameterError, match=r"sealed: use lab\.open_test"):
+        open_step("15").collection("test")
+    assert set(open_step("02").collection().queries["part"]) == {"train", "dev"}
+
+
+def test_an_opening_returns_the_test_part_and_is_logged_with_its_reason(started):
+    part = open_step("05").open_test("the baseline")
+    assert set(part.queries["part"]) == {"test"}
+    assert set(part.qrels["query_id"]) == set(part.queries["query_id"])
+    (entry,) = seal.ledger(started)
+    assert (entry["step"], entry["kind"], entry["reason"]) == ("05", "opening", "the baseline")
+
+
+def test_the_same_step_with_the_same_key_is_no_second_opening(started):
+    for _ in range(3):
+        open_step("15").open_test("evaluate", ["w1"])
+    assert len(seal.ledger(started)) == 1
+    assert seal.scored_model_sets(started) == 1
+
+
+def test_the_allowance_counts_sets_of_models_not_openings(started):
+    for key, models in (("a", ["w1"]), ("b", ["w1"]), ("c", ["w2"]), ("d", ["w2", "w1"]), ("e", ["w1", "w2"])):
+        lab = open_step("15")
+        lab.key = key
+        lab.open_test("evaluate", models)
+    assert len(seal.ledger(started)) == 5
+    assert seal.scored_model_sets(started) == 3
+
+
+def test_another_model_under_the_same_key_is_counted(started):
+    open_step("15").open_test("evaluate", ["w1"])
+    open_step("15").open_test("evaluate", ["w2"])
+    assert seal.scored_model_sets(started) == 2
+
+
+def test_steps_other_than_15_cost_nothing_of_the_allowance(started):
+    open_step("05").open_test("baseline")
+    open_step("18").open_test("end to end", ["w1"])
+    assert seal.scored_model_sets(started) == 0
+
+
+def test_a_reading_of_the_guard_is_logged_and_is_no_opening(started):
+    lab = open_step("04")
+    lab.write("guard.parquet", pd.DataFrame({"query_id": ["q1"]}))
+    lab.finish("guard written")
+    open_step("07").read("04", "guard.parquet")
+    (entry,) = seal.ledger(started)
+    assert (entry["step"], entry["kind"]) == ("07", "guard")
+    assert seal.scored_model_sets(started) == 0
+
+
+def test_an_untouched_seal_verifies(started):
+    write_seal(started)
+    assert seal.verify(started) is None
+
+
+def test_a_changed_judgment_is_noticed(started):
+    write_seal(started)
+    path = started.folder / step_files("01") / "qrels_test.parquet"
+    frame = pd.read_parquet(path)
+    frame.loc[0, "relevance"] = 2
+    frame.to_parquet(path, index=False)
+    assert "is not what step 01 wrote" in seal.verify(started)
+
+
+def test_judgments_that_step_01_wrote_anew_after_sealing_are_noticed(started):
+    write_seal(started)
+    path = f"{step_files('01')}/qrels_test.parquet"
+    frame = pd.read_parquet(started.folder / path)
+    frame.loc[0, "relevance"] = 2
+    digest = started.write(path, frame)
+    outputs = [o if o["path"] != path else {"path": path, "sha256": digest} for o in started.entry("01")["outputs"]]
+    started.update("01", outputs=outputs)
+    assert "test judgments changed after they were sealed" in seal.verify(started)
+
+
+def test_an_opening_by_a_training_step_in_the_ledger_is_noticed(started):
+    write_seal(started)
+    lab = open_step("11")
+    seal.record(started, lab.step, lab.key, "forged", "opening", [])
+    assert seal.verify(started) == "opened by step 11, which has no right to it"
