@@ -15,8 +15,11 @@ class Progress:
     """A bar over ``total`` units of work, as a context manager; ``advance`` moves it.
 
     In a notebook it is one output that is updated in place, so that an executed notebook
-    keeps its last state and no control characters; elsewhere it is tqdm.
+    keeps its last state and no control characters; elsewhere it is tqdm. A bar inside another
+    one is not shown.
     """
+
+    _open = 0
 
     def __init__(self, label: str, total: int) -> None:
         self.label, self.total, self.done = label, total, 0
@@ -25,6 +28,9 @@ class Progress:
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
+        Progress._open += 1
+        if Progress._open > 1:
+            return self
         if _in_notebook():
             from IPython.display import display
 
@@ -45,6 +51,7 @@ class Progress:
             self._shown = time.monotonic()
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        Progress._open -= 1
         if self._handle is not None:
             self._handle.update(self)
         if self._bar is not None:

@@ -1,1 +1,3 @@
-"""Rolling out: shadow, canary, re-indexing, drift."""
+"""Going live and back: registry of indexes, re-indexing beside the live one, gradual traffic."""
+
+from __future__ import annotations

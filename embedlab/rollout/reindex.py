@@ -1,0 +1,193 @@
+"""Re-indexing beside the live index: plan, batches with a durable journal, build, validate, cut over."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embedlab.errors import EmbedlabError, IntegrityError
+from embedlab.index import Embeds, Vectors, build_index
+from embedlab.keys import sha256_file, sha256_json
+from embedlab.models.identity import EmbeddingIdentity
+from embedlab.progress import Progress
+from embedlab.rollout.checks import Check
+from embedlab.rollout.registry import Registry, Release
+
+JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a re-indexing will do; sizes in bytes.
+
+    ``content`` is a hash of ids, texts, encoder and batch size: a journal belongs to one plan.
+    """
+
+    documents: int
+    batch_size: int
+    batches: int
+    dimensions: int
+    vector_bytes: int
+    extra_bytes: int
+    model: str
+    content: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, for JSON."""
+        return asdict(self)
+
+    def hours(self, documents_per_second: float) -> float:
+        """Return how long encoding takes at a measured speed."""
+        return self.documents / documents_per_second / 3600
+
+
+def make_plan(documents: int, identity: EmbeddingIdentity, batch_size: int, content: str = "") -> Plan:
+    """Plan the re-indexing of so many documents.
+
+    ``extra_bytes`` is the disk needed beside the live index until the old one is dropped: the
+    batches and the finished index.
+    """
+    vector_bytes = 4 * documents * identity.dimensions
+    batches = math.ceil(documents / batch_size)
+    return Plan(
+        documents, batch_size, batches, identity.dimensions, vector_bytes, 2 * vector_bytes, identity.name, content
+    )
+
+
+def corpus_hash(documents: pd.Series, identity: EmbeddingIdentity, batch_size: int) -> str:
+    """Return a hash of all that a journal depends on."""
+    return sha256_json([documents.index.tolist(), documents.tolist(), identity.digest, batch_size])
+
+
+class Reindex:
+    """One re-indexing, as a machine that can be stopped anywhere and goes on.
+
+    A finished batch is a vector file, written atomically, and then one synced journal line with
+    its hash; what has no line, or no file with that hash, is done again. The live index is only
+    read. Candidates get a name of their own.
+
+    Args:
+        folder: where batches and journal are kept until the end.
+        registry: holds the live index; the candidate is added beside it.
+        encoder: the new model.
+        documents: texts by document id.
+        batch_size: documents a batch.
+    """
+
+    def __init__(
+        self, folder: Path, registry: Registry, encoder: Embeds, documents: pd.Series, batch_size: int
+    ) -> None:
+        self.folder, self.registry, self.encoder, self.documents = folder, registry, encoder, documents
+        content = corpus_hash(documents, encoder.identity, batch_size)
+        self.plan = make_plan(len(documents), encoder.identity, batch_size, content)
+        self.name = f"{encoder.name.rsplit('/', 1)[-1]}-{encoder.identity.digest[:8]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = _journal(folder / JOURNAL)
+        if lines and lines[0].get("plan") != content:
+            raise EmbedlabError(
+                f"{folder.name!r} holds the journal of another re-indexing (documents, model or batch size differ); "
+                "finish that one or delete the folder"
+            )
+        if not lines:
+            self._note({"plan": content})
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Return the journal's complete lines; a torn last line counts as not written."""
+        return _journal(self.folder / JOURNAL)
+
+    def finished(self) -> dict[int, str]:
+        """Return batch number to file hash of the batches that need not be done again."""
+        noted = {line["batch"]: line["sha256"] for line in self.journal() if "batch" in line}
+        return {n: h for n, h in noted.items() if self._file(n).is_file() and sha256_file(self._file(n)) == h}
+
+    def run(self, stop_after: int | None = None) -> int:
+        """Encode the batches that are not done; return how many are done in all.
+
+        Args:
+            stop_after: stop when so many are done, as an interruption would; None: go on to the end.
+        """
+        done = self.finished()
+        last = self.plan.batches if stop_after is None else min(stop_after, self.plan.batches)
+        texts, size = self.documents.tolist(), self.plan.batch_size
+        waiting = [n for n in range(self.plan.batches) if n not in done][: max(last - len(done), 0)]
+        with Progress("Re-embedding batches", self.plan.batches) as bar:
+            bar.advance(len(done))
+            for number in waiting:
+                vectors = self.encoder.encode(texts[number * size : (number + 1) * size], "document")
+                self._note({"batch": number, "documents": len(vectors), "sha256": self._keep(number, vectors)})
+                bar.advance()
+        return len(done) + len(waiting)
+
+    def batches(self) -> pd.DataFrame:
+        """Return one row a finished batch: ``batch, documents, first, last, sha256``."""
+        ids, size = self.documents.index.tolist(), self.plan.batch_size
+        rows = []
+        for number, digest in sorted(self.finished().items()):
+            inside = ids[number * size : (number + 1) * size]
+            rows.append((number, len(inside), inside[0], inside[-1], digest))
+        return pd.DataFrame(rows, columns=["batch", "documents", "first", "last", "sha256"])
+
+    def build(self, kind: str = "flat") -> Release:
+        """Build the candidate index from the finished batches and add it beside the live one.
+
+        Raises:
+            IntegrityError: if a batch is missing.
+        """
+        done = self.finished()
+        missing = [n for n in range(self.plan.batches) if n not in done]
+        if missing:
+            raise IntegrityError(f"{len(missing)} of {self.plan.batches} batches are missing, the first: {missing[0]}")
+        vectors = np.concatenate([np.load(self._file(n), allow_pickle=False) for n in range(self.plan.batches)])
+        index = build_index(vectors, self.documents.index.tolist(), self.encoder.identity, kind)
+        return self.registry.add(self.name, index)
+
+    def cut_over(self, checks: list[Check], reason: str) -> Release:
+        """Switch the alias to the candidate if every check holds; the old index stays.
+
+        Raises:
+            EmbedlabError: names the failed checks; the live index then stays live.
+        """
+        failed = [c.check for c in checks if not c.passed]
+        if failed or not checks:
+            raise EmbedlabError(f"not cut over: {', '.join(failed) or 'nothing was validated'}; the live index stays")
+        return self.registry.switch(self.name, reason)
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"batch-{number:06d}.npy"
+
+    def _keep(self, number: int, vectors: Vectors) -> str:
+        buffer = io.BytesIO()
+        np.save(buffer, vectors)
+        temporary = self.folder / f".batch-{number}.{os.getpid()}.tmp"
+        with temporary.open("wb") as stream:
+            stream.write(buffer.getbuffer())
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(self._file(number))
+        return sha256_file(self._file(number))
+
+    def _note(self, line: dict[str, Any]) -> None:
+        path = self.folder / JOURNAL
+        torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(("\n" if torn else "") + json.dumps(line) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def _journal(path: Path) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            lines.append(dict(json.loads(text)))
+        except ValueError:
+            continue  # torn by a kill while it was written: that batch is done again
+    return lines
