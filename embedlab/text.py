@@ -69,8 +69,8 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, ...]]:
             first.setdefault(text, position)
             same[text].append(position)
     cliques = {tuple(group) for group in same.values() if len(group) > 1}
-    cliques |= _one_word_cliques(first)
-    cliques |= _similar_pairs(first)
+    for clique in _one_word_cliques(first) | _similar_pairs(first):
+        cliques.add(tuple(sorted(copy for i in clique for copy in same[folded[i]])))
     return sorted(cliques)
 
 
