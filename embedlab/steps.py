@@ -170,7 +170,7 @@ STEPS: tuple[Step, ...] = (
         "19",
         "shadow_test",
         "How does it behave on real traffic?",
-        "01 03 14 17 18",
+        "01 03 14 15",
         "replay.parquet shadow.json",
     ),
     _step(
@@ -191,7 +191,7 @@ STEPS: tuple[Step, ...] = (
         "22",
         "monitor_drift",
         "Does it stay good?",
-        "01 03 04 14 15 17",
+        "01 03 13 14 15",
         "drift.parquet label_next.parquet drift.json",
     ),
 )
