@@ -104,6 +104,9 @@ def compare_scores(
     """Compare per-query scores (Series over the same query ids); see :func:`compare`."""
     if not baseline.index.equals(candidate.index):
         raise DataError(f"scores of {len(baseline)} and {len(candidate)} queries: not the same queries")
+    for name, values in (("baseline", baseline), ("candidate", candidate)):
+        for query_id, value in values[~np.isfinite(values)].items():
+            raise DataError(f"{name}: the score of query {query_id!r} is {value}, not a finite number")
     difference = (candidate - baseline).to_numpy(dtype=float)
     labels = _labels(baseline.index, groups)
     low, high = interval(difference, labels, seed)
