@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 EXIT_OF = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}
+USAGE = typer.BadParameter.__mro__[2]  # click's ClickException, whichever copy of click typer carries
 NO_VERDICT, BAD_INPUT, FINDINGS = 3, 4, 5
 
 app = typer.Typer(
@@ -227,15 +228,13 @@ def _show(found: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the command line; user errors end with code 4 and no traceback."""
-    from click import ClickException
-
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except EmbedlabError as error:
         err.print(f"[red]Error:[/] {escape(str(error))}")
         sys.exit(BAD_INPUT)
-    except ClickException as error:
-        error.show()
+    except USAGE as error:
+        error.show()  # type: ignore[attr-defined]
         sys.exit(BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         err.print("Interrupted; the same command continues from here.")

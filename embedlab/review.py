@@ -223,7 +223,9 @@ class Browser:
         return f"Review browser: {len(self.items)} queries (shown live in JupyterLab, as a table elsewhere)"
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        static = {"text/plain": repr(self), "text/html": table(self.items).round(3).to_html(index=False)}
+        with pd.option_context("display.max_colwidth", None):
+            twin = table(self.items).round(3).to_html(index=False)
+        static = {"text/plain": repr(self), "text/html": twin}
         if not self.items:
             return static
         live = self.widget()._repr_mimebundle_(**options)

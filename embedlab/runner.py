@@ -130,6 +130,7 @@ def _execute(store: Store, step: Step, params: RunParams, run: str) -> float:
             cwd=str(NOTEBOOKS),
             progress_bar=False,
             log_output=False,
+            kernel_manager_class="embedlab.kernels.IpcKernelManager",
         )
     except PapermillExecutionError as error:
         store.update(step.number, status="failed")

@@ -199,6 +199,8 @@ class Trainer:
 
         frozen = copy.deepcopy(self.model).to(getattr(torch, self.encoder.identity.precision))
         frozen.eval()
+        if hasattr(frozen[0], "auto_model"):
+            frozen[0].auto_model.set_attn_implementation("sdpa")  # faster without gradients
         frozen.max_seq_length = self.encoder.identity.max_length or None
 
         def encode(texts: list[str], kind: str) -> Any:
