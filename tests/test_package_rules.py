@@ -12,11 +12,11 @@ PACKAGE = PROJECT / "embedlab"
 
 FLOORS = {
     "errors": 1, "steps": 1, "text": 1, "progress": 1,
-    "paths": 2, "params": 2, "keys": 2, "lock": 2, "store": 2, "seal": 2, "endpoint": 2,
+    "paths": 2, "params": 2, "keys": 2, "freshness": 2, "lock": 2, "store": 2, "seal": 2, "endpoint": 2,
     "collection": 3, "sources": 3, "splits": 3, "lab": 3, "trec": 3, "metrics": 3, "stats": 3,
     "contract": 3, "slices": 3, "hardware": 3, "validate": 3,
     "models": 4, "retrieval": 4,
-    "pairs": 5, "negatives": 5, "cleaning": 5, "formats": 5, "training": 5, "index": 5, "pipeline": 5,
+    "pairs": 5, "negatives": 5, "cleaning": 5, "formats": 5, "training": 5, "index": 5, "pipeline": 5, "rag": 5,
     "rollout": 6,
     "evidence": 7,
     "plots": 8, "review": 8, "report": 8,
@@ -58,7 +58,8 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            full = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name.removeprefix("embedlab.") in MODULES else node.module for name in full.values()}
     inner = {name.removeprefix("embedlab.") for name in found if name.startswith("embedlab.")}
     return inner & set(MODULES)
 
