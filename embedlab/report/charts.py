@@ -36,6 +36,7 @@ def interval_chart(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
             "minimum": f"{minimum:+.3f}",
         },
         "apart": abs(at(minimum) - at(0.0)) > 1,
+        "roomy": min(at(delta) - at(low), at(high) - at(delta)) > WIDTH / 6,
     }
 
 

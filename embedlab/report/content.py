@@ -13,8 +13,41 @@ from embedlab.store import FINISHED, Store
 
 WORDS = {"SHIP": "Ship", "DO_NOT_SHIP": "Do not ship", "INCONCLUSIVE": "Inconclusive"}
 SHOWN_FIGURES = 4
-_STEP_IN_TEXT = re.compile(r"(?:step |artifacts/|^)(\d\d)(?=\D|$)")
-_PATH = re.compile(r"\(?artifacts/\S+")
+_PATH = re.compile(r"\s*(?:\(|in )artifacts/[^\s;,)]+\)?")
+NAMES = {
+    "train_test_separate": "Train and test separate",
+    "heldout_improves": "Held-out metrics improve",
+    "review_fewer_failures": "Review shows fewer important failures",
+    "pipeline_tested": "Full pipeline tested",
+    "reindexing_planned": "Re-embedding and re-indexing planned",
+    "training_without_baseline": "Training without a baseline",
+    "same_examples_for_training_and_evaluation": "The same examples for training and evaluation",
+    "fine_tuning_to_fix_chunking": "Fine-tuning to fix chunking",
+    "reindexing_without_rollback": "Re-indexing without rollback",
+}
+"""Titles of checks whose id does not read as one."""
+
+PROOF = {
+    "objective_clear": "01",
+    "baseline_recorded": "05",
+    "train_test_separate": "13",
+    "hard_negatives_included": "14",
+    "heldout_improves": "15",
+    "review_fewer_failures": "16",
+    "pipeline_tested": "18",
+    "reindexing_planned": "20",
+    "rollback_available": "21",
+    "monitoring_ready": "22",
+    "training_without_baseline": "05",
+    "same_examples_for_training_and_evaluation": "13",
+    "no_hard_negatives": "14",
+    "fine_tuning_to_fix_chunking": "02",
+    "ignoring_hybrid_search_and_filters": "15",
+    "mixing_old_and_new_embeddings": "17",
+    "reindexing_without_rollback": "20",
+    "shipping_on_training_loss_alone": "15",
+}
+"""The step whose notebook holds the evidence of a check."""
 
 
 def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]:
@@ -116,10 +149,13 @@ def _check(row: Mapping[str, Any], key: str, rendered: set[str]) -> dict[str, An
     value = row.get(key)
     good = value if key == "passed" or value is None else not value
     evidence = _text(row.get("evidence") or "")
-    step = _STEP_IN_TEXT.search(evidence)
-    number = step.group(1) if step and step.group(1) in rendered else ""
-    said = _PATH.sub("", evidence).strip(" :;,()") or (f"Step {number}" if number else evidence)
-    return {"name": humanize(str(row.get("title") or row["id"])), "good": good, "evidence": said, "step": number}
+    number = PROOF.get(str(row["id"]), "")
+    return {
+        "name": NAMES.get(str(row["id"]), humanize(str(row["id"]))),
+        "good": good,
+        "evidence": capitalize(_PATH.sub("", evidence).strip()),
+        "step": number if number in rendered else "",
+    }
 
 
 def _slices(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -160,8 +196,13 @@ def card(store: Store, step: Step, entry: Mapping[str, Any], rendered: set[str])
 
 def humanize(name: str) -> str:
     """Return an identifier in words: ``dev_score`` as ``Dev score``."""
-    words = re.sub(r"[_-]+", " ", name).strip() if " " not in name else name.strip()
-    return words[:1].upper() + words[1:]
+    return capitalize(re.sub(r"_+", " ", name).strip())
+
+
+def capitalize(text: str) -> str:
+    """Return the text with its first letter upper case; a name such as ``nDCG@10`` stays as it is."""
+    first = text.split(" ", 1)[0]
+    return text if first != first.lower() else text[:1].upper() + text[1:]
 
 
 def figure(value: Any) -> str:
