@@ -1,0 +1,109 @@
+"""The canonical training store: one row a query, from raw rows to audited positives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from embedlab.collection import Collection
+from embedlab.text import near_duplicates, stable_hash
+
+COLUMNS = ["query_id", "query", "positive_ids", "negatives", "source", "provenance", "group", "split", "weight"]
+REMOVED = ["query_id", "query", "reason", "other", "evidence"]
+
+
+def judged_rows(collection: Collection) -> pd.DataFrame:
+    """Return a row for each judged query; its positives are the documents of its highest grade."""
+    qrels = collection.qrels[collection.qrels["relevance"] >= 1]
+    top = qrels[qrels["relevance"] == qrels.groupby("query_id")["relevance"].transform("max")]
+    positives = top.groupby("query_id")["doc_id"].agg(sorted)
+    queries = collection.queries[collection.queries["query_id"].isin(positives.index)]
+    return _store(
+        queries["query_id"],
+        queries["text"],
+        queries["query_id"].map(positives),
+        "judged query",
+        "judgments of " + queries["query_id"],
+        queries["group"],
+    )
+
+
+def documentation_rows(documentation: pd.DataFrame, group_of: Mapping[str, str]) -> pd.DataFrame:
+    """Return a row for each documentation text, in the group of the first document it describes."""
+    first = [ids[0] for ids in documentation["doc_ids"]]
+    return _store(
+        [f"doc-{i:05d}" for i in range(len(documentation))],
+        documentation["text"],
+        documentation["doc_ids"].map(list),
+        documentation["kind"],
+        documentation["provenance"],
+        [group_of.get(d, f"document {d}") for d in first],
+    )
+
+
+def _store(
+    ids: Iterable[str],
+    texts: Iterable[str],
+    positives: Iterable[list[str]],
+    source: str | Iterable[str],
+    provenance: Iterable[str],
+    groups: Iterable[str],
+) -> pd.DataFrame:
+    frame = pd.DataFrame({"query_id": list(ids), "query": list(texts)})
+    frame["positive_ids"] = pd.Series(list(positives), dtype=object)
+    frame["negatives"] = pd.Series([[] for _ in range(len(frame))], dtype=object)
+    frame["source"] = source if isinstance(source, str) else list(source)
+    frame["provenance"], frame["group"] = list(provenance), list(groups)
+    return frame.assign(split="", weight=1.0)[COLUMNS]
+
+
+def removal(rows: pd.DataFrame, reason: str, other: Iterable[str], evidence: Iterable[str]) -> pd.DataFrame:
+    """Return rows that leave the store, with the reason, the other row involved and the evidence."""
+    found = {"query_id": rows["query_id"], "query": rows["query"], "reason": reason}
+    return pd.DataFrame({**found, "other": list(other), "evidence": list(evidence)}, columns=REMOVED).astype(str)
+
+
+def removals(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return all removals in one table, empty with its columns where there are none."""
+    return pd.concat([pd.DataFrame(columns=REMOVED, dtype=str), *parts], ignore_index=True).astype(str)
+
+
+def near_held_out(rows: pd.DataFrame, guard: pd.DataFrame) -> dict[str, str]:
+    """Return query id to held-out query id for rows that nearly repeat a held-out query."""
+    texts, count = [*guard["text"], *rows["query"]], len(guard)
+    found: dict[str, str] = {}
+    for clique in near_duplicates(texts):
+        held = [i for i in clique if i < count]
+        for position in (i - count for i in clique if i >= count and held):
+            found[str(rows["query_id"].iloc[position])] = str(guard["query_id"].iloc[held[0]])
+    return found
+
+
+def held_documents(guard: pd.DataFrame, relatives: Mapping[str, str]) -> set[str]:
+    """Return the documents of held-out queries and all their relatives."""
+    direct = {d for ids in guard["doc_ids"] for d in ids}
+    families = {relatives[d] for d in direct if d in relatives}
+    return direct | {d for d, family in relatives.items() if family in families}
+
+
+def cap_per_document(rows: pd.DataFrame, cap: int, seed: int) -> set[str]:
+    """Return ids of rows to keep so that no document has more than ``cap``; which depends on the seed."""
+    counts: Counter[str] = Counter()
+    keep = set()
+    order = rows.assign(order=[stable_hash("rows", seed, q) for q in rows["query_id"]]).sort_values("order")
+    for query_id, positives in zip(order["query_id"], order["positive_ids"], strict=True):
+        if all(counts[d] < cap for d in positives):
+            counts.update(positives)
+            keep.add(str(query_id))
+    return keep
+
+
+def beyond_both(rows: pd.DataFrame, runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return ``query_id, query, doc_id`` of positives that no run found at its depth."""
+    pairs = rows[["query_id", "query", "positive_ids"]].explode("positive_ids")
+    pairs = pairs.rename(columns={"positive_ids": "doc_id"})
+    found = {key for run in runs for key in zip(run["query_id"], run["doc_id"], strict=True)}
+    missed = [key not in found for key in zip(pairs["query_id"], pairs["doc_id"], strict=True)]
+    return pairs[missed].reset_index(drop=True)
