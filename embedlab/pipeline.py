@@ -16,7 +16,7 @@ from embedlab.retrieval.base import DEPTH, filter_by, top_k
 from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.dense import passages
 from embedlab.retrieval.hybrid import WEIGHTS, fuse_scores
-from embedlab.retrieval.rerank import TOP, has_token_vectors, late_interaction, rerank
+from embedlab.retrieval.rerank import TOP, LateInteraction, has_token_vectors, rerank
 
 CHUNKING = ("none", "long", "all")
 DEEP = 1000
@@ -90,7 +90,8 @@ class Pipeline:
         self.vectors = encoder.encode(self.units.tolist(), "document")
         index = build_index(self.vectors, self.units.index.tolist(), encoder.identity, settings.index)
         self.dense, self.lexical = Indexed(encoder, index), lexical
-        self.documents = pd.Series((corpus["title"] + " " + corpus["text"]).str.strip().to_numpy(), corpus["doc_id"])
+        whole = pd.Series((corpus["title"] + " " + corpus["text"]).str.strip().to_numpy(), corpus["doc_id"])
+        self.reranker = LateInteraction(encoder, whole, settings.rerank_tokens)
 
     def using(self, **changes: Any) -> Pipeline:
         """Return a pipeline over the same index with some query-time settings changed."""
@@ -127,7 +128,7 @@ class Pipeline:
     def late(self, queries: pd.DataFrame, run: pd.DataFrame) -> pd.DataFrame:
         """Return late-interaction scores of the run's top documents."""
         texts = pd.Series(queries["text"].to_numpy(), index=queries["query_id"].to_numpy())
-        return late_interaction(self.encoder, texts, self.documents, top_k(run, TOP), self.settings.rerank_tokens)
+        return self.reranker.scores(texts, top_k(run, TOP))
 
     def cosines(self, queries: pd.DataFrame, run: pd.DataFrame, vectors: Vectors) -> pd.Series:
         """Return the cosine of each row's query and document (its best passage): comparable across queries."""
@@ -148,7 +149,7 @@ Quality = Callable[[pd.DataFrame], float]
 
 
 def tune(
-    pipeline: Pipeline, queries: pd.DataFrame, fields: list[str], quality: Quality
+    pipeline: Pipeline, queries: pd.DataFrame, fields: list[str], quality: Quality, least_gain: float = 0.0
 ) -> tuple[Pipeline, pd.DataFrame]:
     """Choose filter, fusion weight and rerank weight one after another, on dev queries.
 
@@ -159,6 +160,7 @@ def tune(
         queries: dev queries with their metadata.
         fields: metadata fields that a filter could use.
         quality: the measure to raise, of a run.
+        least_gain: what the rerank, which costs time at every query, must add to be taken.
 
     Returns:
         the pipeline with the chosen settings, and ``stage, setting, quality, chosen``.
@@ -175,15 +177,19 @@ def tune(
         run = fuse_scores(dense, lexical, pipeline.settings.weight)
         late = pipeline.late(queries, run)
         tried += [("rerank weight", w, quality(rerank(run, late, w))) for w in RERANK_WEIGHTS]
-        pipeline = pipeline.using(rerank_weight=_best(tried, "rerank weight"))
+        pipeline = pipeline.using(rerank_weight=_best(tried, "rerank weight", least_gain))
+    taken = pipeline.settings
+    chosen = {"filter": taken.filter_field, "dense weight": taken.weight, "rerank weight": taken.rerank_weight}
     table = pd.DataFrame(tried, columns=["stage", "setting", "quality"])
-    table["chosen"] = [setting == _best(tried, stage) for stage, setting, _ in tried]
+    table["chosen"] = [setting == chosen[stage] for stage, setting, _ in tried]
     return pipeline, table.assign(setting=table["setting"].map(lambda v: str(v) or "none"))
 
 
-def _best(tried: list[tuple[str, Any, float]], stage: str) -> Any:
+def _best(tried: list[tuple[str, Any, float]], stage: str, least_gain: float = 0.0) -> Any:
+    """Return the best setting of a stage; the first one unless the best gains at least so much over it."""
     rows = [row for row in tried if row[0] == stage]
-    return max(rows, key=lambda row: row[2])[1]
+    best = max(rows, key=lambda row: row[2])
+    return best[1] if best[2] - rows[0][2] >= least_gain else rows[0][1]
 
 
 def choose_threshold(cosines: pd.Series, relevant: pd.Series, keep: float) -> float:

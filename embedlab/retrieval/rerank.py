@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from embedlab.models.encoder import BATCH, Encoder, Kind, normalize
 from embedlab.progress import Progress
@@ -16,7 +17,12 @@ TOP = 20
 """Documents of each query that are reranked."""
 
 CHUNK = 256
-"""Documents whose token vectors are in memory at a time."""
+"""Documents whose token vectors are computed at a time."""
+
+KEPT = 2000
+"""Documents whose token vectors are kept: about 200 MB at 128 tokens of 384 dimensions."""
+
+Half = NDArray[np.float16]
 
 
 def has_token_vectors(encoder: Encoder) -> bool:
@@ -41,38 +47,51 @@ def token_vectors(encoder: Encoder, texts: list[str], kind: Kind, tokens: int) -
     return [normalize(row.float().cpu().numpy()) for row in rows]
 
 
-def late_interaction(
-    encoder: Encoder, queries: pd.Series, documents: pd.Series, run: pd.DataFrame, tokens: int = 128
-) -> pd.DataFrame:
-    """Score a run's pairs by MaxSim (Khattab and Zaharia 2020), averaged over the query's tokens.
+class LateInteraction:
+    """MaxSim (Khattab and Zaharia 2020) over one encoder's token vectors, averaged over the query's tokens.
 
-    For each token of the query, the highest cosine to any token of the document.
+    For each token of the query, the highest cosine to any token of the document. The token
+    vectors of the first :data:`KEPT` documents met stay in memory, so that they are computed once.
 
     Args:
         encoder: the model whose last layer gives the token vectors.
-        queries: texts by query id.
         documents: texts by document id.
-        run: the pairs to score; cut it to the top first.
-        tokens: tokens of a document that are read.
+        tokens: tokens of a text that are read.
     """
-    asked = {str(q): m for q, m in _query_matrices(encoder, queries[queries.index.isin(run["query_id"])], tokens)}
-    pairs = {str(d): sorted(q) for d, q in run.groupby("doc_id")["query_id"]}
-    order = sorted(pairs, key=lambda d: (len(documents[d]), d))
-    rows: list[tuple[str, str, float]] = []
-    with Progress("Reranking documents", len(order)) as bar:
-        for start in range(0, len(order), CHUNK):
-            ids = order[start : start + CHUNK]
-            for doc_id, matrix in zip(
-                ids, token_vectors(encoder, [documents[d] for d in ids], "document", tokens), strict=True
-            ):
-                scores = _maxsim([asked[q] for q in pairs[doc_id]], matrix)
-                rows += [(q, doc_id, float(s)) for q, s in zip(pairs[doc_id], scores, strict=True)]
-            bar.advance(len(ids))
-    return trec_order(pd.DataFrame(rows, columns=RUN))
 
+    def __init__(self, encoder: Encoder, documents: pd.Series, tokens: int = 128) -> None:
+        self.encoder, self.documents, self.tokens = encoder, documents, tokens
+        self._known: dict[str, Half] = {}
 
-def _query_matrices(encoder: Encoder, queries: pd.Series, tokens: int) -> list[tuple[str, Vectors]]:
-    return list(zip(queries.index, token_vectors(encoder, queries.tolist(), "query", tokens), strict=True))
+    def scores(self, queries: pd.Series, run: pd.DataFrame) -> pd.DataFrame:
+        """Return the run's pairs with their new score; cut the run to its top first.
+
+        Args:
+            queries: texts by query id.
+            run: the pairs to score.
+        """
+        texts = queries[queries.index.isin(run["query_id"])]
+        asked = dict(zip(texts.index, token_vectors(self.encoder, texts.tolist(), "query", self.tokens), strict=True))
+        pairs = {str(d): sorted(q) for d, q in run.groupby("doc_id")["query_id"]}
+        order = sorted(pairs, key=lambda d: (len(self.documents[d]), d))
+        rows: list[tuple[str, str, float]] = []
+        with Progress("Reranking documents", len(order)) as bar:
+            for start in range(0, len(order), CHUNK):
+                ids = order[start : start + CHUNK]
+                for doc_id, matrix in zip(ids, self._matrices(ids), strict=True):
+                    scores = _maxsim([asked[q] for q in pairs[doc_id]], matrix.astype(np.float32))
+                    rows += [(q, doc_id, float(s)) for q, s in zip(pairs[doc_id], scores, strict=True)]
+                bar.advance(len(ids))
+        return trec_order(pd.DataFrame(rows, columns=RUN))
+
+    def _matrices(self, ids: list[str]) -> list[Half]:
+        new = [d for d in ids if d not in self._known]
+        texts = [self.documents[d] for d in new]
+        found = token_vectors(self.encoder, texts, "document", self.tokens) if new else []
+        fresh = {d: m.astype(np.float16) for d, m in zip(new, found, strict=True)}
+        matrices = [self._known[d] if d in self._known else fresh[d] for d in ids]
+        self._known |= dict(list(fresh.items())[: max(0, KEPT - len(self._known))])
+        return matrices
 
 
 def _maxsim(queries: list[Vectors], document: Vectors) -> Vectors:
