@@ -179,8 +179,8 @@ class Trainer:
         from torch.nn.functional import normalize as unit
 
         prompt = self.encoder.prompt("query" if kind == "query" else "document")
-        limit = min(tokens, self.encoder.identity.max_length or tokens)
-        self.model.max_seq_length = limit
+        if self.encoder.identity.max_length:  # a static model has no limit to set
+            self.model.max_seq_length = min(tokens, self.encoder.identity.max_length)
         features = self.model.preprocess([prompt + text for text in texts])
         return unit(self.model(features)["sentence_embedding"].float(), dim=1)
 
@@ -201,7 +201,8 @@ class Trainer:
         frozen.eval()
         if hasattr(frozen[0], "auto_model"):
             frozen[0].auto_model.set_attn_implementation("sdpa")  # faster without gradients
-        frozen.max_seq_length = self.encoder.identity.max_length or None
+        if self.encoder.identity.max_length:
+            frozen.max_seq_length = self.encoder.identity.max_length
 
         def encode(texts: list[str], kind: str) -> Any:
             prompt = self.encoder.prompt("query" if kind == "query" else "document")
@@ -212,7 +213,8 @@ class Trainer:
 
     def save_model(self, folder: Path) -> None:
         """Save the weights as they are now, in sentence-transformers' format, safetensors only."""
-        self.model.max_seq_length = self.encoder.identity.max_length or None
+        if self.encoder.identity.max_length:
+            self.model.max_seq_length = self.encoder.identity.max_length
         self.model.save(str(folder), create_model_card=False, safe_serialization=True)
 
     def load_step(self, step: int) -> None:
