@@ -22,6 +22,8 @@ MIN_GROUPS = 10
 """Under this many groups an interval is not to be trusted with a SHIP."""
 
 MOST_QUERIES = 10**6
+WIDEST = 1.0
+"""How far two means of a measure in 0..1 can lie apart: the interval where one group alone is left."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def _bootstrap(sums: Floats, sizes: Floats, seed: int, confidence: float) -> tup
 
     if len(sums) < 2 or (np.allclose(sums, sums[0]) and np.allclose(sizes, sizes[0])):
         mean = float(sums.sum() / max(sizes.sum(), 1))
-        return (mean, mean) if len(sums) > 1 else (-math.inf, math.inf)
+        return (mean, mean) if len(sums) > 1 else (-WIDEST, WIDEST)
     result = stats.bootstrap(
         (sums, sizes),
         lambda s, n, axis=-1: s.sum(axis=axis) / n.sum(axis=axis),

@@ -1,6 +1,7 @@
 """Paired statistics against plain numpy, and what must never ship."""
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,14 @@ def test_a_gain_over_few_groups_never_ships():
 
 def test_one_query_decides_nothing():
     found = stats.compare_scores(scores([0.1]), scores([0.9]))
-    assert found.verdict == "INCONCLUSIVE"
+    assert (found.verdict, found.ci95) == ("INCONCLUSIVE", (-1, 1))
+
+
+def test_one_group_decides_nothing_and_its_interval_can_be_written_as_json():
+    base = scores([0.1, 0.2, 0.3])
+    found = stats.compare_scores(base, base + 0.1 * base, groups=dict.fromkeys(base.index, "g"))
+    assert (found.verdict, found.ci95) == ("INCONCLUSIVE", (-1, 1))
+    json.dumps(found.as_dict(), allow_nan=False)
 
 
 def test_wins_ties_and_losses_add_up():
