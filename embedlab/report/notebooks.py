@@ -59,6 +59,9 @@ def _presentable(output: Any) -> Any:
     output.data = {kind: output.data[kind] for kind in SHOWN if kind in output.data}
     if "text/html" in output.data:
         output.data["text/html"] = _DROPPED.sub("", output.data["text/html"])
+    for kind in ("image/png", "image/jpeg"):
+        if kind in output.data:
+            output.metadata.setdefault(kind, {})["alt"] = "figure of the cell above"
     return output if output.data else None
 
 
