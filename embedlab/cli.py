@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
 EXIT_OF = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}
-USAGE = typer.BadParameter.__mro__[2]  # click's ClickException, whichever copy of click typer carries
+USAGE: type[Any] = typer.BadParameter.__mro__[2]  # click's ClickException, whichever copy of click typer carries
 NO_VERDICT, BAD_INPUT, FINDINGS = 3, 4, 5
 
 app = typer.Typer(

@@ -16,7 +16,8 @@ FLOORS = {
     "collection": 3, "sources": 3, "splits": 3, "lab": 3, "trec": 3, "metrics": 3, "stats": 3,
     "contract": 3, "slices": 3, "hardware": 3, "validate": 3,
     "models": 4, "retrieval": 4,
-    "pairs": 5, "negatives": 5, "cleaning": 5, "formats": 5, "training": 5, "index": 5, "pipeline": 5, "rag": 5,
+    "pairs": 5, "negatives": 5, "cleaning": 5, "formats": 5, "training": 5, "index": 5, "pipeline": 5,
+    "rag": 5, "leaks": 5,
     "rollout": 6,
     "evidence": 7,
     "plots": 8, "review": 8, "report": 8,
@@ -90,8 +91,8 @@ def test_a_module_has_at_most_about_250_lines(name):
 
 
 def test_the_core_stays_under_about_6000_lines():
-    core = [path for name, path in MODULES.items() if room(name) != "rollout"]
-    assert sum(len(p.read_text(encoding="utf-8").splitlines()) for p in core) < 6600
+    core = [path.read_text(encoding="utf-8") for name, path in MODULES.items() if room(name) != "rollout"]
+    assert sum(bool(line.strip()) for text in core for line in text.splitlines()) < 6000, "blank lines left out"
 
 
 def test_import_embedlab_loads_neither_torch_nor_pandas():
