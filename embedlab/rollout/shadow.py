@@ -17,6 +17,10 @@ from embedlab.trec import trec_order
 PERSISTENCE = 0.9
 """RBO's p: the first 10 ranks carry 86 % of the weight."""
 
+REPEATS = 3
+NOISE = 1.25
+"""Ratio of two p95 latencies that one busy machine gives the same pipeline twice."""
+
 
 class Pipeline:
     """What answers a user: dense search and BM25 fused by a weight chosen on dev.
@@ -53,28 +57,31 @@ class Pipeline:
 def latencies(pipelines: Mapping[str, Pipeline], texts: Sequence[str]) -> pd.DataFrame:
     """Return the milliseconds of each query (row) in each pipeline (column), asked one by one.
 
-    The pipelines take turns, so that whatever else the machine does slows all of them alike. The
-    first query is asked once before, unmeasured, so that loading does not count.
+    The pipelines take turns and the best of a few tries counts, so that what else the machine does
+    weighs little and on all alike. The first query is asked once before, unmeasured, so that loading
+    does not count.
     """
     rows = []
     for text in [*texts[:1], *texts]:
-        row = {}
-        for name, pipeline in pipelines.items():
-            begin = time.perf_counter()
-            pipeline.answer(text)
-            row[name] = 1000 * (time.perf_counter() - begin)
-        rows.append(row)
-    return pd.DataFrame(rows[1:])
+        tries = [{name: _milliseconds(p, text) for name, p in pipelines.items()} for _ in range(REPEATS)]
+        rows.append(pd.DataFrame(tries).min())
+    return pd.DataFrame(rows[1:]).reset_index(drop=True)
+
+
+def _milliseconds(pipeline: Pipeline, text: str) -> float:
+    begin = time.perf_counter()
+    pipeline.answer(text)
+    return 1000 * (time.perf_counter() - begin)
 
 
 def within_budget(production: float, candidate: float, budget: float) -> bool | None:
-    """Return whether the candidate's p95 keeps to the budget; None where production's does not either.
+    """Return whether the candidate's p95 keeps to the budget; None where production is about as slow.
 
     Then the machine, or today's system, is too slow: that says nothing about the candidate.
     """
     if candidate <= budget:
         return True
-    return None if production > budget else False
+    return None if candidate <= NOISE * production else False
 
 
 def latest(queries: pd.DataFrame, count: int) -> tuple[pd.DataFrame, bool]:
@@ -136,7 +143,7 @@ def gate(comparison: Comparison, unanswered: int, in_time: bool | None, budget_m
     """Return whether the candidate may see users, and why.
 
     It fails when a query gets no answer, when its quality is lower with the whole interval below
-    zero, or when its p95 latency exceeds the contract's budget and production's does not.
+    zero, or when its p95 latency exceeds the contract's budget and is well above production's.
     """
     low, high = comparison.ci95
     faults = []
@@ -148,7 +155,7 @@ def gate(comparison: Comparison, unanswered: int, in_time: bool | None, budget_m
         faults.append(f"the candidate's p95 latency exceeds the contract's {budget_ms:g} ms")
     if faults:
         return False, "; ".join(faults)
-    slow = "production itself is over the latency budget on this machine, so latency decides nothing"
+    slow = "production is as slow on this machine, so the latency budget decides nothing"
     return True, (
         f"every query was answered; {'the latency budget was kept' if in_time else slow}; {comparison.metric} changed "
         f"by {comparison.delta:+.3f} [{low:+.3f}, {high:+.3f}]"
