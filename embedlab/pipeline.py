@@ -49,7 +49,7 @@ class Settings:
     threshold: float | None = None
     passage_words: int = 120
     passage_overlap: int = 30
-    rerank_tokens: int = 128
+    rerank_tokens: int = 64
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, for JSON."""

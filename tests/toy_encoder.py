@@ -1,0 +1,30 @@
+"""A deterministic encoder without a model: bags of hashed words. Used by tests and by their subprocesses."""
+
+import time
+
+import numpy as np
+
+from embedlab.models import EmbeddingIdentity
+from embedlab.text import fold, stable_hash
+
+DIMENSIONS = 64
+
+
+class ToyEncoder:
+    """Encodes texts to unit vectors; ``seed`` makes another space, ``pause`` slows every call."""
+
+    def __init__(self, name: str = "toy", seed: int = 0, pause: float = 0.0) -> None:
+        self.name, self.seed, self.pause, self.texts = name, seed, pause, 0
+        self.identity = EmbeddingIdentity(name, f"weights-{seed}", "config", DIMENSIONS, 256, "", "", "float32")
+
+    def encode(self, texts, kind="document"):
+        time.sleep(self.pause)
+        self.texts += len(texts)
+        return self.encode_uncached(texts, kind)
+
+    def encode_uncached(self, texts, kind="document"):
+        vectors = np.full((len(texts), DIMENSIONS), 1e-3, dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in fold(text).split():
+                vectors[row, stable_hash(self.seed, word) % DIMENSIONS] += 1
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
