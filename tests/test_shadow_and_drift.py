@@ -134,3 +134,20 @@ def test_low_scores_and_disagreement_come_first_in_the_list_to_label():
         pd.Series([0.9, 0.1], index=["sure", "lost"]), pd.Series([0.0, 1.0], index=["sure", "lost"])
     )
     assert priority.idxmax() == "lost"
+
+
+def test_both_pipelines_are_timed_and_neither_always_goes_first():
+    asked = []
+
+    class Spy:
+        def __init__(self, name):
+            self.name = name
+
+        def answer(self, text):
+            asked.append((self.name, text))
+
+    times = shadow.latencies({"base": Spy("base"), "tuned": Spy("tuned")}, ["one", "two"])
+    assert times.shape == (2, 2)
+    assert list(times.columns) == ["base", "tuned"]
+    assert (times >= 0).all().all()
+    assert {name for name, _ in asked[::2]} == {"base", "tuned"}
