@@ -2,6 +2,7 @@
 
 import ast
 import gzip
+import hashlib
 import json
 import os
 import subprocess
@@ -17,10 +18,11 @@ import embedlab
 from embedlab.collection import Collection
 from embedlab.lab import Lab
 from embedlab.params import cell_parameters
-from embedlab.steps import BY_NUMBER
+from embedlab.steps import BY_NUMBER, STEPS
 from embedlab.store import Store
 
 PROJECT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
 CRANFIELD = PROJECT.parent / "shared" / "fixtures" / "cranfield"
 
 needs_cranfield = pytest.mark.skipif(
@@ -156,3 +158,44 @@ def frame_of_run(rows: dict[str, dict[str, float]]) -> pd.DataFrame:
 def step_files(number: str) -> str:
     """Return the artifact folder of a step, relative to the run folder."""
     return f"artifacts/{BY_NUMBER[number].name}"
+
+
+# --- the finished smoke run that several modules look at --------------------------------------
+
+
+def command(outputs: Path, *words: str) -> subprocess.CompletedProcess:
+    """Run a program of the environment with the run folders under ``outputs``."""
+    env = {**os.environ, "EMBEDLAB_OUTPUTS": str(outputs), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(PROJECT / "tests")}
+    return subprocess.run([BIN / words[0], *words[1:]], cwd=PROJECT, env=env, capture_output=True, text=True)
+
+
+class Smoke:
+    """A finished smoke run: its outputs folder, its run folder and what the command printed."""
+
+    def __init__(self, outputs: Path, done: subprocess.CompletedProcess) -> None:
+        self.outputs = outputs
+        self.folder = outputs / "smoke"
+        self.done = done
+
+    def notebook(self, number: str) -> Path:
+        step = next(s for s in STEPS if s.number == number)
+        return self.folder / "notebooks" / f"{step.name}.ipynb"
+
+    def state(self) -> dict[str, str]:
+        """Return the hash of every recorded output, as it is on disk now."""
+        recorded = [o["path"] for e in self.manifest().values() for o in e["outputs"]]
+        return {path: hashlib.sha256((self.folder / path).read_bytes()).hexdigest() for path in recorded}
+
+    def manifest(self) -> dict[str, dict]:
+        return json.loads((self.folder / "manifest.json").read_text())["steps"]
+
+    def verdict(self) -> dict:
+        return json.loads((self.folder / "verdict.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Smoke:
+    outputs = tmp_path_factory.mktemp("chain")
+    finished = Smoke(outputs, command(outputs, "embedlab", "run", "params/smoke.yaml"))
+    assert finished.done.returncode == 0, finished.done.stdout + finished.done.stderr
+    return finished

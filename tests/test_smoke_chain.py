@@ -3,33 +3,24 @@
 Time on two idle cores: about three minutes for the chain, two for nbval.
 """
 
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, command
 
 from embedlab import seal
 from embedlab.steps import STEPS
 from embedlab.store import Store
 
-BIN = Path(sys.executable).parent
 SANITIZE = PROJECT / "tests/nbval_sanitize.cfg"
 NUMBERS = "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta unseen_only"
-KEYS = f"verdict stage primary_metric contract {NUMBERS} slices blocked_by checklist mistakes".split()
-
-
-def command(outputs: Path, *words: str) -> subprocess.CompletedProcess:
-    """Run a program of the environment with the run folders under ``outputs``."""
-    env = {**os.environ, "EMBEDLAB_OUTPUTS": str(outputs), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(PROJECT / "tests")}
-    return subprocess.run([BIN / words[0], *words[1:]], cwd=PROJECT, env=env, capture_output=True, text=True)
+KEYS = f"verdict stage primary_metric contract claim {NUMBERS} slices blocked_by checklist mistakes".split()
 
 
 def nbval(outputs: Path, *notebooks: Path) -> subprocess.CompletedProcess:
@@ -37,37 +28,6 @@ def nbval(outputs: Path, *notebooks: Path) -> subprocess.CompletedProcess:
     options = ["-p", "nbval_strict", "--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(SANITIZE)]
     quiet = ["-p", "no:cacheprovider", "-q", "--color=no", "-c", os.devnull, "--rootdir", str(outputs)]
     return command(outputs, "python", "-m", "pytest", *options, *quiet, *map(str, notebooks))
-
-
-class Smoke:
-    """A finished smoke run: its outputs folder, its run folder and what the command printed."""
-
-    def __init__(self, outputs: Path) -> None:
-        self.outputs = outputs
-        self.folder = outputs / "smoke"
-        self.done = command(outputs, "embedlab", "run", "params/smoke.yaml")
-
-    def notebook(self, number: str) -> Path:
-        step = next(s for s in STEPS if s.number == number)
-        return self.folder / "notebooks" / f"{step.name}.ipynb"
-
-    def state(self) -> dict[str, str]:
-        """Return the hash of every recorded output, as it is on disk now."""
-        recorded = [o["path"] for e in self.manifest().values() for o in e["outputs"]]
-        return {path: hashlib.sha256((self.folder / path).read_bytes()).hexdigest() for path in recorded}
-
-    def manifest(self) -> dict[str, dict]:
-        return json.loads((self.folder / "manifest.json").read_text())["steps"]
-
-    def verdict(self) -> dict:
-        return json.loads((self.folder / "verdict.json").read_text())
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> Smoke:
-    finished = Smoke(tmp_path_factory.mktemp("chain"))
-    assert finished.done.returncode == 0, finished.done.stdout + finished.done.stderr
-    return finished
 
 
 @pytest.fixture(scope="session")
