@@ -26,7 +26,7 @@ def _axes(title: str, size: tuple[float, float] = (7.0, 3.2)) -> Any:
     return axes
 
 
-def differences(table: pd.DataFrame, title: str, xlabel: str, reference: float = 0.0) -> Any:
+def differences(table: pd.DataFrame, title: str, xlabel: str, reference: float = 0.0) -> None:
     """Draw differences with intervals; ``table`` is indexed by name with ``delta, low, high``."""
     axes = _axes(title, (7.0, 1.2 + 0.4 * len(table)))
     for position, (name, row) in enumerate(table.iterrows()):
@@ -37,20 +37,18 @@ def differences(table: pd.DataFrame, title: str, xlabel: str, reference: float =
     axes.set_yticks(range(len(table)), [str(name) for name in table.index])
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
-    return axes
 
 
-def bars(values: Mapping[str, float], title: str, xlabel: str) -> Any:
+def bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
     """Draw one horizontal bar a name."""
     axes = _axes(title, (7.0, 1.2 + 0.35 * len(values)))
     names = list(values)
     axes.barh(names, [values[n] for n in names], color=[colour(n) for n in names])
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
-    return axes
 
 
-def lines(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> Any:
+def lines(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> None:
     """Draw one line a column over the table's index; gaps are left out."""
     axes = _axes(title)
     for name in table.columns:
@@ -60,14 +58,13 @@ def lines(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> Any:
     axes.set_ylabel(ylabel)
     if len(table.columns) > 1:
         axes.legend(frameon=False)
-    return axes
 
 
 def _line_colour(name: str) -> str | None:
     return colour(name) if {"base", "tuned"} & set(name.lower().split()) else None
 
 
-def histogram(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, ylabel: str = "count") -> Any:
+def histogram(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, ylabel: str = "count") -> None:
     """Draw the distribution of each group of values in one figure."""
     axes = _axes(title)
     names = list(groups)
@@ -75,10 +72,9 @@ def histogram(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, yl
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.legend(frameon=False)
-    return axes
 
 
-def scatter(table: pd.DataFrame, x: str, y: str, title: str) -> Any:
+def scatter(table: pd.DataFrame, x: str, y: str, title: str) -> None:
     """Draw a point a row, labelled by the table's index."""
     axes = _axes(title)
     for name, row in table.iterrows():
@@ -86,4 +82,3 @@ def scatter(table: pd.DataFrame, x: str, y: str, title: str) -> Any:
         axes.annotate(str(name), (row[x], row[y]), xytext=(5, 4), textcoords="offset points", fontsize=8)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    return axes

@@ -65,9 +65,13 @@ def test_the_gate_fails_on_worse_answers_missing_answers_and_slow_answers():
 
 
 def test_a_slow_machine_is_not_held_against_the_candidate():
-    assert shadow.within_budget(20, 30, 100) is True
-    assert shadow.within_budget(20, 130, 100) is False
-    assert shadow.within_budget(120, 130, 100) is None
+    def times(base, tuned, worst):
+        return pd.DataFrame({"base": [base, worst], "tuned": [tuned, worst]}, index=["p50", "p95"])
+
+    assert shadow.within_budget(times(20, 80, 99), 100) is True
+    assert shadow.within_budget(times(20, 80, 130), 100) is False
+    assert shadow.within_budget(times(120, 130, 140), 100) is None
+    assert shadow.within_budget(times(20, 21, 900), 100) is None
     assert shadow.gate(_comparison(0.1), 0, None, 100)[0]
 
 

@@ -10,13 +10,16 @@ from embedlab.store import FINISHED, Store
 
 
 class Facts:
-    """Reads a run's JSON artifacts by step; hashes are checked on reading."""
+    """Reads a run's JSON artifacts by step, hashes checked; steps after ``upto`` count as not run."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, upto: str = "22") -> None:
         self.store = store
+        self.upto = upto
 
     def json(self, step: str, name: str) -> dict[str, Any] | None:
         """Return a JSON artifact, or None where its step has not finished."""
+        if step > self.upto:
+            return None
         try:
             return dict(self.store.read(step, name))
         except MissingInputError:
@@ -24,7 +27,7 @@ class Facts:
 
     def done(self, step: str) -> bool:
         """Return whether a step has finished."""
-        return self.store.entry(step).get("status") in FINISHED
+        return step <= self.upto and self.store.entry(step).get("status") in FINISHED
 
     @staticmethod
     def where(step: str, name: str) -> str:

@@ -27,19 +27,21 @@ GATES = {
 
 
 def update_verdict(lab: Lab) -> dict[str, Any]:
-    """Compute the verdict from what has been finished so far and write ``verdict.json``."""
-    verdict = compute(lab.store)
-    lab.store.write("verdict.json", verdict)
-    return verdict
+    """Write ``verdict.json`` from all that has been finished; return the verdict as of this step.
+
+    So an early step that is executed again shows what it showed the first time.
+    """
+    lab.store.write("verdict.json", compute(lab.store))
+    return compute(lab.store, lab.step.number)
 
 
-def compute(store: Store) -> dict[str, Any]:
-    """Return the verdict of a run from its artifacts.
+def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
+    """Return the verdict of a run from its artifacts, those of steps after ``upto`` left out.
 
     Raises:
         MissingInputError: if step 15 has not finished.
     """
-    facts = Facts(store)
+    facts = Facts(store, upto)
     evaluation, contract = store.read("15", "evaluation.json"), store.read("01", "contract.json")
     found = evaluation["comparison"]
     blocked = _blockers(facts, evaluation, contract)
