@@ -88,6 +88,13 @@ def drop_contradicting_negatives(rows: pd.DataFrame, documents: Mapping[str, str
     return cleaned, removals(found)
 
 
+def drop_over_long(rows: pd.DataFrame, lengths: pd.Series, limit: int) -> Cleaned:
+    """Remove rows whose query is longer than the model reads; ``lengths`` are tokens, a limit of 0 means none."""
+    over = pd.Series(lengths.to_numpy() > limit, index=rows.index) if limit else rows["query"].isna()
+    evidence = [f"{n} tokens, the model reads {limit}" for n in lengths.to_numpy()[over.to_numpy()]]
+    return rows[~over], removal(rows[over], "over-long", [""] * int(over.sum()), evidence)
+
+
 def over_long(lengths: pd.Series, limit: int) -> tuple[float, float]:
     """Return the share of texts over a token limit, and the share of all tokens lost by cutting."""
     if not limit or lengths.empty:

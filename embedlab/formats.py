@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from embedlab.errors import ParameterError
+from embedlab.models.cache import Vectors
+from embedlab.models.encoder import Encoder, Kind
 
 FITS: dict[str, tuple[str, ...]] = {
     "pairs": ("MultipleNegativesRankingLoss",),
@@ -15,9 +19,12 @@ FITS: dict[str, tuple[str, ...]] = {
     "scored_pairs": ("CoSENTLoss", "CosineSimilarityLoss"),
     "candidates": ("MultipleNegativesRankingLoss",),
 }
-"""By format: the sentence-transformers losses that take it."""
+"""By format: the sentence-transformers losses that take it; :func:`try_loss` finds the same by trying."""
+
+LOSSES = tuple(sorted({loss for losses in FITS.values() for loss in losses}))
 
 CANDIDATES = 4
+QUERY_COLUMNS = ("anchor", "sentence1")
 
 
 def render(rows: pd.DataFrame, documents: Mapping[str, str], form: str) -> pd.DataFrame:
@@ -73,18 +80,64 @@ def require_fit(form: str, loss: str) -> None:
         raise ParameterError(f"{loss} does not take {form}; formats that fit: {', '.join(fitting) or 'none'}")
 
 
-def start_loss(model: Any, form: str, loss: str, table: pd.DataFrame) -> float:
-    """Compute a sentence-transformers loss on a rendered table and return its value.
+def few_rows(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
+    """Return rows that differ: of different queries or, where there are scores, of different scores.
 
-    Raises:
-        ParameterError: if the loss does not take the format.
+    Empty where all rows are alike, so that nothing can be told from them.
     """
+    if "score" in table:
+        share = max(1, count // max(1, table["score"].nunique()))
+        return table.groupby("score").head(share) if table["score"].nunique() > 1 else table.head(0)
+    some = table.drop_duplicates(table.columns[0]).head(count)
+    return some if len(some) > 1 else some.head(0)
+
+
+def vectors_of(encoder: Encoder, tables: Iterable[pd.DataFrame]) -> dict[str, Vectors]:
+    """Return one unit vector for each text of some rendered rows."""
+    texts: dict[Kind, set[str]] = {"query": set(), "document": set()}
+    for table in tables:
+        for column in table.columns.drop("score", errors="ignore"):
+            texts["query" if column in QUERY_COLUMNS else "document"] |= set(table[column])
+    found: dict[str, Vectors] = {}
+    for kind, members in texts.items():
+        found |= dict(zip(sorted(members), encoder.encode(sorted(members), kind), strict=True))
+    return found
+
+
+def try_loss(vectors: Mapping[str, Vectors], loss: str, table: pd.DataFrame) -> tuple[float | None, str]:
+    """Compute a sentence-transformers loss on a few rendered rows and say whether it fits them.
+
+    A loss that runs may still not fit: one that overlooks the table's scores learns nothing from
+    them, and one that wants scores makes them up where the table has none. Both show when the
+    labels are turned round.
+
+    Args:
+        vectors: a unit vector for each text, on which the loss is computed.
+        loss: one of ``LOSSES``.
+        table: rows of one format; scores between 0 and 1.
+
+    Returns:
+        the value and ``fits``; or None and the reason why it does not fit.
+    """
+    graded = "score" in table
+    labels = table["score"].to_numpy() if graded else (np.arange(len(table)) % 2).astype(float)
+    columns = [np.stack([vectors[text] for text in table[c]]) for c in table.columns if c != "score"]
+    try:
+        value, turned = (_loss(loss, columns, given) for given in (labels, 1 - labels))
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        return None, f"does not run: {str(error).splitlines()[0][:60]}"
+    if not np.isfinite(value):
+        return None, "its value is not finite"
+    if (value != turned) != graded:
+        return None, "overlooks the scores" if graded else "wants scores"
+    return value, "fits"
+
+
+def _loss(loss: str, columns: list[Vectors], labels: NDArray[np.float64]) -> float:
+    """Compute a loss on vectors at hand: the model in front of it passes them through."""
     import torch
     from sentence_transformers.sentence_transformer import losses
 
-    require_fit(form, loss)
-    texts = [c for c in table.columns if c != "score"]
-    features = [model.preprocess(table[c].tolist()) for c in texts]
-    labels = torch.tensor(table["score"].to_numpy()).float() if "score" in table else torch.zeros(len(table))
+    features = [{"sentence_embedding": torch.tensor(v)} for v in columns]
     with torch.no_grad():
-        return float(getattr(losses, loss)(model)(features, labels))
+        return float(getattr(losses, loss)(torch.nn.Sequential())(features, torch.tensor(labels).float()))

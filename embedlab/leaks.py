@@ -2,92 +2,156 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import combinations
+from math import ceil
+
 import pandas as pd
 
-from embedlab.pairs import removal
-from embedlab.splits import assign_parts
-from embedlab.text import fold, near_duplicates
+from embedlab.pairs import JUDGED, removal, removals
+from embedlab.splits import assign_parts, query_groups
+from embedlab.text import fold, near_duplicates, stable_hash
+
+PARTS = ("train", "validation", "dev", "test")
+OVER_DOCUMENTS = ("documents", "families")
+"""Kinds of overlap that are meant where the unit is the query: new queries over known documents."""
+
+
+def with_groups(rows: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, str]:
+    """Return the rows and the unit that train and validation can be divided by.
+
+    Where all judged rows stand in one group, the query with its near-duplicates takes its place.
+    """
+    if unit == "query" or rows.loc[rows["source"] == JUDGED, "group"].nunique() > 1:
+        return rows, unit
+    group = query_groups(rows.rename(columns={"query": "text"}))
+    return rows.assign(group=rows["query_id"].map(group)), "query"
+
+
+def validation_groups(rows: pd.DataFrame, share: float, seed: int) -> set[str]:
+    """Return the groups of judged rows that validate: drawn by the seed, else the smallest ones."""
+    judged = rows[rows["source"] == JUDGED]
+    group = pd.Series(judged["group"].to_numpy(), index=judged["query_id"].to_numpy())
+    chosen = set(group[assign_parts(group, seed, {"validation": share}) == "validation"])
+    sizes = group.value_counts()
+    if chosen or len(sizes) < 2:
+        return chosen
+    by_size = sorted(sizes.index, key=lambda name: (sizes[name], name))
+    return set(by_size[: ceil(share * len(by_size))])
 
 
 def split_rows(
-    rows: pd.DataFrame, share: float, most: int, source: str, seed: int
+    rows: pd.DataFrame, relatives: Mapping[str, str], share: float, most: int, unit: str, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Divide rows into train and validation by group.
+    """Divide rows into train and validation by group; only judged queries validate.
 
     Args:
         rows: the canonical store.
+        relatives: family by document id; may be empty.
         share: share of the groups that go to validation.
         most: at most so many validation rows.
-        source: only rows of this source are validated on; others of those groups leave.
+        unit: ``group``, or ``query`` where documents may stand on both sides.
         seed: chooses the groups.
 
     Returns:
-        the rows with ``split`` set, and the removed rows.
+        the rows with ``split`` set, and the removed rows: validation rows over the limit, and
+        further texts that stand near the validation queries.
     """
-    group = pd.Series(rows["group"].to_numpy(), index=rows["query_id"].to_numpy())
-    part = rows["query_id"].map(assign_parts(group, seed, {"validation": share}))
-    rows = rows.assign(split=part.to_numpy())
-    held = rows["split"] == "validation"
-    other = rows[held & (rows["source"] != source)]
-    extra = rows[held & (rows["source"] == source)].iloc[most:]
-    gone = pd.concat(
-        [
-            removal(other, "validation group", other["group"], ["not a judged query"] * len(other)),
-            removal(extra, "validation is full", extra["group"], [f"over {most} rows"] * len(extra)),
-        ],
-        ignore_index=True,
-    )
-    return rows.drop(other.index.union(extra.index)).reset_index(drop=True), gone
+    chosen, judged = validation_groups(rows, share, seed), rows["source"] == JUDGED
+    held = rows[judged & rows["group"].isin(chosen)]
+    order = sorted(held.index, key=lambda i: stable_hash("validation", seed, held["query_id"][i]))
+    extra = held.loc[sorted(order[most:])]
+    further = rows[~judged]
+    near = further[pd.Series(_near(further, held, relatives, unit), index=further.index, dtype=bool)]
+    gone = [
+        removal(extra, "validation is full", extra["group"], [f"over {most} rows"] * len(extra)),
+        removal(near, "near validation", near["group"], ["shares text, document or family"] * len(near)),
+    ]
+    split = rows.index.isin(held.index)
+    rows = rows.assign(split=["validation" if v else "train" for v in split])
+    return rows.drop(extra.index.union(near.index)).reset_index(drop=True), removals(gone)
 
 
-def leakage(rows: pd.DataFrame, guard: pd.DataFrame, unit: str) -> pd.DataFrame:
-    """Count what two parts share: groups, query ids, texts, near-duplicate texts, documents.
+def _near(further: pd.DataFrame, held: pd.DataFrame, relatives: Mapping[str, str], unit: str) -> list[bool]:
+    """Say for each further text whether it shares a group, text, document or family with held rows."""
+    groups, documents = set(held["group"]), _documents(held["positive_ids"])
+    families = _families(documents, relatives)
+    texts = [*held["query"], *further["query"]]
+    cliques = [c for c in near_duplicates(texts) if c[0] < len(held)]
+    copies = {i - len(held) for clique in cliques for i in clique}
+    found = []
+    for number, (group, ids) in enumerate(zip(further["group"], further["positive_ids"], strict=True)):
+        about = unit != "query" and (set(ids) & documents or _families(set(ids), relatives) & families)
+        found.append(bool(about) or group in groups or number in copies)
+    return found
 
-    Documents may stand on both sides where the unit is the query; they are then listed and not
-    counted as a leak.
+
+def leakage(
+    rows: pd.DataFrame, guard: pd.DataFrame, relatives: Mapping[str, str], unit: str, split_unit: str
+) -> pd.DataFrame:
+    """Count what two parts share.
+
+    Documents and families may stand on both sides where the unit is the query; they are then
+    counted and are no leak.
 
     Args:
-        rows: ``query_id, query, positive_ids, group, split`` of train and validation.
+        rows: ``query_id, query, positive_ids, known_ids, group, split`` of train and validation.
         guard: ``query_id, text, doc_ids, group, part`` of dev and test.
-        unit: ``group`` or ``query``.
+        relatives: family by document id; may be empty.
+        unit: ``group`` or ``query``: what dev and test were kept apart by.
+        split_unit: the same for train and validation.
 
     Returns:
         one row a pair of parts and kind: ``between, kind, count, leak``.
     """
-    held = guard.rename(columns={"text": "query", "doc_ids": "positive_ids", "part": "split"})
-    columns = ["query_id", "query", "positive_ids", "group", "split"]
-    whole = pd.concat([rows[columns], held[columns]], ignore_index=True)
-    pairs = [
-        ("train", "validation"),
-        ("train", "dev"),
-        ("train", "test"),
-        ("validation", "dev"),
-        ("validation", "test"),
-    ]
-    near = _near_pairs(whole)
+    known = rows.copy()
+    both = zip(rows["positive_ids"], rows["known_ids"], strict=True)
+    known["documents"] = pd.Series([[*p, *k] for p, k in both], index=rows.index, dtype=object)
+    held = guard.rename(columns={"text": "query", "doc_ids": "documents", "part": "split"})
+    columns = ["query_id", "query", "documents", "group", "split"]
+    whole = pd.concat([known[columns], held[columns]], ignore_index=True)
+    near, sides = _near_pairs(whole), {name: _side(whole[whole["split"] == name], relatives) for name in PARTS}
     found = []
-    for one, two in pairs:
-        a, b = whole[whole["split"] == one], whole[whole["split"] == two]
-        shared = {
-            "groups": len(set(a["group"]) & set(b["group"])),
-            "query ids": len(set(a["query_id"]) & set(b["query_id"])),
-            "texts": len(set(a["query"].map(fold)) & set(b["query"].map(fold))),
-            "near-duplicate texts": near.get((one, two), 0),
-            "documents": len(set(a["positive_ids"].explode()) & set(b["positive_ids"].explode())),
-        }
-        for kind, count in shared.items():
-            leak = count > 0 and not (kind == "documents" and unit == "query")
+    for one, two in combinations(PARTS, 2):
+        shared = {kind: len(sides[one][kind] & sides[two][kind]) for kind in sides[one]}
+        for kind, count in (shared | {"near-duplicate texts": near.get(frozenset((one, two)), 0)}).items():
+            apart = split_unit if (one, two) == PARTS[:2] else unit
+            leak = count > 0 and not (kind in OVER_DOCUMENTS and apart == "query")
             found.append({"between": f"{one}, {two}", "kind": kind, "count": count, "leak": leak})
     return pd.DataFrame(found)
 
 
-def _near_pairs(whole: pd.DataFrame) -> dict[tuple[str, str], int]:
+def _side(part: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, set[str]]:
+    documents = _documents(part["documents"])
+    return {
+        "groups": set(part["group"]),
+        "query ids": set(part["query_id"]),
+        "texts": set(part["query"].map(fold)),
+        "documents": documents,
+        "families": _families(documents, relatives),
+    }
+
+
+def _documents(lists: pd.Series) -> set[str]:
+    return {str(d) for ids in lists for d in ids}
+
+
+def _families(documents: set[str], relatives: Mapping[str, str]) -> set[str]:
+    return {relatives[d] for d in documents if d in relatives}
+
+
+def _near_pairs(whole: pd.DataFrame) -> dict[frozenset[str], int]:
     """Return how many sets of near-duplicates reach from one part into another."""
     splits = whole["split"].tolist()
-    counts: dict[tuple[str, str], int] = {}
+    counts: dict[frozenset[str], int] = {}
     for clique in near_duplicates(whole["query"].tolist()):
-        present = {splits[i] for i in clique}
-        for one in present:
-            for two in present - {one}:
-                counts[one, two] = counts.get((one, two), 0) + 1
+        for pair in combinations(sorted({splits[i] for i in clique}), 2):
+            counts[frozenset(pair)] = counts.get(frozenset(pair), 0) + 1
     return counts
+
+
+def scattered_share(rows: pd.DataFrame, seed: int) -> float:
+    """Return what share of validation rows would have their group in training if rows were split at random."""
+    mixed = rows["split"].sample(frac=1, random_state=seed).to_numpy()
+    held, trained = rows["group"][mixed == "validation"], set(rows["group"][mixed == "train"])
+    return float(held.isin(trained).mean()) if len(held) else 0.0

@@ -13,13 +13,14 @@ from embedlab.errors import ParameterError, nearest
 from embedlab.text import near_duplicates, stable_hash
 
 MINERS = ("random", "bm25", "dense", "sibling")
+NOT_ALIKE = {"doc_id", "title", "text", "created", "family"}
 
 
 @dataclass(frozen=True)
 class Mining:
     """How negatives are mined.
 
-    ``percent_of_positive``: a mined document may score at most this share of the query's worst
+    ``percent_of_positive``: a negative may score at most this share of the query's worst
     positive, by the dense model (NV-Retriever, Moreira et al. 2024: .95).
     """
 
@@ -40,13 +41,23 @@ class Mining:
 
 @dataclass(frozen=True)
 class Pool:
-    """What is mined from: ids, unit vectors, runs by miner and relatives of documents."""
+    """What is mined from: ids, unit vectors, runs by miner and the kind of each document."""
 
     doc_ids: list[str]
     documents: NDArray[np.float32]
     queries: NDArray[np.float32]
     runs: Mapping[str, Mapping[str, list[str]]]
-    relatives: Mapping[str, str]
+    kinds: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A document that a miner proposed for a query, with its cosine to it."""
+
+    query_id: str
+    doc_id: str
+    miner: str
+    score: float
 
 
 def twins(corpus: pd.DataFrame) -> dict[str, set[str]]:
@@ -59,9 +70,24 @@ def twins(corpus: pd.DataFrame) -> dict[str, set[str]]:
     return found
 
 
+def kinds_of(corpus: pd.DataFrame) -> dict[str, str]:
+    """Return what makes documents siblings: their family or, without families, equal metadata.
+
+    Metadata counts where its values repeat; empty where the corpus has neither.
+    """
+    fields = ["family"] if "family" in corpus else []
+    for name in [] if fields else [c for c in corpus.columns if c not in NOT_ALIKE]:
+        if 1 < corpus[name].astype(str).nunique() <= len(corpus) / 2:
+            fields.append(name)
+    if not fields:
+        return {}
+    values = corpus[fields].astype(str).agg(" · ".join, axis=1)
+    return dict(zip(corpus["doc_id"], values, strict=True))
+
+
 def mine(
     rows: pd.DataFrame, pool: Pool, exclude: Mapping[str, set[str]], mining: Mining
-) -> list[list[dict[str, object]]]:
+) -> tuple[list[Candidate], list[Candidate]]:
     """Mine negatives for each row.
 
     Args:
@@ -71,37 +97,39 @@ def mine(
         mining: miners, quota, rank window and margin.
 
     Returns:
-        for each row a list of ``{id, miner, score}``; the score is the cosine to the query.
+        the negatives, and what would have been negatives by rank and margin, but is excluded.
     """
     position = {d: i for i, d in enumerate(pool.doc_ids)}
-    mined = []
+    mined, refused = [], []
     for number, (query_id, positives) in enumerate(zip(rows["query_id"], rows["positive_ids"], strict=True)):
         cosines = pool.documents @ pool.queries[number]
-        known = [position[d] for d in positives if d in position]
-        limit = mining.percent_of_positive * float(cosines[known].min()) if known else 1.0
-        taken = set(exclude[query_id]) | set(positives)
-        row: list[dict[str, object]] = []
+        limit = mining.percent_of_positive * float(cosines[[position[d] for d in positives]].min())
+        taken = set(positives)
         for miner in mining.miners:
-            for doc_id in _candidates(miner, query_id, positives, pool, mining):
-                score = float(cosines[position[doc_id]])
-                if doc_id in taken or (miner != "sibling" and score > limit):
-                    continue
-                taken.add(doc_id)
-                row.append({"id": doc_id, "miner": miner, "score": round(score, 4)})
-                if sum(n["miner"] == miner for n in row) == mining.quota:
-                    break
-        mined.append(row)
-    return mined
+            ranked = pool.runs.get(miner, {}).get(query_id, [])[mining.first_rank - 1 : mining.last_rank]
+            proposed = [position[d] for d in ranked] or _proposed(miner, query_id, positives, pool, cosines, mining)
+            fresh = [i for i in dict.fromkeys(proposed) if cosines[i] <= limit and pool.doc_ids[i] not in taken]
+            scored = [Candidate(query_id, pool.doc_ids[i], miner, round(float(cosines[i]), 4)) for i in fresh]
+            good = [c for c in scored if c.doc_id not in exclude[query_id]][: mining.quota]
+            last = scored.index(good[-1]) if len(good) == mining.quota else len(scored)
+            refused += [c for c in scored[:last] if c.doc_id in exclude[query_id]]
+            taken |= {c.doc_id for c in good}
+            mined += good
+    return mined, refused
 
 
-def _candidates(miner: str, query_id: str, positives: list[str], pool: Pool, mining: Mining) -> list[str]:
-    if miner in ("bm25", "dense"):
-        return list(pool.runs[miner].get(query_id, [])[mining.first_rank - 1 : mining.last_rank])
+def _proposed(
+    miner: str, query_id: str, positives: list[str], pool: Pool, cosines: NDArray[np.float32], mining: Mining
+) -> list[int]:
+    """Return the positions of random documents, or of those alike in kind, the closest first."""
+    if miner in pool.runs:
+        return []
     if miner == "random":
         rng = np.random.default_rng(stable_hash(mining.seed, query_id))
-        return [pool.doc_ids[i] for i in rng.integers(0, len(pool.doc_ids), 10 * mining.quota)]
-    families = {pool.relatives[d] for d in positives if d in pool.relatives}
-    return [d for d in pool.doc_ids if pool.relatives.get(d) in families] if families else []
+        return [int(i) for i in rng.integers(0, len(pool.doc_ids), 10 * mining.quota)]
+    kinds = {pool.kinds[d] for d in positives if d in pool.kinds}
+    alike = [i for i, d in enumerate(pool.doc_ids) if pool.kinds.get(d) in kinds] if kinds else []
+    return sorted(alike, key=lambda i: (-cosines[i], i))
 
 
 def by_query(run: pd.DataFrame) -> dict[str, list[str]]:
@@ -109,16 +137,31 @@ def by_query(run: pd.DataFrame) -> dict[str, list[str]]:
     return {str(q): list(ids) for q, ids in run.groupby("query_id", sort=False)["doc_id"]}
 
 
-def exclusions(
-    rows: pd.DataFrame, known: Mapping[str, set[str]], same_query: Mapping[str, set[str]], near: Mapping[str, set[str]]
-) -> dict[str, set[str]]:
+def attach(rows: pd.DataFrame, mined: list[Candidate]) -> pd.DataFrame:
+    """Return the store with its ``negatives``: a list of ``{id, miner, score}`` for each row."""
+    found: dict[str, list[dict[str, object]]] = {q: [] for q in rows["query_id"]}
+    for c in mined:
+        found[c.query_id].append({"id": c.doc_id, "miner": c.miner, "score": c.score})
+    return rows.assign(negatives=pd.Series([found[q] for q in rows["query_id"]], index=rows.index, dtype=object))
+
+
+def exclusions(rows: pd.DataFrame, guard: pd.DataFrame, near: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """Return by query id what may never be its negative.
 
-    Its judged relevant documents, those of held-out queries with nearly the same text, and the
-    near-duplicates of either.
+    Its own relevant documents of any grade, those of every query with nearly the same text, in
+    training or held out, and the near-duplicates of all these.
+
+    Args:
+        rows: ``query_id, query, positive_ids, known_ids``.
+        guard: ``text, doc_ids`` of the held-out queries.
+        near: near-duplicates by document id.
     """
-    found = {}
-    for query_id, positives in zip(rows["query_id"], rows["positive_ids"], strict=True):
-        relevant = set(positives) | known.get(query_id, set()) | same_query.get(query_id, set())
-        found[query_id] = relevant.union(*(near.get(d, set()) for d in relevant))
-    return found
+    own = [set(p) | set(k) for p, k in zip(rows["positive_ids"], rows["known_ids"], strict=True)]
+    answers = [*guard["doc_ids"].map(set), *own]
+    joint = [set(a) for a in answers]
+    for clique in near_duplicates([*guard["text"], *rows["query"]]):
+        shared = set().union(*(answers[i] for i in clique))
+        for i in clique:
+            joint[i] |= shared
+    known = zip(rows["query_id"], joint[len(guard) :], strict=True)
+    return {q: found.union(*(near.get(d, set()) for d in found)) for q, found in known}

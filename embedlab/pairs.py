@@ -10,7 +10,21 @@ import pandas as pd
 from embedlab.collection import Collection
 from embedlab.text import near_duplicates, stable_hash
 
-COLUMNS = ["query_id", "query", "positive_ids", "negatives", "source", "provenance", "group", "split", "weight"]
+COLUMNS = [
+    "query_id",
+    "query",
+    "positive_ids",
+    "known_ids",
+    "negatives",
+    "source",
+    "provenance",
+    "group",
+    "split",
+    "weight",
+]
+"""``known_ids`` are all documents judged relevant, lower grades too: none is ever a negative."""
+
+JUDGED = "judged query"
 REMOVED = ["query_id", "query", "reason", "other", "evidence"]
 
 
@@ -19,15 +33,25 @@ def judged_rows(collection: Collection) -> pd.DataFrame:
     qrels = collection.qrels[collection.qrels["relevance"] >= 1]
     top = qrels[qrels["relevance"] == qrels.groupby("query_id")["relevance"].transform("max")]
     positives = top.groupby("query_id")["doc_id"].agg(sorted)
+    known = qrels.groupby("query_id")["doc_id"].agg(sorted)
     queries = collection.queries[collection.queries["query_id"].isin(positives.index)]
     return _store(
         queries["query_id"],
         queries["text"],
         queries["query_id"].map(positives),
-        "judged query",
+        queries["query_id"].map(known),
+        JUDGED,
         "judgments of " + queries["query_id"],
         queries["group"],
     )
+
+
+def group_of_documents(judged: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, str]:
+    """Return the group that each document stands in: that of its queries, or of its relatives' queries."""
+    pairs = judged.explode("positive_ids").drop_duplicates("positive_ids")
+    found = dict(zip(pairs["positive_ids"], pairs["group"], strict=True))
+    families = {relatives[d]: group for d, group in found.items() if d in relatives}
+    return {d: families[family] for d, family in relatives.items() if family in families} | found
 
 
 def documentation_rows(documentation: pd.DataFrame, group_of: Mapping[str, str]) -> pd.DataFrame:
@@ -36,6 +60,7 @@ def documentation_rows(documentation: pd.DataFrame, group_of: Mapping[str, str])
     return _store(
         [f"doc-{i:05d}" for i in range(len(documentation))],
         documentation["text"],
+        documentation["doc_ids"].map(list),
         documentation["doc_ids"].map(list),
         documentation["kind"],
         documentation["provenance"],
@@ -47,12 +72,14 @@ def _store(
     ids: Iterable[str],
     texts: Iterable[str],
     positives: Iterable[list[str]],
+    known: Iterable[list[str]],
     source: str | Iterable[str],
     provenance: Iterable[str],
     groups: Iterable[str],
 ) -> pd.DataFrame:
     frame = pd.DataFrame({"query_id": list(ids), "query": list(texts)})
     frame["positive_ids"] = pd.Series(list(positives), dtype=object)
+    frame["known_ids"] = pd.Series(list(known), dtype=object)
     frame["negatives"] = pd.Series([[] for _ in range(len(frame))], dtype=object)
     frame["source"] = source if isinstance(source, str) else list(source)
     frame["provenance"], frame["group"] = list(provenance), list(groups)

@@ -36,7 +36,8 @@ class BatchSampler:
     """Batches as a pure function of the training rows, the recipe's seed and the step number.
 
     Args:
-        rows: the canonical store: ``query_id, query, positive_ids, negatives, weight``.
+        rows: the canonical store: ``query_id, query, positive_ids, negatives, weight`` and, where
+            judged, ``known_ids``, the relevant documents of any grade.
         relatives: for a document the name of its family, where there is one; relatives of a
             query's positive are never its negatives.
         recipe: sizes and seed.
@@ -51,6 +52,7 @@ class BatchSampler:
         self._queries: dict[str, list[int]] = defaultdict(list)
         self._texts = rows["query"].tolist()
         self._positives = [frozenset(ids) for ids in rows["positive_ids"]]
+        self._known = [frozenset(ids) for ids in rows["known_ids" if "known_ids" in rows else "positive_ids"]]
         self._negatives = [[n["id"] for n in negatives] for negatives in rows["negatives"]]
         for position, ids in enumerate(rows["positive_ids"]):
             for doc_id in ids:
@@ -92,6 +94,6 @@ class BatchSampler:
     def _allowed(self, query: int, documents: list[str], column: int) -> list[bool]:
         families = {self._relatives[d] for d in self._positives[query] if d in self._relatives}
         return [
-            i == column or not (d in self._positives[query] or self._relatives.get(d) in families)
+            i == column or not (d in self._known[query] or self._relatives.get(d) in families)
             for i, d in enumerate(documents)
         ]
