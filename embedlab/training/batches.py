@@ -87,7 +87,12 @@ class BatchSampler:
         return [known[i] for i in sorted(rng.choice(len(known), count, replace=False))]
 
     def _hard(self, queries: list[int], taken: set[str], rng: np.random.Generator) -> list[str]:
-        pool = sorted({d for q in queries for d in self._negatives[q]} - taken)
+        """Draw mined negatives that are positives of other rows.
+
+        A document that only ever stands on the negative side would be pushed down whatever it says:
+        in a closed corpus that is a bias against the very documents a held-out query wants.
+        """
+        pool = sorted({d for q in queries for d in self._negatives[q] if d in self._queries} - taken)
         count = min(self.recipe.hard_negatives, len(pool))
         return [pool[i] for i in sorted(rng.choice(len(pool), count, replace=False))] if count else []
 
