@@ -3,14 +3,18 @@
 import importlib.resources
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import embedlab
 from embedlab.errors import IdentityError, ModelError
+from embedlab.keys import sha256_file
 from embedlab.models import Encoder, resolve
+from embedlab.models.encoder import load_sentence_transformer
 from embedlab.models.resolve import MINILM, PACKAGED, WORDLLAMA
+from embedlab.training import Trainer
 
 TEXTS = ["Adversaries may dump credentials.", "The otter swims.", "", "Adversaries may dump credentials."]
 
@@ -162,3 +166,17 @@ def test_an_unknown_precision_names_the_valid_ones():
 
 def test_token_counts_are_untruncated(minilm):
     assert minilm.token_counts(["otter", "otter " * 400]) == [3, 402]
+
+
+def saved_files(encoder: Encoder, folder: Path, longest: int | None) -> dict[str, str]:
+    """Save the model as training does, after it has encoded a text cut at ``longest`` tokens."""
+    model = load_sentence_transformer(encoder.files)
+    if longest is not None:
+        model.max_seq_length = longest
+        model.encode(["otter " * 400])
+    Trainer.save_model(SimpleNamespace(encoder=encoder, model=model), folder)
+    return {str(p.relative_to(folder)): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_saved_models_files_do_not_depend_on_what_it_encoded_before(minilm, tmp_path):
+    assert saved_files(minilm, tmp_path / "a", None) == saved_files(minilm, tmp_path / "b", 64)

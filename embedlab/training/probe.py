@@ -11,6 +11,7 @@ from embedlab.collection import Collection
 from embedlab.keys import sha256_json
 from embedlab.lab import Lab
 from embedlab.models.encoder import Encoder
+from embedlab.progress import Progress
 from embedlab.text import stable_hash
 from embedlab.training.recipe import Recipe
 from embedlab.training.trainer import Trainer, Validation
@@ -58,6 +59,9 @@ def probe(
         trainer.fit()
         scores = validation.scores(trainer.frozen_encode())
         lab.store.write(path, {str(q): float(v) for q, v in scores.items()})
+    else:  # show the same bar as the first time, so that an executed notebook looks the same again
+        with Progress(f"Training ({short.loss})", short.steps) as bar:
+            bar.advance(short.steps)
     return pd.Series(json.loads(file.read_text()), name=recipe.loss).rename_axis("query_id")
 
 

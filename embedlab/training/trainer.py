@@ -215,6 +215,10 @@ class Trainer:
         """Save the weights as they are now, in sentence-transformers' format, safetensors only."""
         if self.encoder.identity.max_length:
             self.model.max_seq_length = self.encoder.identity.max_length
+        backend = getattr(getattr(self.model, "tokenizer", None), "backend_tokenizer", None)
+        if backend is not None:  # a tokenizer saves how it cut its last batch: files would differ by history
+            backend.no_truncation()
+            backend.no_padding()
         self.model.save(str(folder), create_model_card=False, safe_serialization=True)
 
     def load_step(self, step: int) -> None:
