@@ -50,7 +50,7 @@ def hard_negatives_included(facts: Facts) -> Item:
     if training is None:
         return None, "step 14 has not run"
     count, where = training["hard_negatives"], facts.where("14", "training.json")
-    return count > 0, f"{count} mined hard negatives in every batch, loss {training['loss']} ({where})"
+    return count > 0, f"up to {count} mined hard negatives in every batch, loss {training['loss']} ({where})"
 
 
 def heldout_improves(facts: Facts) -> Item:
