@@ -47,9 +47,8 @@ def run(
     from embedlab.runner import run_chain
 
     loaded = load_params(params, set_ or [])
-    for key in ("path",):
-        if loaded.shared.get(key):
-            loaded.shared[key] = str(Path(loaded.shared[key]).resolve())
+    if loaded.shared.get("path"):
+        loaded.shared["path"] = str(Path(loaded.shared["path"]).resolve())
     first, last = (step_number(only), step_number(only)) if only else (step_number(from_), step_number(to))
     steps = [s for s in STEPS if first <= s.number <= last]
     if not steps:

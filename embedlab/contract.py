@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -64,11 +63,3 @@ class Contract:
 def generalize_to(unit: str) -> str:
     """Return in words what the parts of a collection let us claim."""
     return "new queries and new documents" if unit == "group" else "new queries over known documents"
-
-
-def require_same(mine: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:
-    """Raise a ParameterError that names the differing fields, unless both contracts are one."""
-    differ = [k for k in mine if k != "hash" and mine[k] != other.get(k)]
-    if differ:
-        pairs = ", ".join(f"{k}: {mine[k]!r} here, {other.get(k)!r} there" for k in differ)
-        raise ParameterError(f"{what} was measured under another contract; differing: {pairs}")

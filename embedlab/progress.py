@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -60,15 +59,6 @@ class Progress:
     def __repr__(self) -> str:
         full = round(WIDTH * self.done / self.total) if self.total else WIDTH
         return f"{self.label} ▕{'█' * full}{'░' * (WIDTH - full)}▏ {self.done:,} of {self.total:,}"
-
-
-def track(items: Iterable[Any], label: str, total: int | None = None) -> Iterator[Any]:
-    """Yield the items, with a bar over them; ``total`` is needed where they have no length."""
-    count = total if total is not None else len(list(items) if not hasattr(items, "__len__") else items)  # type: ignore[arg-type]
-    with Progress(label, count) as bar:
-        for item in items:
-            yield item
-            bar.advance()
 
 
 def _in_notebook() -> bool:

@@ -17,7 +17,7 @@ from embedlab.lock import RunLock
 from embedlab.steps import Step, get_step
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 FINISHED = ("done", "skipped")
 
@@ -210,9 +210,3 @@ def _load(path: Path) -> Any:
         return pd.read_parquet(path)
     text = path.read_text(encoding="utf-8")
     return json.loads(text) if path.suffix == ".json" else text
-
-
-def read_frame(store: Store, step: str, name: str) -> pd.DataFrame:
-    """Return a parquet artifact as a DataFrame."""
-    frame: pd.DataFrame = store.read(step, name)
-    return frame
