@@ -18,6 +18,9 @@ from embedlab.paths import NOTEBOOKS, notebook_path, run_folder
 from embedlab.steps import STEPS, Step
 from embedlab.store import Store
 
+CHOSEN = "JUPYTER_DEFAULT_PROVISIONER_NAME"
+"""Jupyter's own setting for how kernels are started; one that is set already stays."""
+
 Report = Callable[[Step, str, str], None]
 """Called with a step, its state (``running``, ``done``, ``skipped``, ``failed``) and a detail."""
 
@@ -96,7 +99,10 @@ def _require_writable(folder: Path) -> None:
 @contextlib.contextmanager
 def _environment(token: str, outputs: Path) -> Iterator[None]:
     """Set what kernels need to find the run and to prove that this runner started them."""
+    from embedlab.kernels import PROVISIONER
+
     wanted = {TOKEN: token, "EMBEDLAB_OUTPUTS": str(outputs), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    wanted |= {} if CHOSEN in os.environ else {CHOSEN: PROVISIONER}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

@@ -163,9 +163,15 @@ def step_files(number: str) -> str:
 # --- the finished smoke run that several modules look at --------------------------------------
 
 
-def command(outputs: Path, *words: str) -> subprocess.CompletedProcess:
-    """Run a program of the environment with the run folders under ``outputs``."""
-    env = {**os.environ, "EMBEDLAB_OUTPUTS": str(outputs), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(PROJECT / "tests")}
+def command(outputs: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
+    """Run a program of the environment with the run folders under ``outputs`` and ``more`` in its environment."""
+    env = {
+        **os.environ,
+        **more,
+        "EMBEDLAB_OUTPUTS": str(outputs),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(PROJECT / "tests"),
+    }
     return subprocess.run([BIN / words[0], *words[1:]], cwd=PROJECT, env=env, capture_output=True, text=True)
 
 

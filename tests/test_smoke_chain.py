@@ -15,6 +15,7 @@ import pytest
 from conftest import PROJECT, command
 
 from embedlab import seal
+from embedlab.kernels import PROVISIONER, IpcKernelManager
 from embedlab.steps import STEPS
 from embedlab.store import Store
 
@@ -27,7 +28,8 @@ def nbval(outputs: Path, *notebooks: Path) -> subprocess.CompletedProcess:
     """Execute notebooks again in strict mode, figures included, and compare every output with the stored one."""
     options = ["-p", "nbval_strict", "--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(SANITIZE)]
     quiet = ["-p", "no:cacheprovider", "-q", "--color=no", "-c", os.devnull, "--rootdir", str(outputs)]
-    return command(outputs, "python", "-m", "pytest", *options, *quiet, *map(str, notebooks))
+    words = ("python", "-m", "pytest", *options, *quiet, *map(str, notebooks))
+    return command(outputs, *words, JUPYTER_DEFAULT_PROVISIONER_NAME=PROVISIONER)
 
 
 @pytest.fixture(scope="session")
@@ -195,8 +197,6 @@ def test_an_interrupted_run_continues_where_it_stopped(smoke, tmp_path):
 
 
 def test_two_chains_at_once_do_not_share_their_kernels_sockets():
-    from embedlab.kernels import IpcKernelManager
-
     first, second = IpcKernelManager().ip, IpcKernelManager().ip
     assert first != second
     assert Path(first).is_absolute()

@@ -18,14 +18,14 @@ class Recipe:
     """
 
     loss: str = "mnr_hard"
-    steps: int = 45
+    steps: int = 40
     documents: int = 28
     queries_per_document: int = 4
     hard_negatives: int = 4
     learning_rate: float = 1e-4
     warmup: float = 0.1
     weight_decay: float = 0.01
-    document_tokens: int = 128
+    document_tokens: int = 96
     query_tokens: int = 64
     seed: int = 0
 
