@@ -36,7 +36,8 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
     """Score each judged query.
 
     A judged query that the run lacks, or that has no relevant document, scores 0, as in
-    trec_eval with ``-c``. ``X@k`` cuts the run in trec_eval's order, ``RR@10`` included.
+    trec_eval with ``-c``. ``X@k`` cuts the run in trec_eval's order, ``RR@10`` included: it is
+    recip_rank where that is 1/10 or more, and 0 elsewhere.
 
     Args:
         qrels: ``query_id, doc_id, relevance``.
@@ -46,22 +47,22 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
     Returns:
         one row a judged query, sorted by id (the index), one float column a measure.
     """
-    ids = sorted(qrels["query_id"].unique())
-    found = {name: _one_measure(qrels, run, name) for name in measures}
-    return pd.DataFrame(found, index=pd.Index(ids, name="query_id")).fillna(0.0).astype(float)
-
-
-def _one_measure(qrels: pd.DataFrame, run: pd.DataFrame, name: str) -> dict[str, float]:
     import ir_measures
 
-    measure = parse_measure(name)
-    if name.startswith("RR@"):
-        run = trec_order(run).groupby("query_id").head(measure["cutoff"])
-        measure = ir_measures.RR
-    if run.empty:
-        return {}
-    rows = ir_measures.pytrec_eval.iter_calc([measure], qrels, run[["query_id", "doc_id", "score"]])
-    return {row.query_id: row.value for row in rows}
+    ids = sorted(qrels["query_id"].unique())
+    parsed = {name: parse_measure(name) for name in measures}
+    whole = {name: ir_measures.RR if measure.NAME == "RR" else measure for name, measure in parsed.items()}
+    values: dict[Any, dict[str, float]] = {measure: {} for measure in whole.values()}
+    columns = run[["query_id", "doc_id", "score"]]
+    for row in ir_measures.pytrec_eval.iter_calc(list(values), qrels, columns) if len(run) else ():
+        values[row.measure][row.query_id] = row.value
+    table = (
+        pd.DataFrame({name: values[measure] for name, measure in whole.items()}, index=ids).fillna(0.0).astype(float)
+    )
+    for name, measure in parsed.items():
+        if measure.NAME == "RR" and "cutoff" in measure.params:
+            table[name] = table[name].where(table[name] * measure["cutoff"] >= 1 - 1e-9, 0.0)
+    return table.rename_axis("query_id")
 
 
 def first_relevant_rank(qrels: pd.DataFrame, run: pd.DataFrame) -> pd.Series:
