@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import secrets
@@ -95,7 +96,8 @@ def _kernel(argv: list[str], env: dict[str, str], cwd: str | None) -> None:
         os.chdir(cwd)
     threading.Thread(target=_end_with_owner, daemon=True).start()
     sys.argv = ["ipykernel_launcher", *argv]
-    IPKernelApp.launch_instance(argv=argv, parent_handle=os.getppid())
+    # what the kernel itself would log at its end means nothing to the reader of the chain's progress
+    IPKernelApp.launch_instance(argv=argv, parent_handle=os.getppid(), log_level=logging.CRITICAL)
 
 
 def _end_with_owner() -> None:
