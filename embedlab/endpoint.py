@@ -75,6 +75,7 @@ class Endpoint:
     spent: int = 0
     requests: int = 0
     failures: list[str] = field(default_factory=list)
+    _reserved: int = 0
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
@@ -104,6 +105,7 @@ class Endpoint:
         import httpx
 
         found: list[Reply | None] = []
+        self._reserved = 0
         headers = {"Authorization": f"Bearer {self._key()}"} if self._key() else {}
         with httpx.Client(headers=headers, timeout=self.timeout) as client, ThreadPoolExecutor(self.workers) as pool:
             while wave := self._affordable(prompts[len(found) :]):
@@ -116,6 +118,7 @@ class Endpoint:
             left -= self._worst(prompt)
             if left < 0:
                 break
+            self._reserved += self._worst(prompt)
             wave.append(prompt)
         return wave
 
@@ -136,19 +139,22 @@ class Endpoint:
             reply = self._request(client, body, self._worst(prompt))
             if reply is not None:
                 _keep(file, reply)
-        if reply is not None:
-            self._spend(reply.tokens)
+        with self._lock:
+            self.spent += reply.tokens if reply is not None else 0
+            self._reserved -= self._worst(prompt)
         return reply
 
-    def _spend(self, tokens: int) -> None:
+    def _charge(self, tokens: int) -> bool:
+        """Count what a failed attempt may have cost; return whether the budget reaches for another one."""
         with self._lock:
             self.spent += tokens
+            return self.spent + self._reserved <= self.budget
 
     def _request(self, client: httpx.Client, body: dict[str, Any], worst: int) -> Reply | None:
         """Return the reply, or None after the last attempt; every failed one is noted."""
         import httpx
 
-        fault = ""
+        fault, again = "", True
         for attempt in range(self.tries):
             wait = self.pause * 2**attempt
             with self._lock:
@@ -161,15 +167,15 @@ class Endpoint:
                 wait = max(wait, _retry_after(response))
                 if response.status_code not in AGAIN:
                     raise EndpointError(
-                        f"{self.base_url}: {fault}: {response.text[:200]!r}; is {self.model!r} the name of a model there, "
-                        f"and the key in {self.key_variable} right?"
+                        f"{self.base_url}: {fault}: {response.text[:200]!r}; is {self.model!r} the name of a "
+                        f"model there, and the key in {self.key_variable} right?"
                     )
             except httpx.ConnectError as error:
                 fault = f"no connection: {error}"
             except (httpx.HTTPError, ValueError) as error:  # it may have been answered, and charged
                 fault = f"{type(error).__name__}: {error}"
-                self._spend(worst)
-            if attempt + 1 == self.tries or self.spent + worst > self.budget:
+                again = self._charge(worst)
+            if attempt + 1 == self.tries or not again:
                 break
             time.sleep(min(wait, LONGEST_PAUSE))
         with self._lock:
