@@ -83,6 +83,22 @@ def example_rows(examples: Iterable[Example], group_of: Mapping[str, str]) -> pd
     return rows.assign(weight=[e.weight for e in found])
 
 
+def with_reviews(judged: pd.DataFrame, weights: Mapping[str, float], where: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return judged rows in which reviewed queries have their weight, and the reviewed queries that are no rows.
+
+    Args:
+        judged: rows of the train part.
+        weights: weight by query id, as ``curated.reviewed`` reads them.
+        where: the file, for provenance.
+    """
+    seen = judged["query_id"].isin(set(weights))
+    rows = judged.assign(weight=judged["query_id"].map(weights).fillna(judged["weight"]).astype(float))
+    rows["provenance"] = rows["provenance"].where(~seen, rows["provenance"] + f", reviewed in {where}")
+    others = pd.DataFrame({"query_id": sorted(set(weights) - set(judged["query_id"])), "query": ""}, dtype=str)
+    why = ["not in the train part: it stays for evaluation, or is unknown"] * len(others)
+    return rows, removal(others, "reviewed, but no training query", [where] * len(others), why)
+
+
 def unusable(findings: Iterable[Finding]) -> pd.DataFrame:
     """Return rows of a source's file that cannot be used as removals: place, reason and what is wrong."""
     rows = [(f.where, "", f.kind, f.id, f"{f.where}: {f.detail}") for f in findings]

@@ -14,6 +14,9 @@ REQUIRED, OPTIONAL = ("query", "positive_ids"), ("negative_ids",)
 
 QUERY_DOCUMENT = ("query", "document")
 
+REVIEWS = "reviews/judgments.json"
+"""What the qualitative review saves in a run folder."""
+
 WORSE = 2.0
 """Weight of a query for which a person found the tuned results worse."""
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedlab.errors import DataError
 from embedlab.sources.examples import Example, Harvest
 from embedlab.sources.tabular import Table, lines
 from embedlab.text import fold
@@ -38,7 +39,12 @@ def read(table: Table, documents: Collection[str], titles: Mapping[str, str]) ->
         table: its path is the folder.
         documents: the ids of the corpus.
         titles: folded title to document id, for titles that only one document has.
+
+    Raises:
+        DataError: if the folder is missing, or a page is not UTF-8.
     """
+    if not table.path.is_dir():
+        raise DataError(f"{table.path} ({table.source}): no such folder")
     examples = []
     for path in sorted(p for p in table.path.rglob("*") if p.suffix.lower() in MARKDOWN | HTML):
         for section in sections(path, path.relative_to(table.path).as_posix()):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,11 +23,9 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tickets": (tickets.REQUIRED, ()),
     "documentation_queries": (curated.QUERY_DOCUMENT, ()),
     "documentation_folder": ((), ()),
-    "curated": (curated.REQUIRED, curated.OPTIONAL),
+    "curated_examples": (curated.REQUIRED, curated.OPTIONAL),
 }
 """Required and optional columns by source; for ``judgments`` those of ``judgment_queries``."""
-
-Reader = Callable[[Table, set[str]], Harvest]
 
 
 @dataclass
@@ -87,10 +84,7 @@ def read_given(
             given.lines.append({"source": source, "file": "", "read": 0, "examples": 0, "note": "not given"})
             continue
         table = Table(source, Path(path), required, optional, names[source], delimiter)
-        reader: Reader = partial(_plain(source, eta), chunk=chunk) if source in READERS else _special(source, corpus)
-        if source == "judgments":
-            table, reader = _judgments(table, judgment_queries, chunk)
-        harvest = reader(table, documents)
+        harvest = _harvest(table, corpus, documents, judgment_queries, eta, chunk)
         if not harvest.examples:
             first = (
                 f"; the first fault: {table.findings[0].where}: {table.findings[0].detail}" if table.findings else ""
@@ -100,28 +94,24 @@ def read_given(
     return given
 
 
-READERS: dict[str, Callable[..., Harvest]] = {
+READERS: dict[str, Callable[[Table, set[str], int], Harvest]] = {
     "search_log": searches.read,
-    "click_log": clicks.read,
     "tickets": tickets.read,
     "documentation_queries": curated.pages,
-    "curated": curated.read,
+    "curated_examples": curated.read,
 }
 
 
-def _plain(source: str, eta: float) -> Callable[..., Harvest]:
-    return partial(clicks.read, eta=eta) if source == "click_log" else READERS[source]
-
-
-def _special(source: str, corpus: pd.DataFrame) -> Reader:
-    titles = corpus["title"].map(fold)
-    alone = corpus[~titles.duplicated(keep=False) & (titles != "")]
-    return partial(folder.read, titles=dict(zip(alone["title"].map(fold), alone["doc_id"], strict=True)))
-
-
-def _judgments(table: Table, queries: str, chunk: int) -> tuple[Table, Reader]:
-    """Return the qrels as the table that findings go to, and a reader that takes the queries beside it."""
-    if not queries:
-        raise ParameterError(f"judgments {table.path}: give the file with the queries' texts as judgment_queries")
-    beside = Table("judgments", Path(queries), table.required, (), table.names, table.delimiter, table.findings)
-    return table, lambda qrels, documents: judgments.read(beside, documents, qrels, chunk)
+def _harvest(table: Table, corpus: pd.DataFrame, documents: set[str], queries: str, eta: float, chunk: int) -> Harvest:
+    if table.source == "click_log":
+        return clicks.read(table, documents, chunk, eta)
+    if table.source == "judgments":
+        if not queries:
+            raise ParameterError(f"judgments {table.path}: give the file with the queries' texts as judgment_queries")
+        beside = replace(table, path=Path(queries))  # the findings of both are collected in one list
+        return judgments.read(beside, documents, table, chunk)
+    if table.source == "documentation_folder":
+        titles = corpus["title"].map(fold)
+        alone = ~titles.duplicated(keep=False) & (titles != "")
+        return folder.read(table, documents, dict(zip(titles[alone], corpus.loc[alone, "doc_id"], strict=True)))
+    return READERS[table.source](table, documents, chunk)

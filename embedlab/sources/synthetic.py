@@ -24,7 +24,11 @@ _BULLET = re.compile(r"^\s*(?:[-*•]|\d+\s*[.):])\s+")
 
 
 def prompts(
-    texts: Mapping[str, str], styles: Sequence[str], difficulties: Sequence[str], count: int, template: str = PROMPT
+    texts: Mapping[str, str],
+    count: int,
+    template: str = PROMPT,
+    styles: Sequence[str] = STYLES,
+    difficulties: Sequence[str] = DIFFICULTIES,
 ) -> list[tuple[str, str, str]]:
     """Return ``(document id, what kind of query, prompt)``: one style and difficulty a document, in turn.
 
@@ -32,13 +36,13 @@ def prompts(
 
     Args:
         texts: document id to text, in the order to ask for.
-        styles: what a query looks like.
-        difficulties: how far its words are from the document's.
         count: queries a document.
         template: with the fields of :data:`PROMPT`.
+        styles: what a query looks like.
+        difficulties: how far its words are from the document's.
 
     Raises:
-        ParameterError: if the template lacks a field or has an unknown one, or a list is empty.
+        ParameterError: if the template lacks a field or has an unknown one.
     """
     fields = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
     wanted = {"count", "style", "difficulty", "fence", "document"}
@@ -46,8 +50,6 @@ def prompts(
         raise ParameterError(
             f"synthetic_prompt: fields are {sorted(wanted)}, fence and document needed; found {sorted(fields)}"
         )
-    if not styles or not difficulties:
-        raise ParameterError("styles and difficulties: expected one or more of each")
     ways = [(style, difficulty) for difficulty in difficulties for style in styles]
     found = []
     for number, (doc_id, text) in enumerate(texts.items()):
