@@ -114,13 +114,14 @@ def _store(
     provenance: Iterable[str],
     groups: Iterable[str],
 ) -> pd.DataFrame:
-    frame = pd.DataFrame({"query_id": list(ids), "query": list(texts)})
+    frame = pd.DataFrame({"query_id": list(ids), "query": list(texts)}, dtype=str)
     frame["positive_ids"] = pd.Series(list(positives), dtype=object)
     frame["known_ids"] = pd.Series(list(known), dtype=object)
     frame["negatives"] = pd.Series([[] for _ in range(len(frame))], dtype=object)
-    frame["source"] = source if isinstance(source, str) else list(source)
-    frame["provenance"], frame["group"] = list(provenance), list(groups)
-    return frame.assign(split="", weight=1.0)[COLUMNS]
+    kinds = [source] * len(frame) if isinstance(source, str) else list(source)
+    for name, values in (("source", kinds), ("provenance", list(provenance)), ("group", list(groups))):
+        frame[name] = pd.Series(values, dtype=str)
+    return frame.assign(split=pd.Series([""] * len(frame), dtype=str), weight=1.0)[COLUMNS]
 
 
 def removal(rows: pd.DataFrame, reason: str, other: Iterable[str], evidence: Iterable[str]) -> pd.DataFrame:

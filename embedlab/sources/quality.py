@@ -15,46 +15,47 @@ FOLDS = 5
 
 
 def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.DataFrame) -> pd.DataFrame:
-    """Return one line a source, and one for the real queries.
+    """Return one line a source.
 
     Args:
         rows: ``query_id, query, positive_ids, source`` of the store.
         documents: text by document id, the whole corpus.
-        real: ``query, positive_ids`` of real queries that are no training rows.
+        real: ``query_id, query`` of real queries about the same documents; other topics alone would
+            already tell two sides apart.
 
     Returns:
         ``rows, queries, documents, never hit`` (share of the corpus), ``duplicates`` (rows that nearly
         repeat another source's), ``median words``, ``overlap`` (mean share of a query's words that its
-        positives contain) and ``AUC against real`` (.5: cannot be told apart).
+        positives contain) and ``AUC against real`` (.5: cannot be told apart; NaN for the real queries
+        themselves and where there are too few).
     """
-    copies = _in_other_sources(rows)
-    found = {}
+    copies, real_ids = _in_other_sources(rows), set(real["query_id"])
+    found = []
     for source, part in rows.groupby("source"):
         hit = {d for ids in part["positive_ids"] for d in ids}
-        found[str(source)] = {
+        themselves = bool(real_ids & set(part["query_id"]))
+        line: dict[str, object] = {
+            "source": source,
             "rows": len(part),
             "queries": part["query"].map(fold).nunique(),
             "documents": len(hit),
             "never hit": 1 - len(hit) / len(documents),
             "duplicates": int(part["query_id"].isin(copies).sum()),
-            **_phrasing(part, documents),
-            "AUC against real": told_apart(part["query"], real["query"]),
+            "median words": float(part["query"].map(lambda query: len(query.split())).median()),
+            "overlap": _overlap(part, documents),
+            "AUC against real": float("nan") if themselves else told_apart(part["query"], real["query"]),
         }
-    found["real queries (dev)"] = {"rows": len(real), **_phrasing(real, documents)}
-    return pd.DataFrame(found).T.rename_axis("source").round(4)
+        found.append(line)
+    return pd.DataFrame(found).set_index("source").round(4)
 
 
-def _phrasing(part: pd.DataFrame, documents: Mapping[str, str]) -> dict[str, float]:
+def _overlap(part: pd.DataFrame, documents: Mapping[str, str]) -> float:
     shares = []
     for query, ids in zip(part["query"], part["positive_ids"], strict=True):
         words = set(fold(query).split())
         there = {w for d in ids for w in fold(documents.get(d, "")).split()}
         shares.append(len(words & there) / max(len(words), 1))
-    return {"median words": float(part["query"].str.split().str.len().median()), "overlap": _mean(shares)}
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
+    return sum(shares) / len(shares)
 
 
 def _in_other_sources(rows: pd.DataFrame) -> set[str]:

@@ -170,7 +170,7 @@ def lines(path: Path) -> Iterator[str]:
         raise DataError(f"{path}: cannot be read: {error}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> gzip.GzipFile | IO[bytes]:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
