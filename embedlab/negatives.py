@@ -138,8 +138,10 @@ def by_query(run: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def attach(rows: pd.DataFrame, mined: list[Candidate]) -> pd.DataFrame:
-    """Return the store with its ``negatives``: a list of ``{id, miner, score}`` for each row."""
-    found: dict[str, list[dict[str, object]]] = {q: [] for q in rows["query_id"]}
+    """Return the store with its ``negatives``: those that its source named and the mined ones, ``{id, miner, score}``."""
+    found: dict[str, list[dict[str, object]]] = {
+        q: list(known) for q, known in zip(rows["query_id"], rows["negatives"], strict=True)
+    }
     for c in mined:
         found[c.query_id].append({"id": c.doc_id, "miner": c.miner, "score": c.score})
     return rows.assign(negatives=pd.Series([found[q] for q in rows["query_id"]], index=rows.index, dtype=object))

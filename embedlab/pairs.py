@@ -4,38 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
 from embedlab.collection import Collection
+from embedlab.schema import COLUMNS
+from embedlab.sources.examples import Example, merged
+from embedlab.sources.raw import Finding
 from embedlab.text import near_duplicates, stable_hash
 
-COLUMNS = [
-    "query_id",
-    "query",
-    "positive_ids",
-    "known_ids",
-    "negatives",
-    "source",
-    "provenance",
-    "group",
-    "split",
-    "weight",
-]
-"""``known_ids`` are all documents judged relevant, lower grades too: none is ever a negative."""
-
-JUDGED = "judged query"
+JUDGED, JUDGED_NEGATIVE = "judged query", "judged"
 REMOVED = ["query_id", "query", "reason", "other", "evidence"]
 
 
 def judged_rows(collection: Collection) -> pd.DataFrame:
-    """Return a row for each judged query; its positives are the documents of its highest grade."""
+    """Return a row for each judged query: positives have its highest grade, judged negatives grade 0."""
+    zero = collection.qrels[collection.qrels["relevance"] < 1]
+    wrong: dict[str, list[dict[str, Any]]] = {}
+    for query_id, doc_id, grade in zero[["query_id", "doc_id", "relevance"]].itertuples(index=False):
+        wrong.setdefault(query_id, []).append({"id": doc_id, "miner": JUDGED_NEGATIVE, "score": float(grade)})
     qrels = collection.qrels[collection.qrels["relevance"] >= 1]
     top = qrels[qrels["relevance"] == qrels.groupby("query_id")["relevance"].transform("max")]
     positives = top.groupby("query_id")["doc_id"].agg(sorted)
     known = qrels.groupby("query_id")["doc_id"].agg(sorted)
     queries = collection.queries[collection.queries["query_id"].isin(positives.index)]
-    return _store(
+    rows = _store(
         queries["query_id"],
         queries["text"],
         queries["query_id"].map(positives),
@@ -44,6 +38,8 @@ def judged_rows(collection: Collection) -> pd.DataFrame:
         "judgments of " + queries["query_id"],
         queries["group"],
     )
+    rows["negatives"] = pd.Series([wrong.get(q, []) for q in rows["query_id"]], dtype=object)
+    return rows
 
 
 def group_of_documents(judged: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, str]:
@@ -68,6 +64,47 @@ def documentation_rows(documentation: pd.DataFrame, group_of: Mapping[str, str])
     )
 
 
+def example_rows(examples: Iterable[Example], group_of: Mapping[str, str]) -> pd.DataFrame:
+    """Return a row for each query of a source, in the group of the first document it names.
+
+    Examples of one kind with the same text become one row. The id depends on kind and text alone.
+    """
+    found = merged(examples)
+    rows = _store(
+        [f"{e.kind.replace(' ', '-')}-{stable_hash(e.kind, e.query):016x}" for e in found],
+        [e.query for e in found],
+        [e.positives for e in found],
+        [sorted({*e.positives, *e.known}) for e in found],
+        [e.kind for e in found],
+        [e.where for e in found],
+        [group_of.get(e.positives[0], f"document {e.positives[0]}") for e in found],
+    )
+    rows["negatives"] = pd.Series([e.negatives for e in found], dtype=object)
+    return rows.assign(weight=[e.weight for e in found])
+
+
+def with_reviews(judged: pd.DataFrame, weights: Mapping[str, float], where: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return judged rows in which reviewed queries have their weight, and the reviewed queries that are no rows.
+
+    Args:
+        judged: rows of the train part.
+        weights: weight by query id, as ``curated.reviewed`` reads them.
+        where: the file, for provenance.
+    """
+    seen = judged["query_id"].isin(set(weights))
+    rows = judged.assign(weight=judged["query_id"].map(weights).fillna(judged["weight"]).astype(float))
+    rows["provenance"] = rows["provenance"].where(~seen, rows["provenance"] + f", reviewed in {where}")
+    others = pd.DataFrame({"query_id": sorted(set(weights) - set(judged["query_id"])), "query": ""}, dtype=str)
+    why = ["not in the train part: it stays for evaluation, or is unknown"] * len(others)
+    return rows, removal(others, "reviewed, but no training query", [where] * len(others), why)
+
+
+def unusable(findings: Iterable[Finding]) -> pd.DataFrame:
+    """Return rows of a source's file that cannot be used as removals: place, reason and what is wrong."""
+    rows = [(f.where, "", f.kind, f.id, f"{f.where}: {f.detail}") for f in findings]
+    return pd.DataFrame(rows, columns=REMOVED, dtype=str)
+
+
 def _store(
     ids: Iterable[str],
     texts: Iterable[str],
@@ -77,13 +114,14 @@ def _store(
     provenance: Iterable[str],
     groups: Iterable[str],
 ) -> pd.DataFrame:
-    frame = pd.DataFrame({"query_id": list(ids), "query": list(texts)})
+    frame = pd.DataFrame({"query_id": list(ids), "query": list(texts)}, dtype=str)
     frame["positive_ids"] = pd.Series(list(positives), dtype=object)
     frame["known_ids"] = pd.Series(list(known), dtype=object)
     frame["negatives"] = pd.Series([[] for _ in range(len(frame))], dtype=object)
-    frame["source"] = source if isinstance(source, str) else list(source)
-    frame["provenance"], frame["group"] = list(provenance), list(groups)
-    return frame.assign(split="", weight=1.0)[COLUMNS]
+    kinds = [source] * len(frame) if isinstance(source, str) else list(source)
+    for name, values in (("source", kinds), ("provenance", list(provenance)), ("group", list(groups))):
+        frame[name] = pd.Series(values, dtype=str)
+    return frame.assign(split=pd.Series([""] * len(frame), dtype=str), weight=1.0)[COLUMNS]
 
 
 def removal(rows: pd.DataFrame, reason: str, other: Iterable[str], evidence: Iterable[str]) -> pd.DataFrame:
@@ -113,6 +151,12 @@ def held_documents(guard: pd.DataFrame, relatives: Mapping[str, str]) -> set[str
     direct = {d for ids in guard["doc_ids"] for d in ids}
     families = {relatives[d] for d in direct if d in relatives}
     return direct | {d for d, family in relatives.items() if family in families}
+
+
+def about_held_out(rows: pd.DataFrame, held: set[str]) -> pd.Series:
+    """Return whether a row answers with a held-out document, lower grades included."""
+    both = zip(rows["positive_ids"], rows["known_ids"], strict=True)
+    return pd.Series([bool(held & {*p, *k}) for p, k in both], index=rows.index, dtype=bool)
 
 
 def cap_per_document(rows: pd.DataFrame, cap: int, seed: int) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from embedlab.text import stable_hash
+from embedlab.text import fence as fence_for
 
 INSTRUCTION = (
     "Answer the question from the documents below, and name the ids of those that you used. If they do not hold "
@@ -37,7 +37,7 @@ def build_prompt(question: str, documents: Iterable[tuple[str, str]], budget: in
         budget: words in the whole prompt.
     """
     found = list(documents)
-    fence = _fence([question, *[part for pair in found for part in pair]])
+    fence = fence_for([question, *[part for pair in found for part in pair]])
     head, tail = INSTRUCTION.format(fence=fence), f"Question: {question}"
     left = budget - len(f"{head} {tail}".split())
     blocks, used = [], []
@@ -52,12 +52,3 @@ def build_prompt(question: str, documents: Iterable[tuple[str, str]], budget: in
         left -= len(blocks[-1].split())
     prompt = "\n\n".join([head, *blocks, tail])
     return Prompt(prompt, tuple(used), len(prompt.split()))
-
-
-def _fence(texts: list[str]) -> str:
-    joined, salt = "\n".join(texts), 0
-    while True:
-        fence = f"<<{stable_hash(joined, salt):016x}>>"
-        if fence not in joined:
-            return fence
-        salt += 1

@@ -27,6 +27,14 @@ def stable_hash(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(joined.encode()).digest()[:8], "big")
 
 
+def fence(texts: Iterable[str]) -> str:
+    """Return a mark that is derived from the texts and stands in none of them, so that none can close it."""
+    joined, salt = "\n".join(texts), 0
+    while (mark := f"<<{stable_hash(joined, salt):016x}>>") in joined:
+        salt += 1
+    return mark
+
+
 def trigrams(folded: str) -> set[str]:
     """Return the character 3-grams of a folded text (the text itself if it is shorter)."""
     return {folded[i : i + 3] for i in range(len(folded) - 2)} or {folded}

@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from chat_service import Service
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -158,6 +160,24 @@ def frame_of_run(rows: dict[str, dict[str, float]]) -> pd.DataFrame:
 def step_files(number: str) -> str:
     """Return the artifact folder of a step, relative to the run folder."""
     return f"artifacts/{BY_NUMBER[number].name}"
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Start a chat completion service that plays these faults; see chat_service."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    running = []
+
+    def start(*faults):
+        running.append(Service(faults))
+        threading.Thread(target=running[-1].serve_forever, args=(0.02,), daemon=True).start()
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
 
 
 # --- the finished smoke run that several modules look at --------------------------------------
