@@ -138,7 +138,7 @@ def by_query(run: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def attach(rows: pd.DataFrame, mined: list[Candidate]) -> pd.DataFrame:
-    """Return the store with its ``negatives``: those that its source named and the mined ones, ``{id, miner, score}``."""
+    """Return the store with its ``negatives``, ``{id, miner, score}``: those its source named, then the mined ones."""
     found: dict[str, list[dict[str, object]]] = {
         q: list(known) for q, known in zip(rows["query_id"], rows["negatives"], strict=True)
     }

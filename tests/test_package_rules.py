@@ -23,6 +23,7 @@ FLOORS = {
     "plots": 8, "review": 8, "report": 8,
     "runner": 9, "kernels": 9, "cli": 9,
 }  # fmt: skip
+ROOMY = ("rollout", "sources")
 HEAVY = ("torch", "sentence_transformers", "transformers", "faiss", "scipy", "IPython", "matplotlib", "papermill")
 
 
@@ -91,7 +92,8 @@ def test_a_module_has_at_most_about_250_lines(name):
 
 
 def test_the_core_stays_under_about_6000_lines():
-    core = [path.read_text(encoding="utf-8") for name, path in MODULES.items() if room(name) != "rollout"]
+    """Without ``rollout`` and ``sources``: a reader of one more kind of file makes nothing else harder to follow."""
+    core = [path.read_text(encoding="utf-8") for name, path in MODULES.items() if room(name) not in ROOMY]
     assert sum(bool(line.strip()) for text in core for line in text.splitlines()) < 6000, "blank lines left out"
 
 

@@ -184,3 +184,19 @@ def test_a_saved_model_loads_from_safetensors_and_gives_the_same_vectors(encoder
     assert np.allclose(loaded.encode(texts), trainer.frozen_encode()(texts, "document"), atol=1e-5)
     assert not list((tmp_path / "tuned").glob("*.bin"))
     assert loaded.identity.digest != encoder.identity.digest
+
+
+def test_heavier_rows_are_drawn_more_often():
+    rows = pd.DataFrame(
+        {
+            "query_id": [f"q{i}" for i in range(20)],
+            "query": [f"query {i}" for i in range(20)],
+            "positive_ids": [["a"] if i < 10 else ["b"] for i in range(20)],
+            "negatives": [[] for _ in range(20)],
+            "weight": [9.0 if i in (0, 10) else 1.0 for i in range(20)],
+        }
+    )
+    sampler = BatchSampler(rows, {}, Recipe(documents=2, queries_per_document=1, hard_negatives=0))
+    drawn = pd.Series([text for step in range(200) for text in sampler.batch(step).queries]).value_counts()
+    assert drawn["query 0"] / 200 == pytest.approx(0.5, abs=0.1)
+    assert drawn["query 3"] / 200 == pytest.approx(1 / 18, abs=0.06)

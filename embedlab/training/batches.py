@@ -53,6 +53,7 @@ class BatchSampler:
         self._texts = rows["query"].tolist()
         self._positives = [frozenset(ids) for ids in rows["positive_ids"]]
         self._known = [frozenset(ids) for ids in rows["known_ids" if "known_ids" in rows else "positive_ids"]]
+        self._weights = rows["weight"].to_numpy(dtype=float) if "weight" in rows else np.ones(len(rows))
         self._negatives = [[n["id"] for n in negatives] for negatives in rows["negatives"]]
         for position, ids in enumerate(rows["positive_ids"]):
             for doc_id in ids:
@@ -82,9 +83,11 @@ class BatchSampler:
         return [self._documents[i] for i in order[start : start + size]]
 
     def _some_queries(self, doc_id: str, rng: np.random.Generator) -> list[int]:
+        """Draw a document's queries, the heavier ones more often."""
         known = self._queries[doc_id]
-        count = min(self.recipe.queries_per_document, len(known))
-        return [known[i] for i in sorted(rng.choice(len(known), count, replace=False))]
+        count, weights = min(self.recipe.queries_per_document, len(known)), self._weights[known]
+        share = None if (weights == weights[0]).all() else weights / weights.sum()
+        return [known[i] for i in sorted(rng.choice(len(known), count, replace=False, p=share))]
 
     def _hard(self, queries: list[int], taken: set[str], rng: np.random.Generator) -> list[str]:
         """Draw mined negatives that are positives of other rows.
