@@ -68,9 +68,9 @@ class Collection:
 
 
 def _readers() -> dict[str, Callable[..., Raw]]:
-    from embedlab.sources import attack, beir
+    from embedlab.sources import attack, beir, hpo
 
-    return {"attack": attack.read, "beir": beir.read}
+    return {"attack": attack.read, "beir": beir.read, "hpo": hpo.read}
 
 
 def read_raw(source: str, **options: Any) -> Raw:
@@ -89,10 +89,11 @@ def load_collection(source: str, *, seed: int = 0, strict: bool = False, **optio
     """Load a collection and decide which part each query belongs to.
 
     Args:
-        source: ``attack`` or ``beir``.
+        source: ``attack``, ``beir`` or ``hpo``.
         seed: chooses the parts; the same content and seed always give the same parts.
         strict: treat every judgment that points nowhere as an error.
-        **options: of the source: ``path`` for ``beir``; ``techniques`` (0 for all) for ``attack``.
+        **options: of the source: ``path`` for ``beir``; ``techniques`` (0 for all) for ``attack``;
+            ``terms`` (0 for all) for ``hpo``.
 
     Raises:
         DataError: if the collection cannot be used; names file and row.

@@ -17,7 +17,7 @@ FLOORS = {
     "contract": 3, "slices": 3, "hardware": 3, "validate": 3,
     "models": 4, "retrieval": 4,
     "pairs": 5, "negatives": 5, "cleaning": 5, "formats": 5, "training": 5, "index": 5, "pipeline": 5,
-    "rag": 5, "leaks": 5,
+    "rag": 5, "leaks": 5, "retention": 5,
     "rollout": 6,
     "evidence": 7,
     "plots": 8, "review": 8, "report": 8,

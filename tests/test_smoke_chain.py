@@ -20,7 +20,9 @@ from embedlab.steps import STEPS
 from embedlab.store import Store
 
 SANITIZE = PROJECT / "tests/nbval_sanitize.cfg"
-NUMBERS = "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta unseen_only"
+NUMBERS = (
+    "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta retention unseen_only"
+)
 KEYS = f"verdict stage primary_metric contract claim {NUMBERS} slices blocked_by checklist mistakes".split()
 
 

@@ -40,6 +40,14 @@ GOOD = {
         },
         "versus_hybrid": {"delta": 0.05, "ci95": [0.01, 0.09]},
         "unseen_only": {"baseline": 0.5, "tuned": 0.6, "delta": 0.1, "ci95": [0.05, 0.15]},
+        "retention": {
+            "set": "hpo",
+            "metric": "nDCG@10",
+            "queries": 300,
+            "delta": 0.01,
+            "ci95": [-0.01, 0.03],
+            "tolerance": 0.05,
+        },
         "slices": [{"slice": "negation", "guardrail": True, "delta": 0.0, "low": -0.06, "high": 0.06, "queries": 30}],
         "dev_gain": 0.1,
     },
@@ -148,7 +156,9 @@ def test_each_common_mistake_is_caught_by_name(make, name, changes):
 
 SLICE = [{"slice": "negation", "guardrail": True, "delta": -0.2, "low": -0.3, "high": -0.1, "queries": 30}]
 FALSE_GAIN = {"baseline": 0.5, "tuned": 0.5, "delta": 0.0, "ci95": [-0.01, 0.01]}
+FORGOTTEN = GOOD["15", "evaluation.json"]["retention"] | {"delta": -0.2, "ci95": [-0.25, -0.15]}
 BLOCKS = [
+    ("retention: on 300 queries of hpo", {("15", "evaluation.json"): {"retention": FORGOTTEN}}),
     ("guardrail slice negation", {("15", "evaluation.json"): {"slices": SLICE}}),
     ("unseen documents", {("15", "evaluation.json"): {"unseen_only": FALSE_GAIN}}),
     ("index size", {("17", "reembedding.json"): {"index_mb": 11.0}}),
@@ -170,6 +180,31 @@ def test_what_blocks_is_named_and_never_ships(make, what, changes):
 def test_a_gain_that_is_unsure_on_unseen_documents_is_inconclusive(make):
     unsure = {"baseline": 0.5, "tuned": 0.55, "delta": 0.05, "ci95": [-0.02, 0.12]}
     assert make({("15", "evaluation.json"): {"unseen_only": unsure}})["verdict"] == "INCONCLUSIVE"
+
+
+def with_retention(make, **changes):
+    return make({("15", "evaluation.json"): {"retention": GOOD["15", "evaluation.json"]["retention"] | changes}})
+
+
+def test_the_verdict_carries_the_change_on_the_retention_set(make):
+    assert make()["retention_delta"] == 0.01
+    assert "retention" not in sentence(make())
+
+
+def test_a_retention_interval_that_is_merely_too_wide_is_said_and_does_not_block(make):
+    verdict = with_retention(make, delta=-0.02, ci95=[-0.09, 0.05])
+    assert (verdict["verdict"], verdict["blocked_by"]) == ("SHIP", [])
+    assert "hpo, another domain, nDCG@10 changes by -0.020 [-0.090, +0.050], not surely within" in sentence(verdict)
+
+
+@pytest.mark.parametrize(("tolerance", "found"), [(0.05, "SHIP"), (0.049, "DO_NOT_SHIP")])
+def test_a_loss_blocks_from_where_its_whole_interval_lies_beyond_the_tolerance(make, tolerance, found):
+    assert with_retention(make, ci95=[-0.1, -0.05], tolerance=tolerance)["verdict"] == found
+
+
+def test_no_retention_set_is_no_number_and_no_block(make):
+    verdict = make({("15", "evaluation.json"): {"retention": None}})
+    assert (verdict["verdict"], verdict["retention_delta"], verdict["retention"]) == ("SHIP", None, None)
 
 
 def test_one_opening_too_many_blocks(make):

@@ -60,7 +60,8 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "n_queries": found["n_queries"],
         "n_groups": found["n_groups"],
         "queries_needed": found["queries_needed"],
-        "retention_delta": None,
+        "retention_delta": (evaluation.get("retention") or {}).get("delta"),
+        "retention": evaluation.get("retention"),
         "unseen_only": evaluation["unseen_only"],
         "slices": evaluation["slices"],
         "blocked_by": blocked,
@@ -96,7 +97,24 @@ def _blockers(facts: Facts, evaluation: dict[str, Any], contract: dict[str, Any]
     unseen, least = evaluation["unseen_only"], contract["min_gain"]
     if unseen is not None and (unseen["ci95"][1] < least or (least == 0 and unseen["ci95"][1] <= 0)):
         blocked.append(f"unseen documents: gain {unseen['delta']:+.3f} there, {least:+.3f} required")
-    return blocked + _failed_gates(facts) + _budgets(facts, contract)
+    return blocked + _forgotten(evaluation.get("retention")) + _failed_gates(facts) + _budgets(facts, contract)
+
+
+def _forgotten(found: dict[str, Any] | None) -> list[str]:
+    """Return the blocker of a loss in another domain that surely exceeds the tolerance."""
+    return [f"retention: {retention_sentence(found)}"] if found and found["ci95"][1] < -found["tolerance"] else []
+
+
+def retention_sentence(found: dict[str, Any] | None) -> str:
+    """Return in words what was measured on the retention set; see :func:`embedlab.retention.compare`."""
+    if found is None:
+        return "general ability was not measured, for the package with the other domain is not installed"
+    (low, high), tolerance = found["ci95"], found["tolerance"]
+    said = "within" if low >= -tolerance else "beyond" if high < -tolerance else "not surely within"
+    return (
+        f"on {found['queries']:,} queries of {found['set']}, another domain, {found['metric']} changes by "
+        f"{found['delta']:+.3f} [{low:+.3f}, {high:+.3f}], {said} the accepted loss of {tolerance:.3f}"
+    )
 
 
 def _failed_gates(facts: Facts) -> list[str]:
@@ -154,6 +172,9 @@ def sentence(verdict: dict[str, Any]) -> str:
     text = f"{WORDS[verdict['verdict']]}: {measured} ({verdict['claim']})."
     if verdict["blocked_by"]:
         text += f" Blocked by {'; '.join(verdict['blocked_by'])}."
+    retention = verdict.get("retention")
+    if retention and retention["ci95"][0] < -retention["tolerance"] <= retention["ci95"][1]:
+        text += f" To be seen with it: {retention_sentence(retention)}."
     if verdict["verdict"] == "INCONCLUSIVE" and verdict["queries_needed"]:
         text += f" About {verdict['queries_needed']:,} queries would settle it."
     return text

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from embedlab.errors import DataError
-from embedlab.sources.raw import Finding, Raw
-from embedlab.text import Groups, near_duplicates, stable_hash
+from embedlab.sources.raw import Finding, Raw, whole_families
+from embedlab.text import Groups, near_duplicates
 
 MATRICES = ("enterprise", "mobile", "ics")
 QUERIES_PER_TECHNIQUE = 8
@@ -43,11 +43,7 @@ def read(techniques: int = 0, **_unused: Any) -> Raw:
     """
     objects = _objects()
     patterns = {o["id"]: o for o in objects if o["type"] == "attack-pattern" and _live(o)}
-    corpus = _corpus(patterns)
-    if techniques:
-        order = sorted(set(corpus["family"]), key=lambda family: stable_hash("slice", family))
-        running = corpus.groupby("family").size().loc[order].cumsum()
-        corpus = corpus[corpus["family"].isin(running.index[running <= techniques])].reset_index(drop=True)
+    corpus = whole_families(_corpus(patterns), techniques)
     document = {stix: _attack_id(o) for stix, o in patterns.items()}
     kept = set(corpus["doc_id"])
     relations = [

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from embedlab.text import stable_hash
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -31,3 +33,12 @@ class Raw:
     notice: str = ""
     cap: int | None = None
     judgment_rows: int = 0
+
+
+def whole_families(corpus: pd.DataFrame, documents: int) -> pd.DataFrame:
+    """Return at most so many documents of a corpus, whole families of a fixed order; 0 for all."""
+    if not documents:
+        return corpus
+    order = sorted(set(corpus["family"]), key=lambda family: stable_hash("slice", family))
+    running = corpus.groupby("family").size().loc[order].cumsum()
+    return corpus[corpus["family"].isin(running.index[running <= documents])].reset_index(drop=True)
