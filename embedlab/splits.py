@@ -9,7 +9,7 @@ import pandas as pd
 
 from embedlab.text import Groups, near_duplicates, stable_hash
 
-TEST_SHARE, DEV_SHARE = 0.25, 0.15
+TEST_SHARE, DEV_SHARE = 0.24, 0.12
 """Shares of the groups that go to test and dev."""
 
 LARGE_GROUP = 0.1
