@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from embedlab.evidence.verdict import compute as compute
 from embedlab.evidence.verdict import read_verdict as read_verdict
-from embedlab.evidence.verdict import sentence as sentence
 from embedlab.evidence.verdict import update_verdict as update_verdict
+from embedlab.evidence.words import sentence as sentence
 
 __all__ = ["compute", "read_verdict", "sentence", "update_verdict"]
