@@ -62,6 +62,10 @@ def _costs(verdict: Mapping[str, Any]) -> list[str]:
         return []
     hours = f"{costs['hours']:,.1f} hours" if costs["hours"] >= 0.1 else "minutes"
     return [
-        f"re-embedding {costs['documents']:,} documents takes {hours}; it costs {costs['migration']:,.2f} once, "
-        f"the old index kept {costs['old_index_days']} days, and {costs['monthly']:,.2f} a month"
+        f"re-embedding {costs['documents']:,} documents takes {hours}; it costs {_money(costs['migration'])} once, "
+        f"the old index kept {costs['old_index_days']} days, and {_money(costs['monthly'])} a month"
     ]
+
+
+def _money(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 0.01 or amount == 0 else "under 0.01"
