@@ -12,6 +12,7 @@ from embedlab.errors import DataError, ParameterError, nearest
 from embedlab.sources.raw import Finding as Finding
 from embedlab.sources.raw import Raw as Raw
 from embedlab.splits import assign_parts, cap_per_document, group_queries, query_groups
+from embedlab.validate import validate
 
 PARTS = ("train", "dev", "test")
 DANGLING_LIMIT = 0.05
@@ -74,7 +75,7 @@ def _readers() -> dict[str, Callable[..., Raw]]:
 
 
 def read_raw(source: str, **options: Any) -> Raw:
-    """Read a source without making parts or stopping at findings.
+    """Read and validate a source without making parts or stopping at findings.
 
     Raises:
         ParameterError: if the source is unknown.
@@ -82,7 +83,9 @@ def read_raw(source: str, **options: Any) -> Raw:
     readers = _readers()
     if source not in readers:
         raise ParameterError(f"unknown source {source!r}{nearest(source, list(readers))}")
-    return readers[source](**options)
+    raw = readers[source](**options)
+    raw.findings.extend(validate(raw))
+    return raw
 
 
 def load_collection(source: str, *, seed: int = 0, strict: bool = False, **options: Any) -> Collection:

@@ -27,6 +27,10 @@ class SealedTestError(EmbedlabError):
     """The sealed test was asked for by a step that has no right to it."""
 
 
+class ContractError(EmbedlabError):
+    """Numbers that were made under different contracts met."""
+
+
 class LockedError(EmbedlabError):
     """Another process is writing this run folder, or this process lost its right to."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedlab import seal
+from embedlab.contract import stamped, under_contract
 from embedlab.errors import MissingInputError, ParameterError
 from embedlab.keys import sha256_json, step_key
 from embedlab.params import SHARED, RunParams, cell_parameters, load_params
@@ -99,11 +101,12 @@ class Lab:
         Raises:
             MissingInputError: if it does not exist yet, or this step may not read that one.
             SealedTestError: if it holds test judgments and this step has no right to them.
+            ContractError: if it was made under another contract than the run has now.
         """
         self._check_allowed(step, name)
         if name == "guard.parquet" and self.step.number in GUARD_STEPS:
-            self._record("mask, exclude and count leaks", "guard")
-        return self.store.read(step, name)
+            seal.record(self.store, self.step, self.key, "mask, exclude and count leaks", "guard", [])
+        return under_contract(self.store.read(step, name), self.store, f"{name} of step {step}")
 
     def path(self, step: str, name: str) -> Path:
         """Return the checked path of another step's artifact; raises as :meth:`read` does."""
@@ -169,14 +172,15 @@ class Lab:
         from dataclasses import replace
 
         qrels = self.read("01", seal.JUDGMENTS)
-        self._record(reason, "opening", models or [])
+        seal.record(self.store, self.step, self.key, reason, "opening", models or [])
         whole = self.collection("train", "dev")
         queries: pd.DataFrame = self.read("01", "queries.parquet")
         held = queries[queries["part"] == "test"].reset_index(drop=True)
         return replace(whole, queries=held, qrels=qrels)
 
-    def _record(self, reason: str, kind: str, models: list[str] | None = None) -> None:
-        seal.record(self.store, self.step, self.key, reason, kind, models or [])
+    def note_choice(self, what: str) -> None:
+        """Count that dev was looked at to choose something; see :func:`seal.note_look`."""
+        seal.note_look(self.store, self.step, what)
 
     # --- writing --------------------------------------------------------------------------
 
@@ -199,7 +203,7 @@ class Lab:
         if name not in (*self.step.writes, "summary.json"):
             raise ParameterError(f"step {self.step.name} writes {', '.join(self.step.writes)}; not {name!r}")
         path = f"artifacts/{self.step.name}/{name}"
-        self._outputs[path] = self.store.write(path, value)
+        self._outputs[path] = self.store.write(path, stamped(value, self.store, self.step.number))
 
     @contextmanager
     def folder(self, path: str) -> Iterator[Path]:
@@ -221,8 +225,6 @@ class Lab:
 
     def timings(self, step: str) -> dict[str, float]:
         """Return the measured times of another step; empty where there are none."""
-        import json
-
         path = self.store.folder / "artifacts" / BY_NUMBER[step].name / "timings.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
@@ -233,8 +235,6 @@ class Lab:
         """
         path = f"artifacts/{self.step.name}/decisions.json"
         file = self.store.folder / path
-        import json
-
         known = json.loads(file.read_text()) if file.exists() else {}
         if known.get("key") != self.key:
             known = {"key": self.key}

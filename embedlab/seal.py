@@ -1,4 +1,4 @@
-"""The sealed test: who may open it, and the ledger of every opening."""
+"""The sealed test: who may open it, the ledger of every opening, and how often dev was looked at."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import time
 from typing import Any
 
-from embedlab.errors import IntegrityError, SealedTestError
+from embedlab.errors import IntegrityError, MissingInputError, SealedTestError
 from embedlab.keys import sha256_file
 from embedlab.steps import Step
 from embedlab.store import Store
 
 JUDGMENTS = "qrels_test.parquet"
+LOOKS = "dev_looks.json"
 
 
 def may_open(number: str) -> bool:
@@ -64,8 +65,36 @@ def verify(store: Store) -> str | None:
         store.path("01", JUDGMENTS)
     except IntegrityError as error:
         return str(error)
+    except MissingInputError:
+        return "step 04 has not sealed the test judgments of step 01"
     found = sha256_file(store.folder / "artifacts/01_define_problem" / JUDGMENTS)
     if found != sealed:
         return f"test judgments changed after they were sealed: {found[:12]}, sealed {sealed[:12]}"
     wrong = [e["step"] for e in ledger(store) if e["kind"] == "opening" and not may_open(e["step"])]
     return f"opened by step {wrong[0]}, which has no right to it" if wrong else None
+
+
+def problem(store: Store, allowed: int) -> str | None:
+    """Return why the test is not to be trusted, or None; ``allowed`` is the contract's allowance."""
+    used = scored_model_sets(store)
+    if used > allowed:
+        return f"{used} sets of tuned models were scored on the sealed test, {allowed} allowed"
+    return verify(store)
+
+
+def note_look(store: Store, step: Step, what: str) -> None:
+    """Count a look at dev that chose something (a weight, a loss, a threshold, a candidate).
+
+    What a step chose counts once, however often the step is executed.
+    """
+    looks = dev_looks(store)
+    if {"step": step.number, "choice": what} not in looks:
+        looks.append({"step": step.number, "choice": what})
+        store.write(LOOKS, sorted(looks, key=lambda look: (look["step"], look["choice"])))
+
+
+def dev_looks(store: Store, upto: str = "22") -> list[dict[str, str]]:
+    """Return every choice that dev decided, ``step, choice``, those of steps after ``upto`` left out."""
+    path = store.folder / LOOKS
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return [look for look in found if look["step"] <= upto]

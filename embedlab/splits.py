@@ -87,7 +87,7 @@ def assign_parts(group: pd.Series, seed: int, shares: dict[str, float] | None = 
     """Return the part of every query: ``test``, ``dev`` or ``train``.
 
     Groups are put in an order that depends on their name and the seed alone; the first
-    quarter is test, the next 15 % dev. Groups with over a tenth of the queries are training.
+    24 % are test, the next 12 % dev. Groups with over a tenth of the queries are training.
 
     Args:
         group: group name by query id.

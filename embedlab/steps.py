@@ -43,7 +43,7 @@ STEPS: tuple[Step, ...] = (
         "Which queries fail, what should they find, why is today's model not enough?",
         "",
         "settings.json corpus.parquet queries.parquet qrels.parquet qrels_test.parquet "
-        "findings.parquet documentation.parquet contract.json failures.parquet",
+        "findings.parquet documentation.parquet contract.json prices.json failures.parquet",
     ),
     _step(
         "02",
@@ -64,7 +64,7 @@ STEPS: tuple[Step, ...] = (
         "build_eval_set",
         "Is there a trustworthy test?",
         "01",
-        "findings.parquet eval_set.json guard.parquet",
+        "findings.parquet eval_set.json guard.parquet log_weights.parquet",
     ),
     _step(
         "05",

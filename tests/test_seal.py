@@ -1,5 +1,7 @@
 """The sealed test: who may open it, and what the ledger counts."""
 
+import re
+
 import pandas as pd
 import pytest
 from conftest import open_step, step_files, write_seal
@@ -114,3 +116,52 @@ def test_an_opening_by_a_training_step_in_the_ledger_is_noticed(started):
     lab = open_step("11")
     seal.record(started, lab.step, lab.key, "forged", "opening", [])
     assert seal.verify(started) == "opened by step 11, which has no right to it"
+
+
+def test_judgments_that_nobody_sealed_are_no_sealed_test(started):
+    assert seal.verify(started) == "step 04 has not sealed the test judgments of step 01"
+
+
+def test_every_opening_is_logged_with_step_key_reason_and_time(started):
+    lab = open_step("15")
+    lab.open_test("score the tuned model", ["w1"])
+    (entry,) = seal.ledger(started)
+    assert (entry["step"], entry["key"], entry["reason"]) == ("15", lab.key, "score the tuned model")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", entry["time"])
+
+
+def test_one_set_of_models_more_than_allowed_is_a_problem_and_the_last_allowed_is_none(started):
+    write_seal(started)
+    for number in ("w1", "w2"):
+        open_step("15").open_test("evaluate", [number])
+    assert seal.problem(started, allowed=2) is None
+    assert seal.problem(started, allowed=1) == "2 sets of tuned models were scored on the sealed test, 1 allowed"
+
+
+# --- looks at dev ------------------------------------------------------------------------------
+
+
+def test_a_choice_on_dev_counts_once_however_often_its_step_is_executed(started):
+    for _ in range(3):
+        open_step("05").note_choice("fusion weight")
+    open_step("05").note_choice("another weight")
+    open_step("03").note_choice("base model")
+    assert [(look["step"], look["choice"]) for look in seal.dev_looks(started)] == [
+        ("03", "base model"),
+        ("05", "another weight"),
+        ("05", "fusion weight"),
+    ]
+
+
+def test_an_earlier_step_counts_the_choices_up_to_itself(started):
+    open_step("05").note_choice("fusion weight")
+    open_step("18").note_choice("score threshold")
+    assert len(seal.dev_looks(started, "15")) == 1
+
+
+def test_every_notebook_that_chooses_on_dev_says_so():
+    from embedlab.keys import notebook_code
+    from embedlab.paths import notebook_path
+
+    noted = {s.number for s in STEPS if "lab.note_choice(" in notebook_code(notebook_path(s))}
+    assert noted == {"02", "03", "05", "11", "15", "18"}

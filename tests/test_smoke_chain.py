@@ -23,7 +23,8 @@ SANITIZE = PROJECT / "tests/nbval_sanitize.cfg"
 NUMBERS = (
     "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta retention unseen_only"
 )
-KEYS = f"verdict stage primary_metric contract claim {NUMBERS} slices blocked_by checklist mistakes".split()
+BESIDE = "claim kept versus_hybrid concentration price dev_looks"
+KEYS = f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by checklist mistakes".split()
 
 
 def nbval(outputs: Path, *notebooks: Path) -> subprocess.CompletedProcess:

@@ -33,13 +33,10 @@ def train_test_separate(facts: Facts) -> Item:
     leakage = facts.json("13", "leakage.json")
     if leakage is None:
         return None, "step 13 has not run"
-    broken = seal.verify(facts.store)
     allowed = (facts.json("01", "contract.json") or {}).get("test_openings", 0)
-    used = seal.scored_model_sets(facts.store)
+    used, broken = seal.scored_model_sets(facts.store), seal.problem(facts.store, allowed)
     if broken is not None:
         return False, broken
-    if used > allowed:
-        return False, f"{used} sets of tuned models were scored on the sealed test, {allowed} allowed"
     where = facts.where("13", "leakage.json")
     return leakage["total"] == 0, f"{leakage['total']} leaks in {where}; the seal is whole ({used} of {allowed} used)"
 
@@ -111,20 +108,30 @@ def monitoring_ready(facts: Facts) -> Item:
     return drift["passed"], str(drift["reason"])
 
 
-CHECKLIST: tuple[Callable[[Facts], Item], ...] = (
-    objective_clear,
-    baseline_recorded,
-    train_test_separate,
-    hard_negatives_included,
-    heldout_improves,
-    review_fewer_failures,
-    pipeline_tested,
-    reindexing_planned,
-    rollback_available,
-    monitoring_ready,
-)
+CHECKLIST: dict[Callable[[Facts], Item], tuple[str, str]] = {
+    objective_clear: ("01", "contract.json"),
+    baseline_recorded: ("05", "baseline.json"),
+    train_test_separate: ("13", "leakage.json"),
+    hard_negatives_included: ("14", "training.json"),
+    heldout_improves: ("15", "evaluation.json"),
+    review_fewer_failures: ("16", "changes.json"),
+    pipeline_tested: ("18", "pipeline.json"),
+    reindexing_planned: ("20", "reindex.json"),
+    rollback_available: ("21", "rollout.json"),
+    monitoring_ready: ("22", "drift.json"),
+}
+"""Each item with the artifact that it is decided from."""
 
 
 def checklist(facts: Facts) -> list[dict[str, Any]]:
-    """Return the ten items as ``id, passed, evidence``."""
-    return [{"id": f.__name__, "passed": passed, "evidence": why} for f in CHECKLIST for passed, why in [f(facts)]]
+    """Return the ten items as ``id, passed, evidence, artifact``."""
+    return decided(CHECKLIST, "passed", facts)
+
+
+def decided(items: dict[Callable[[Facts], Item], tuple[str, str]], key: str, facts: Facts) -> list[dict[str, Any]]:
+    """Return what each function decides under ``key``, its evidence, and its artifact's path in the run folder."""
+    found = []
+    for item, place in items.items():
+        value, why = item(facts)
+        found.append({"id": item.__name__, key: value, "evidence": why, "artifact": facts.where(*place)})
+    return found

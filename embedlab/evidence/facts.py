@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from embedlab.contract import under_contract
 from embedlab.errors import MissingInputError
 from embedlab.steps import get_step
 from embedlab.store import FINISHED, Store
@@ -17,13 +19,26 @@ class Facts:
         self.upto = upto
 
     def json(self, step: str, name: str) -> dict[str, Any] | None:
-        """Return a JSON artifact, or None where its step has not finished."""
+        """Return a JSON artifact, or None where its step has not finished.
+
+        Raises:
+            ContractError: if it was made under another contract than the run has now.
+        """
         if step > self.upto:
             return None
         try:
-            return dict(self.store.read(step, name))
+            found = dict(self.store.read(step, name))
         except MissingInputError:
             return None
+        return dict(under_contract(found, self.store, self.where(step, name)))
+
+    def decision(self, step: str, name: str) -> Any:
+        """Return what a step decided from measured times, or None where it did not, or not with this key."""
+        path = self.store.folder / self.where(step, "decisions.json")
+        if step > self.upto or not path.is_file():
+            return None
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return known.get(name) if known.get("key") == self.store.entry(step).get("key") else None
 
     def done(self, step: str) -> bool:
         """Return whether a step has finished."""

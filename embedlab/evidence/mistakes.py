@@ -74,26 +74,28 @@ def reindexing_without_rollback(facts: Facts) -> Item:
 
 
 def shipping_on_training_loss_alone(facts: Facts) -> Item:
-    """No held-out comparison stands behind the verdict."""
-    evaluation = facts.json("15", "evaluation.json")
-    if evaluation is None:
-        return None, "step 15 has not run: there is nothing to ship on"
-    count = evaluation["comparison"]["n_queries"]
-    return count == 0, f"the verdict stands on {count} held-out queries; the checkpoint was chosen by validation"
+    """No held-out comparison stands behind the verdict, or the checkpoint was not chosen by validation."""
+    evaluation, training = facts.json("15", "evaluation.json"), facts.json("14", "training.json")
+    if evaluation is None or training is None:
+        return None, "steps 14 and 15 have not both run: there is nothing to ship on"
+    held, validated = evaluation["comparison"]["n_queries"], (training.get("validation") or {}).get("n_queries", 0)
+    why = f"the verdict stands on {held} held-out queries; {validated} validation queries chose the checkpoint"
+    return held == 0 or validated == 0, why
 
 
-MISTAKES: tuple[Callable[[Facts], Item], ...] = (
-    training_without_baseline,
-    same_examples_for_training_and_evaluation,
-    no_hard_negatives,
-    fine_tuning_to_fix_chunking,
-    ignoring_hybrid_search_and_filters,
-    mixing_old_and_new_embeddings,
-    reindexing_without_rollback,
-    shipping_on_training_loss_alone,
-)
+MISTAKES: dict[Callable[[Facts], Item], tuple[str, str]] = {
+    training_without_baseline: ("05", "baseline.json"),
+    same_examples_for_training_and_evaluation: ("13", "leakage.json"),
+    no_hard_negatives: ("14", "training.json"),
+    fine_tuning_to_fix_chunking: ("02", "rungs.parquet"),
+    ignoring_hybrid_search_and_filters: ("15", "evaluation.json"),
+    mixing_old_and_new_embeddings: ("17", "reembedding.json"),
+    reindexing_without_rollback: ("20", "reindex.json"),
+    shipping_on_training_loss_alone: ("15", "evaluation.json"),
+}
+"""Each mistake with the artifact that shows it or clears it."""
 
 
 def mistakes(facts: Facts) -> list[dict[str, Any]]:
-    """Return the eight mistakes as ``id, present, evidence``."""
-    return [{"id": f.__name__, "present": present, "evidence": why} for f in MISTAKES for present, why in [f(facts)]]
+    """Return the eight mistakes as ``id, present, evidence, artifact``."""
+    return good.decided(MISTAKES, "present", facts)

@@ -10,7 +10,10 @@ from embedlab import seal
 from embedlab.errors import IntegrityError, MissingInputError
 from embedlab.evidence.checklist import checklist
 from embedlab.evidence.facts import Facts
+from embedlab.evidence.guardrails import LOST
 from embedlab.evidence.mistakes import mistakes
+from embedlab.evidence.price import breaches, price
+from embedlab.evidence.words import retention_sentence
 from embedlab.freshness import why_stale
 from embedlab.lab import Lab
 from embedlab.params import load_params
@@ -40,11 +43,13 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
 
     Raises:
         MissingInputError: if step 15 has not finished.
+        ContractError: if a number was made under another contract than the run has now.
     """
     facts = Facts(store, upto)
-    evaluation, contract = store.read("15", "evaluation.json"), store.read("01", "contract.json")
-    found = evaluation["comparison"]
-    blocked = _blockers(facts, evaluation, contract)
+    store.path("15", "evaluation.json")
+    evaluation, contract = facts.json("15", "evaluation.json") or {}, store.read("01", "contract.json")
+    found, costs = evaluation["comparison"], price(facts)
+    blocked = _blockers(facts, evaluation, contract) + breaches(costs, contract)
     return {
         "verdict": _decide(found, evaluation["unseen_only"], contract["min_gain"], blocked),
         "stage": "final" if facts.done(LAST) else "offline",
@@ -66,6 +71,11 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "slices": evaluation["slices"],
         "blocked_by": blocked,
         "claim": contract["generalize_to"],
+        "kept": (facts.json("14", "training.json") or {}).get("kept"),
+        "versus_hybrid": {key: evaluation["versus_hybrid"][key] for key in ("delta", "ci95")},
+        "concentration": evaluation.get("concentration"),
+        "price": costs,
+        "dev_looks": len(seal.dev_looks(store, upto)),
         "checklist": checklist(facts),
         "mistakes": mistakes(facts),
     }
@@ -83,16 +93,14 @@ def _decide(found: dict[str, Any], unseen: dict[str, Any] | None, min_gain: floa
 def _blockers(facts: Facts, evaluation: dict[str, Any], contract: dict[str, Any]) -> list[str]:
     """Return what forbids shipping, in words."""
     blocked = []
-    broken = seal.verify(facts.store)
+    broken = seal.problem(facts.store, contract["test_openings"])
     if broken is not None:
         blocked.append(f"seal: {broken}")
-    used = seal.scored_model_sets(facts.store)
-    if used > contract["test_openings"]:
-        blocked.append(f"sealed test: {used} sets of tuned models scored, {contract['test_openings']} allowed")
     for row in evaluation["slices"]:
-        if row["guardrail"] and row["high"] < -contract["slice_tolerance"]:
+        if row.get("state") == LOST:
             blocked.append(
-                f"guardrail slice {row['slice']}: {row['delta']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+                f"guardrail slice {row['slice']}: {row['delta']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], "
+                f"a loss of {contract['slice_tolerance']:.3f} is accepted"
             )
     unseen, least = evaluation["unseen_only"], contract["min_gain"]
     if unseen is not None and (unseen["ci95"][1] < least or (least == 0 and unseen["ci95"][1] <= 0)):
@@ -103,18 +111,6 @@ def _blockers(facts: Facts, evaluation: dict[str, Any], contract: dict[str, Any]
 def _forgotten(found: dict[str, Any] | None) -> list[str]:
     """Return the blocker of a loss in another domain that surely exceeds the tolerance."""
     return [f"retention: {retention_sentence(found)}"] if found and found["ci95"][1] < -found["tolerance"] else []
-
-
-def retention_sentence(found: dict[str, Any] | None) -> str:
-    """Return in words what was measured on the retention set; see :func:`embedlab.retention.compare`."""
-    if found is None:
-        return "general ability was not measured, for the package with the other domain is not installed"
-    (low, high), tolerance = found["ci95"], found["tolerance"]
-    said = "within" if low >= -tolerance else "beyond" if high < -tolerance else "not surely within"
-    return (
-        f"on {found['queries']:,} queries of {found['set']}, another domain, {found['metric']} changes by "
-        f"{found['delta']:+.3f} [{low:+.3f}, {high:+.3f}], {said} the accepted loss of {tolerance:.3f}"
-    )
 
 
 def _failed_gates(facts: Facts) -> list[str]:
@@ -156,25 +152,3 @@ def read_verdict(folder: Path) -> dict[str, Any]:
     if compute(store) != verdict:
         raise IntegrityError(f"{path} is not what the artifacts give; run: embedlab run {folder / 'params.yaml'}")
     return verdict
-
-
-WORDS = {"SHIP": "SHIP", "DO_NOT_SHIP": "DO NOT SHIP", "INCONCLUSIVE": "INCONCLUSIVE"}
-
-
-def sentence(verdict: dict[str, Any]) -> str:
-    """Return the verdict in one sentence, made from its numbers."""
-    low, high = verdict["ci95"]
-    measured = (
-        f"on {verdict['n_queries']} sealed queries in {verdict['n_groups']} groups {verdict['primary_metric']} goes "
-        f"from {verdict['baseline']:.3f} to {verdict['tuned']:.3f}, {verdict['delta']:+.3f} with 95 % interval "
-        f"[{low:+.3f}, {high:+.3f}]; at least {verdict['min_gain']:+.3f} was asked for"
-    )
-    text = f"{WORDS[verdict['verdict']]}: {measured} ({verdict['claim']})."
-    if verdict["blocked_by"]:
-        text += f" Blocked by {'; '.join(verdict['blocked_by'])}."
-    retention = verdict.get("retention")
-    if retention and retention["ci95"][0] < -retention["tolerance"] <= retention["ci95"][1]:
-        text += f" To be seen with it: {retention_sentence(retention)}."
-    if verdict["verdict"] == "INCONCLUSIVE" and verdict["queries_needed"]:
-        text += f" About {verdict['queries_needed']:,} queries would settle it."
-    return text

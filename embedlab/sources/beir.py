@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -35,13 +36,12 @@ def read(path: str | Path = "", **_unused: Any) -> Raw:
         findings.append(Finding("empty", "error", str(_file(folder, "corpus.jsonl")), "", "the corpus is empty"))
     corpus = corpus.rename(columns={"_id": "doc_id"})
     queries = queries.rename(columns={"_id": "query_id"})
-    blank = corpus[(corpus["title"].str.strip() == "") & (corpus["text"].str.strip() == "")]
-    for doc_id in blank["doc_id"]:
-        findings.append(Finding("empty document", "warning", "corpus", doc_id, "title and text are both blank"))
-    for query_id in queries[queries["text"].str.strip() == ""]["query_id"]:
-        findings.append(Finding("empty query", "warning", "queries", query_id, "the text is blank"))
-    qrels, given, rows = _qrels(folder, findings, set(corpus["doc_id"]), set(queries["query_id"]))
-    return Raw(corpus, queries, qrels, findings, given, judgment_rows=rows)
+    judgments, given = _qrels(folder, findings)
+    known = judgments[judgments["query_id"].isin(queries["query_id"])]
+    grades = known.groupby(["query_id", "doc_id"], sort=False)["relevance"].max().astype(int)
+    return Raw(
+        corpus, queries, grades.reset_index(), findings, given, judgments=judgments, judgment_rows=len(judgments)
+    )
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -100,59 +100,31 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in plain.items() if k not in {"part", "group", "doc_id", "query_id"}}
 
 
-def _qrels(
-    folder: Path, findings: list[Finding], docs: set[str], queries: set[str]
-) -> tuple[pd.DataFrame, dict[str, str], int]:
+def _qrels(folder: Path, findings: list[Finding]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return every judgment with its file and line, and the split that each query is first judged in."""
     files = sorted(p for p in (folder / "qrels").glob("*.tsv*") if p.name.endswith((".tsv", ".tsv.gz")))
     if not files:
         raise DataError(f"{folder / 'qrels'}: no .tsv file; expected lines of query-id, corpus-id, score")
-    rows: dict[tuple[str, str], int] = {}
+    rows: list[tuple[str, str, float, str]] = []
     given: dict[str, str] = {}
-    total = 0
     for path in files:
         split = path.name.split(".")[0]
         for number, line in _lines(path):
             fields = line.rstrip("\n").split("\t")
             if number == 1 and fields[-1].strip() == "score":
                 continue
-            total += 1
-            row = _judgment(fields, f"{path}:{number}", findings, docs, queries)
-            if row is not None:
-                query_id, doc_id, grade = row
-                _note_duplicate(rows, query_id, doc_id, grade, f"{path}:{number}", findings)
-                rows[query_id, doc_id] = max(grade, rows.get((query_id, doc_id), grade))
-                given.setdefault(query_id, RENAMED.get(split, split))
-    frame = pd.DataFrame([(q, d, g) for (q, d), g in rows.items()], columns=["query_id", "doc_id", "relevance"])
-    for query_id in sorted(set(given) - set(frame[frame["relevance"] > 0]["query_id"])):
-        findings.append(Finding("no relevant", "warning", "qrels", query_id, "no document is judged relevant"))
-    for query_id in sorted(queries - set(given)):
-        findings.append(Finding("no judgment", "warning", "queries", query_id, "no judgment names this query"))
-    return frame, given if len(files) > 1 else {}, total
+            try:
+                rows.append((fields[0], fields[1], _grade(fields[2]), f"{path}:{number}"))
+                given.setdefault(fields[0], RENAMED.get(split, split))
+            except (IndexError, ValueError):
+                detail = f"expected query-id, corpus-id and an integer score between tabs, found {fields!r}"
+                findings.append(Finding("malformed", "error", f"{path}:{number}", "", detail))
+    frame = pd.DataFrame(rows, columns=["query_id", "doc_id", "relevance", "where"])
+    return frame.astype({"relevance": float}), given if len(files) > 1 else {}
 
 
-def _note_duplicate(
-    rows: dict[tuple[str, str], int], query_id: str, doc_id: str, grade: int, where: str, findings: list[Finding]
-) -> None:
-    before = rows.get((query_id, doc_id))
-    if before is not None:
-        kind = "duplicate judgment" if before == grade else "contradictory grades"
-        detail = f"{query_id} {doc_id}: {before} before, {grade} here; the higher counts"
-        findings.append(Finding(kind, "warning", where, query_id, detail))
-
-
-def _judgment(
-    fields: list[str], where: str, findings: list[Finding], docs: set[str], queries: set[str]
-) -> tuple[str, str, int] | None:
-    """Return a judgment; one of an unknown document is kept, as a relevant one never found."""
-    try:
-        query_id, doc_id, grade = fields[0], fields[1], int(float(fields[2]))
-    except (IndexError, ValueError):
-        detail = f"expected query-id, corpus-id and an integer score between tabs, found {fields!r}"
-        findings.append(Finding("malformed", "error", where, "", detail))
-        return None
-    if query_id not in queries:
-        findings.append(Finding("dangling query", "warning", where, query_id, f"unknown query {query_id!r}"))
-        return None
-    if doc_id not in docs:
-        findings.append(Finding("dangling document", "warning", where, doc_id, f"unknown document {doc_id!r}"))
-    return query_id, doc_id, grade
+def _grade(text: str) -> float:
+    grade = float(text)
+    if not math.isfinite(grade):
+        raise ValueError
+    return grade

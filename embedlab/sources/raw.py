@@ -22,7 +22,11 @@ class Finding:
 
 @dataclass
 class Raw:
-    """What a source reads, before parts are made; ``given`` maps query id to its own split."""
+    """What a source reads, before parts are made.
+
+    ``given`` maps query id to its own split; ``judgments`` are the judgments as they stand in the
+    files, ``query_id, doc_id, relevance, where``, for validation to name the row.
+    """
 
     corpus: pd.DataFrame
     queries: pd.DataFrame
@@ -32,6 +36,7 @@ class Raw:
     documentation: pd.DataFrame | None = None
     notice: str = ""
     cap: int | None = None
+    judgments: pd.DataFrame | None = None
     judgment_rows: int = 0
 
 

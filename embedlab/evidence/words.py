@@ -1,0 +1,86 @@
+"""The verdict in plain English, made from its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WORDS = {"SHIP": "SHIP", "DO_NOT_SHIP": "DO NOT SHIP", "INCONCLUSIVE": "INCONCLUSIVE"}
+SUCCESS = "The process worked: today's model stays, and this was known before anything was re-embedded in production."
+
+
+def sentence(verdict: Mapping[str, Any]) -> str:
+    """Return what to do and why in one sentence, then what stands in the way of it or limits it."""
+    clauses = [_measured(verdict), *_beside(verdict), *_costs(verdict)]
+    text = f"{WORDS[verdict['verdict']]}: {'; '.join(clauses)}."
+    if verdict["blocked_by"]:
+        text += f" Blocked by {'; '.join(verdict['blocked_by'])}."
+    narrow = (verdict.get("concentration") or {}).get("narrow")
+    if narrow:
+        text += f" The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum."
+    unsure = [s["slice"] for s in verdict["slices"] if s.get("state") == "too small to tell"]
+    if unsure:
+        text += f" Too small to tell whether it got worse: {', '.join(unsure)}."
+    retention = verdict.get("retention")
+    if retention and retention["ci95"][0] < -retention["tolerance"] <= retention["ci95"][1]:
+        text += f" To be seen with it: {retention_sentence(retention)}."
+    if verdict["verdict"] == "INCONCLUSIVE" and verdict["queries_needed"]:
+        text += f" About {verdict['queries_needed']:,} queries would settle it."
+    untrusted = any(reason.startswith("seal") for reason in verdict["blocked_by"])
+    return text + (f" {SUCCESS}" if verdict["verdict"] == "DO_NOT_SHIP" and not untrusted else "")
+
+
+def _measured(verdict: Mapping[str, Any]) -> str:
+    low, high = verdict["ci95"]
+    kept = "training brought no gain on validation, so step 14 kept the base model; " if _kept_base(verdict) else ""
+    text = (
+        f"{kept}on {verdict['n_queries']} sealed queries in {verdict['n_groups']} groups {verdict['primary_metric']} "
+        f"goes from {verdict['baseline']:.3f} to {verdict['tuned']:.3f}, {verdict['delta']:+.3f} with 95 % interval "
+        f"[{low:+.3f}, {high:+.3f}]; at least {verdict['min_gain']:+.3f} was asked for ({verdict['claim']})"
+    )
+    if "ci" in verdict:
+        text += f"; by the contract's confidence [{verdict['ci'][0]:+.3f}, {verdict['ci'][1]:+.3f}] decides"
+    return text
+
+
+def _kept_base(verdict: Mapping[str, Any]) -> bool:
+    return verdict.get("kept") == "base"
+
+
+def _beside(verdict: Mapping[str, Any]) -> list[str]:
+    """Return how the gain stands against hybrid search, and who gains and loses."""
+    hybrid, spread = verdict.get("versus_hybrid"), verdict.get("concentration")
+    found = []
+    if hybrid is not None:
+        low, high = hybrid["ci95"]
+        found.append(f"against hybrid search with the base model {hybrid['delta']:+.3f} [{low:+.3f}, {high:+.3f}]")
+    if spread is not None:
+        found.append(f"{spread['improved']:.0%} of the queries get better and {spread['hurt']:.0%} worse")
+    return found
+
+
+def _costs(verdict: Mapping[str, Any]) -> list[str]:
+    costs = verdict.get("price")
+    if not costs or costs["migration"] is None or costs["monthly"] is None or _kept_base(verdict):
+        return []
+    hours = f"{costs['hours']:,.1f} hours" if costs["hours"] >= 0.1 else "minutes"
+    return [
+        f"re-embedding {costs['documents']:,} documents takes {hours}; it costs {_money(costs['migration'])} once, "
+        f"the old index kept {costs['old_index_days']} days, and {_money(costs['monthly'])} a month"
+    ]
+
+
+def retention_sentence(found: Mapping[str, Any] | None) -> str:
+    """Return in words what was measured on the retention set; see :func:`embedlab.retention.compare`."""
+    if found is None:
+        return "general ability was not measured, for the package with the other domain is not installed"
+    (low, high), tolerance = found["ci95"], found["tolerance"]
+    said = "within" if low >= -tolerance else "beyond" if high < -tolerance else "not surely within"
+    return (
+        f"on {found['queries']:,} queries of {found['set']}, another domain, {found['metric']} changes by "
+        f"{found['delta']:+.3f} [{low:+.3f}, {high:+.3f}], {said} the accepted loss of {tolerance:.3f}"
+    )
+
+
+def _money(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 0.01 or amount == 0 else "under 0.01"
