@@ -41,7 +41,7 @@ def concentration(
         return stats.interval(rest.to_numpy(dtype=float), [groups[q] for q in rest.index], seed, confidence)
 
     most = LARGEST_SLICE * len(difference)
-    slices = {name: set(members.index[members[name]]) & set(difference.index) for name in members}
+    slices = {str(name): set(members.index[members[name]]) & set(difference.index) for name in members}
     by_group: dict[str, set[str]] = {}
     for query_id in difference.index:
         by_group.setdefault(f"group {groups[query_id]}", set()).add(query_id)
