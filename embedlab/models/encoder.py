@@ -129,6 +129,12 @@ def tuned_model(lab: Lab) -> Encoder:
     return lab_model(lab, str(lab.path("14", "models/tuned/model.safetensors").parent))
 
 
+def cosine_to_fp32(encoder: Encoder, texts: list[str]) -> float:
+    """Return the lowest cosine, over some texts, between an encoder's vectors and the same model's in float32."""
+    exact = Encoder(encoder.files, "float32")
+    return float((encoder.encode_uncached(texts) * exact.encode_uncached(texts)).sum(axis=1).min())
+
+
 def normalize(vectors: Vectors) -> Vectors:
     """Return rows scaled to unit length; zero rows stay zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
