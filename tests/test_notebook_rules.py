@@ -127,3 +127,8 @@ def test_no_path_tricks_shell_lines_or_input(step):
 def test_cell_ids_are_unique(step):
     ids = [c["id"] for c in cells(step)]
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("step", [s for s in STEPS if s.number >= "15"], ids=lambda s: s.number)
+def test_every_step_from_15_on_computes_the_verdict_again(step):
+    assert any("evidence.update_verdict(lab)" in c["source"] for c in cells(step, "code")[-3:])

@@ -48,11 +48,11 @@ def slice_table(
         ids, guard = before.index.intersection(inside).sort_values(), name in contract["guardrail_slices"]
         row: dict[str, Any] = {"slice": name, "queries": len(ids), "guardrail": guard}
         if len(ids) >= max(smallest, 2):
-            found = stats.compare_scores(before[ids], after[ids], groups=groups, seed=seed)
-            row |= {"delta": found.delta, "low": found.ci95[0], "high": found.ci95[1]}
+            difference, labels = (after[ids] - before[ids]).to_numpy(dtype=float), [groups[q] for q in ids]
+            low, high = stats.interval(difference, labels, seed)
+            row |= {"delta": float(difference.mean()), "low": low, "high": high}
             if guard:
-                difference = (after[ids] - before[ids]).to_numpy(dtype=float)
-                tests[name] = loss_p(difference, [groups[q] for q in ids], tolerance)
+                tests[name] = loss_p(difference, labels, tolerance)
         elif not guard:
             continue
         rows.append(row)
