@@ -19,7 +19,7 @@ def parse_measure(name: str) -> Any:
     """Return the ir-measures object of a name such as ``nDCG@10``, ``R@100``, ``RR@10``, ``AP``.
 
     Raises:
-        ParameterError: if there is no such measure.
+        ParameterError: if there is no such measure, a cutoff is under 1, or ``R`` or ``P`` has none.
     """
     import ir_measures
 
@@ -27,9 +27,16 @@ def parse_measure(name: str) -> Any:
         measure = ir_measures.parse_measure(name)
     except (NameError, ValueError, TypeError):
         measure = None
-    if measure is None or measure.NAME not in FIVE:
+    if measure is None or measure.NAME not in FIVE or not _scored_by_trec_eval(measure):
         raise ParameterError(f"unknown measure {name!r}; valid: nDCG@10, R@100, P@5, RR@10, AP, at any cutoff")
     return measure
+
+
+def _scored_by_trec_eval(measure: Any) -> bool:
+    """Whether trec_eval's code knows these parameters; a cutoff under 1 would end the process."""
+    if set(measure.params) - {"cutoff", "rel"}:
+        return False
+    return measure.params["cutoff"] >= 1 if "cutoff" in measure.params else measure.NAME not in ("R", "P")
 
 
 def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = (PRIMARY,)) -> pd.DataFrame:
@@ -55,9 +62,9 @@ def _one_measure(qrels: pd.DataFrame, run: pd.DataFrame, name: str) -> dict[str,
     import ir_measures
 
     measure = parse_measure(name)
-    if name.startswith("RR@"):
+    if measure.NAME == "RR" and "cutoff" in measure.params:
         run = trec_order(run).groupby("query_id").head(measure["cutoff"])
-        measure = ir_measures.RR
+        measure = ir_measures.RR(**{key: value for key, value in measure.params.items() if key != "cutoff"})
     if run.empty:
         return {}
     rows = ir_measures.pytrec_eval.iter_calc([measure], qrels, run[["query_id", "doc_id", "score"]])
