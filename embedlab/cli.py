@@ -19,6 +19,8 @@ from embedlab.steps import STEPS, Step, step_number
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from embedlab.stats import Comparison
+
 EXIT_OF = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}
 USAGE: type[Any] = typer.BadParameter.__mro__[2]  # click's ClickException, whichever copy of click typer carries
 NO_VERDICT, BAD_INPUT, FINDINGS = 3, 4, 5
@@ -193,38 +195,43 @@ def compare(
     """Compare two TREC runs query by query; exit code 0 SHIP, 1 DO_NOT_SHIP, 2 INCONCLUSIVE."""
     from embedlab.stats import compare as compare_runs
 
-    found = compare_runs(qrels, baseline, candidate, metric, min_gain, _groups(groups) if groups else None)
+    found = compare_runs(qrels, baseline, candidate, metric, min_gain, groups)
     if as_json:
         sys.stdout.write(json.dumps(found.as_dict(), indent=1) + "\n")
     else:
-        _show(found.as_dict())
+        _show(found, baseline.name, candidate.name)
     raise typer.Exit(EXIT_OF[found.verdict])
 
 
-def _groups(path: Path) -> dict[str, str]:
-    try:
-        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise EmbedlabError(f"{path}: cannot be read: {error.strerror}") from None
-    if not lines or lines[0] != ["query-id", "group"] or any(len(line) != 2 for line in lines):
-        raise EmbedlabError(f"{path}: expected tab-separated lines under the header 'query-id<TAB>group'")
-    return {query: group for query, group in lines[1:]}
-
-
-def _show(found: dict[str, Any]) -> None:
-    low, high = found["ci95"]
-    table = Table(box=None, show_header=False)
-    table.add_row("verdict", f"[bold]{found['verdict']}[/] at a minimum gain of {found['min_gain']:+.4f}")
-    table.add_row(found["metric"], f"{found['baseline']:.4f} → {found['candidate']:.4f}")
-    table.add_row("difference", f"{found['delta']:+.4f}, 95 % interval [{low:+.4f}, {high:+.4f}]")
-    table.add_row("p-value", f"{found['p_value']:.4f} (paired randomization, of no difference)")
-    table.add_row("queries", f"{found['n_queries']} in {found['n_groups']} groups")
-    table.add_row("better, same, worse", f"{found['wins']}, {found['ties']}, {found['losses']}")
-    needed = found["queries_needed"]
-    table.add_row("queries needed", f"{needed:,}" if needed else "over a million")
+def _show(found: Comparison, baseline: str, candidate: str) -> None:
+    shade = {"SHIP": "green", "DO_NOT_SHIP": "red"}.get(found.verdict, "yellow")
+    out.print(f"[bold {shade}]{found.verdict}[/]  {escape(candidate)} against {escape(baseline)}")
+    out.print(escape(found.in_words()) + "\n")
+    wanted = f"at least {found.min_gain:+.4f} is wanted" if found.min_gain else "more than zero is wanted"
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for _ in range(3):
+        table.add_column(no_wrap=True, overflow="ignore")
+    table.add_row("", escape(found.metric), "")
+    table.add_row("baseline", f"{found.baseline:.4f}", escape(baseline), style="dim")
+    table.add_row("candidate", f"{found.candidate:.4f}", escape(candidate), style="dim")
+    table.add_row("gain", f"{found.delta:+.4f}", wanted)
+    for unit, count, ends in _intervals(found):
+        low, high = ends
+        decides = "  ← the wider, decides" if found.ci95_groups and ends == found.ci95 else ""
+        table.add_row("95 % interval", f"{low:+.4f} to {high:+.4f}", f"over {count:,} {unit}{decides}")
+    table.add_row("better / same / worse", f"{found.wins} / {found.ties} / {found.losses}", "queries")
+    table.add_row("p-value", f"{found.p_value:.4f}", "of no difference (randomization); decides nothing")
+    needed = f"{found.queries_needed:,}" if found.queries_needed is not None else "over a million"
+    if found.verdict == "INCONCLUSIVE":
+        table.add_row("queries needed", needed, "if the gain seen is the true one")
     out.print(table)
-    for warning in found["warnings"]:
+    for warning in found.warnings:
         out.print(f"[yellow]![/] {escape(warning)}")
+
+
+def _intervals(found: Comparison) -> list[tuple[str, int, tuple[float, float]]]:
+    rows = [("queries", found.n_queries, found.ci95_queries)]
+    return rows if found.ci95_groups is None else [*rows, ("groups", found.n_groups, found.ci95_groups)]
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ def parse_measure(name: str) -> Any:
     """Return the ir-measures object of a name such as ``nDCG@10``, ``R@100``, ``RR@10``, ``AP``.
 
     Raises:
-        ParameterError: if there is no such measure.
+        ParameterError: if there is no such measure, a cutoff is under 1, or ``R`` or ``P`` has none.
     """
     import ir_measures
 
@@ -27,9 +27,16 @@ def parse_measure(name: str) -> Any:
         measure = ir_measures.parse_measure(name)
     except (NameError, ValueError, TypeError):
         measure = None
-    if measure is None or measure.NAME not in FIVE:
+    if measure is None or measure.NAME not in FIVE or not _scored_by_trec_eval(measure):
         raise ParameterError(f"unknown measure {name!r}; valid: nDCG@10, R@100, P@5, RR@10, AP, at any cutoff")
     return measure
+
+
+def _scored_by_trec_eval(measure: Any) -> bool:
+    """Whether trec_eval's code knows these parameters; a cutoff under 1 would end the process."""
+    if set(measure.params) - {"cutoff", "rel"}:
+        return False
+    return measure.params["cutoff"] >= 1 if "cutoff" in measure.params else measure.NAME not in ("R", "P")
 
 
 def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = (PRIMARY,)) -> pd.DataFrame:
@@ -51,7 +58,7 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
 
     ids = sorted(qrels["query_id"].unique())
     parsed = {name: parse_measure(name) for name in measures}
-    whole = {name: ir_measures.RR if measure.NAME == "RR" else measure for name, measure in parsed.items()}
+    whole = {name: _uncut(measure) for name, measure in parsed.items()}
     values: dict[Any, dict[str, float]] = {measure: {} for measure in whole.values()}
     columns = run[["query_id", "doc_id", "score"]]
     for row in ir_measures.pytrec_eval.iter_calc(list(values), qrels, columns) if len(run) else ():
@@ -63,6 +70,15 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
         if measure.NAME == "RR" and "cutoff" in measure.params:
             table[name] = table[name].where(table[name] * measure["cutoff"] >= 1 - 1e-9, 0.0)
     return table.rename_axis("query_id")
+
+
+def _uncut(measure: Any) -> Any:
+    """Return reciprocal rank without its cutoff, which the provider would apply in another order; others as they are."""
+    import ir_measures
+
+    if measure.NAME != "RR":
+        return measure
+    return ir_measures.RR(**{key: value for key, value in measure.params.items() if key != "cutoff"})
 
 
 def first_relevant_rank(qrels: pd.DataFrame, run: pd.DataFrame) -> pd.Series:

@@ -1,34 +1,52 @@
-"""Paired statistics over per-query scores: intervals, tests, power, and a verdict."""
+"""Paired comparison of two runs: an interval, and a verdict at a minimum gain."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from embedlab.errors import DataError
-from embedlab.metrics import per_query
-from embedlab.trec import read_qrels, read_run
+from embedlab.errors import DataError, ParameterError
+from embedlab.intervals import RESAMPLES as RESAMPLES
+from embedlab.intervals import Alternative, Ends
+from embedlab.intervals import Floats as Floats
+from embedlab.intervals import gain as gain
+from embedlab.intervals import interval as interval
+from embedlab.intervals import one_sided_p as one_sided_p
+from embedlab.intervals import randomization_p as randomization_p
+from embedlab.metrics import parse_measure, per_query
+from embedlab.power import design_effect as design_effect
+from embedlab.power import detectable_gain as detectable_gain
+from embedlab.power import queries_needed as queries_needed
+from embedlab.power import seed_spread as seed_spread
+from embedlab.trec import read_groups, read_qrels, read_run
 
-Floats = NDArray[np.float64]
-RESAMPLES = 10_000
-POWER = 0.80
 MIN_GROUPS = 10
 """Under this many groups an interval is not to be trusted with a SHIP."""
 
-MOST_QUERIES = 10**6
-WIDEST = 1.0
-"""How far two means of a measure in 0..1 can lie apart: the interval where one group alone is left."""
+SAME = 1e-9
+"""Scores closer than this tie."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired comparison of two runs; ``verdict`` is SHIP, DO_NOT_SHIP or INCONCLUSIVE."""
+    """A paired comparison of two runs; ``verdict`` is SHIP, DO_NOT_SHIP or INCONCLUSIVE.
+
+    Attributes:
+        ci95: the 95 % interval of the gain: the wider of ``ci95_queries`` and ``ci95_groups``.
+        p_value: two-sided, of no difference (paired randomization); decides nothing.
+        queries_needed: to settle it, were ``delta`` the true gain; None above a million.
+        ci95_groups: None where each query is its own group.
+        ci: the interval at ``confidence`` that the verdict rests on.
+        p_gain: one-sided, of "the gain is at most ``min_gain``", by the method of ``ci``.
+        p_loss: one-sided, of "the gain is at least ``min_gain``"; at a ``min_gain`` of minus a
+            tolerance: of "the loss is at most the tolerance".
+    """
 
     verdict: str
     metric: str
@@ -37,7 +55,7 @@ class Comparison:
     baseline: float
     candidate: float
     delta: float
-    ci95: tuple[float, float]
+    ci95: Ends
     p_value: float
     min_gain: float
     queries_needed: int | None
@@ -45,10 +63,38 @@ class Comparison:
     ties: int
     losses: int
     warnings: tuple[str, ...]
+    ci95_queries: Ends
+    ci95_groups: Ends | None
+    confidence: float
+    ci: Ends
+    p_gain: float
+    p_loss: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
-        return asdict(self) | {"ci95": list(self.ci95), "warnings": list(self.warnings)}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    def in_words(self) -> str:
+        """Return the verdict and why, in two sentences of plain English."""
+        low, high = self.ci
+        least = f"the minimum gain of {self.min_gain:+.4f}" if self.min_gain else "zero"
+        span = f"the {self.confidence * 100:g} % interval of the gain, {low:+.4f} to {high:+.4f},"
+        if self.verdict == "SHIP" and self.min_gain < 0:
+            return f"The candidate is not worse by more than {-self.min_gain:.4f}: {span} lies above {least}."
+        if self.verdict == "SHIP":
+            return f"The candidate is better by enough: {span} lies above {least}."
+        if self.verdict == "DO_NOT_SHIP":
+            return f"The candidate is not better by enough: {span} lies below {least}."
+        if self.wins == self.losses == 0 and self.min_gain == 0:
+            return "Nothing is gained: the two runs score the same on every query."
+        if enough(low, self.min_gain):
+            few = f"{self.n_groups} groups are too few to ship on; {MIN_GROUPS} are needed"
+            return f"These queries cannot tell: {span} lies above {least}, but {few}."
+        needed = f"About {self.queries_needed:,}" if self.queries_needed else "Over a million"
+        return (
+            f"These queries cannot tell: {span} reaches to both sides of {least}. "
+            f"{needed} queries would settle it, if the true gain is the {self.delta:+.4f} seen here."
+        )
 
 
 def compare(
@@ -57,8 +103,9 @@ def compare(
     candidate: Any,
     metric: str = "nDCG@10",
     min_gain: float = 0.0,
-    groups: Mapping[str, str] | None = None,
+    groups: Mapping[str, str] | str | Path | None = None,
     seed: int = 0,
+    confidence: float = 0.95,
 ) -> Comparison:
     """Compare two runs query by query.
 
@@ -68,16 +115,30 @@ def compare(
         candidate: the run that should be better.
         metric: an ir-measures name.
         min_gain: the smallest gain worth having; may be negative (non-inferiority).
-        groups: group by query id, for queries that are not independent; None: each its own.
+        groups: group by query id, or a TSV file with the header ``query-id``, ``group``, for
+            queries that are not independent; None: each its own.
         seed: of the resampling.
+        confidence: of the interval that decides.
 
     Raises:
         DataError: if a file or score is faulty, or runs and judgments share no query.
+        ParameterError: if there is no such metric, or ``min_gain`` or ``confidence`` is illegal.
     """
-    judged, runs = read_qrels(qrels), [read_run(baseline), read_run(candidate)]
-    ids = set(judged["query_id"])
+    parse_measure(metric)
+    judged = read_qrels(qrels)
+    runs = {name: read_run(run, name) for name, run in (("baseline", baseline), ("candidate", candidate))}
+    known = read_groups(Path(groups)) if isinstance(groups, (str, Path)) else groups
+    warnings = _warnings(judged, runs, known is None)
+    scores = [
+        per_query(judged, run[run["query_id"].isin(judged["query_id"])], [metric])[metric] for run in runs.values()
+    ]
+    return compare_scores(scores[0], scores[1], metric, min_gain, known, seed, tuple(warnings), confidence)
+
+
+def _warnings(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], independent: bool) -> list[str]:
+    ids, relevant = set(judged["query_id"]), judged[judged["relevance"] >= 1]
     warnings = []
-    for name, run in zip(("baseline", "candidate"), runs, strict=True):
+    for name, run in runs.items():
         seen = set(run["query_id"])
         if not seen & ids:
             raise DataError(f"{name}: none of its {len(seen)} queries is among the {len(ids)} judged ones")
@@ -85,13 +146,12 @@ def compare(
             warnings.append(f"{name}: {len(ids - seen)} judged queries are missing and score 0")
         if seen - ids:
             warnings.append(f"{name}: {len(seen - ids)} queries without judgments are left out")
-    if groups is None:
-        shared = judged[judged["relevance"] >= 1].duplicated("doc_id", keep=False)
-        count = judged.loc[judged["relevance"] >= 1, "query_id"][shared].nunique()
-        if count:
-            warnings.append(f"{count} queries share relevant documents; give groups for an honest interval")
-    scores = [per_query(judged, run, [metric])[metric] for run in runs]
-    return compare_scores(scores[0], scores[1], metric, min_gain, groups, seed, tuple(warnings))
+    if hopeless := len(ids - set(relevant["query_id"])):
+        warnings.append(f"{hopeless} judged queries have no relevant document and score 0")
+    shared = relevant.loc[relevant.duplicated("doc_id", keep=False), "query_id"].nunique()
+    if independent and shared:
+        warnings.append(f"{shared} queries share relevant documents; give groups for an honest interval")
+    return warnings
 
 
 def compare_scores(
@@ -102,18 +162,18 @@ def compare_scores(
     groups: Mapping[str, str] | None = None,
     seed: int = 0,
     warnings: tuple[str, ...] = (),
+    confidence: float = 0.95,
 ) -> Comparison:
     """Compare per-query scores (Series over the same query ids); see :func:`compare`."""
-    if not baseline.index.equals(candidate.index):
-        raise DataError(f"scores of {len(baseline)} and {len(candidate)} queries: not the same queries")
-    for name, values in (("baseline", baseline), ("candidate", candidate)):
-        for query_id, value in values[~np.isfinite(values)].items():
-            raise DataError(f"{name}: the score of query {query_id!r} is {value}, not a finite number")
-    difference = (candidate - baseline).to_numpy(dtype=float)
+    difference = _difference(baseline, candidate)
+    if not math.isfinite(min_gain) or not 0.5 < confidence < 1:
+        raise ParameterError(
+            f"min_gain must be a number and confidence lie between .5 and 1, found {min_gain} and {confidence}"
+        )
     labels = _labels(baseline.index, groups)
-    low, high = interval(difference, labels, seed)
-    n_groups = len(set(labels))
-    delta = float(difference.mean())
+    known = gain(difference, labels, seed)
+    deciding, n_groups, delta = known.deciding(confidence), len(set(labels)), float(difference.mean())
+    low, high = deciding.ends(confidence)
     return Comparison(
         verdict=decide(low, high, min_gain, n_groups),
         metric=metric,
@@ -122,15 +182,32 @@ def compare_scores(
         baseline=float(baseline.mean()),
         candidate=float(candidate.mean()),
         delta=delta,
-        ci95=(low, high),
+        ci95=known.deciding().ends(0.95),
         p_value=randomization_p(difference, seed),
         min_gain=min_gain,
-        queries_needed=queries_needed(difference, labels, delta - min_gain),
-        wins=int((difference > 1e-9).sum()),
-        ties=int((np.abs(difference) <= 1e-9).sum()),
-        losses=int((difference < -1e-9).sum()),
+        queries_needed=queries_needed(difference, labels, delta - min_gain, confidence),
+        wins=int((difference > SAME).sum()),
+        ties=int((np.abs(difference) <= SAME).sum()),
+        losses=int((difference < -SAME).sum()),
         warnings=warnings,
+        ci95_queries=known.over_queries(),
+        ci95_groups=known.over_groups(),
+        confidence=confidence,
+        ci=(low, high),
+        p_gain=deciding.p_value(min_gain, "greater"),
+        p_loss=deciding.p_value(min_gain, "less"),
     )
+
+
+def _difference(baseline: pd.Series, candidate: pd.Series) -> Floats:
+    if not baseline.index.equals(candidate.index):
+        raise DataError(f"scores of {len(baseline)} and {len(candidate)} queries: not the same queries")
+    if baseline.empty:
+        raise DataError("scores of 0 queries: nothing to compare")
+    for name, values in (("baseline", baseline), ("candidate", candidate)):
+        for query_id, value in values[~np.isfinite(values)].items():
+            raise DataError(f"{name}: the score of query {query_id!r} is {value}, not a finite number")
+    return (candidate - baseline).to_numpy(dtype=float)
 
 
 def _labels(index: pd.Index, groups: Mapping[str, str] | None) -> list[str]:
@@ -144,6 +221,11 @@ def _labels(index: pd.Index, groups: Mapping[str, str] | None) -> list[str]:
     return [str(groups[q]) for q in index]
 
 
+def enough(low: float, min_gain: float) -> bool:
+    """Whether an interval with this lower end shows the gain: above 0 where the minimum is 0."""
+    return low > 0 if min_gain == 0 else low >= min_gain
+
+
 def decide(low: float, high: float, min_gain: float, n_groups: int) -> str:
     """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE for an interval of the gain.
 
@@ -151,68 +233,7 @@ def decide(low: float, high: float, min_gain: float, n_groups: int) -> str:
     """
     if high < min_gain:
         return "DO_NOT_SHIP"
-    enough = low > 0 if min_gain == 0 else low >= min_gain
-    return "SHIP" if enough and n_groups >= MIN_GROUPS else "INCONCLUSIVE"
-
-
-def interval(
-    difference: Floats, labels: list[str] | None = None, seed: int = 0, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Return the bootstrap percentile interval of a mean paired difference.
-
-    Queries are resampled and, where several share a label, whole groups too (Field and Welsh
-    2007, the cluster bootstrap); the wider interval is returned.
-
-    Args:
-        difference: per-query differences, ``[n]``.
-        labels: the group of each query.
-        seed: of the resampling.
-        confidence: coverage, .95 for a 95 % interval.
-    """
-    ones = np.ones(len(difference))
-    found = [_bootstrap(difference, ones, seed, confidence)]
-    if labels is not None and len(set(labels)) < len(difference):
-        frame = pd.DataFrame({"d": difference, "n": ones}).groupby(np.asarray(labels)).sum()
-        found.append(_bootstrap(frame["d"].to_numpy(), frame["n"].to_numpy(), seed, confidence))
-    return max(found, key=lambda ends: ends[1] - ends[0])
-
-
-def _bootstrap(sums: Floats, sizes: Floats, seed: int, confidence: float) -> tuple[float, float]:
-    from scipy import stats
-
-    if len(sums) < 2 or (np.allclose(sums, sums[0]) and np.allclose(sizes, sizes[0])):
-        mean = float(sums.sum() / max(sizes.sum(), 1))
-        return (mean, mean) if len(sums) > 1 else (-WIDEST, WIDEST)
-    result = stats.bootstrap(
-        (sums, sizes),
-        lambda s, n, axis=-1: s.sum(axis=axis) / n.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, 4_000_000 // len(sums)),
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def randomization_p(difference: Floats, seed: int = 0) -> float:
-    """Return the two-sided p-value of the paired randomization test of a difference of zero."""
-    from scipy import stats
-
-    if len(difference) < 2 or np.allclose(difference, 0):
-        return 1.0
-    result = stats.permutation_test(
-        (difference,),
-        lambda d, axis=-1: d.mean(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES - 1,
-        batch=max(1, 4_000_000 // len(difference)),
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
+    return "SHIP" if enough(low, min_gain) and n_groups >= MIN_GROUPS else "INCONCLUSIVE"
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -225,45 +246,27 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def design_effect(difference: Floats, labels: list[str]) -> float:
-    """Return how many times a mean's variance grows because queries come in groups, at least 1.
+def several(comparisons: Mapping[str, Comparison], alternative: Alternative = "greater") -> pd.DataFrame:
+    """Return a table of comparisons made together: candidates, measures or slices.
 
-    The ratio of the cluster-robust variance of the mean to the variance under independence
-    (Kish 1965).
+    Args:
+        comparisons: by name, each at its own ``min_gain``, all at one confidence.
+        alternative: ``greater`` asks which gains exceed ``min_gain``. ``less`` asks which fall
+            short of it: of slices at a ``min_gain`` of minus the tolerance, which lose more.
+
+    Returns:
+        ``delta, low, high, wins, ties, losses, p, p_holm, survives``, one row a comparison:
+        ``low, high`` is ``ci``, not widened for being several; ``p`` is one-sided and ``p_holm``
+        adjusted (Holm 1979); ``survives`` says whether it is at most ``1 - confidence``.
     """
-    n = len(difference)
-    variance = float(np.var(difference, ddof=1)) / n if n > 1 else 0.0
-    if variance == 0 or len(set(labels)) < 2:
-        return 1.0
-    centred = pd.Series(difference - difference.mean()).groupby(np.asarray(labels)).sum()
-    g = len(centred)
-    clustered = float((centred**2).sum()) / n**2 * g / (g - 1)
-    return max(1.0, clustered / variance)
-
-
-def _z(confidence: float = 0.95, power: float = POWER) -> float:
-    from scipy import stats
-
-    return float(stats.norm.ppf(0.5 + confidence / 2) + stats.norm.ppf(power))
-
-
-def detectable_gain(difference: Floats, labels: list[str], n: int, min_gain: float = 0.0) -> float:
-    """Return the true gain that ends in SHIP with 80 % power over ``n`` queries.
-
-    ``min_gain + (z.975 + z.80) · SE`` (Cohen 1988), the standard error taken from a paired
-    difference really seen, with the design effect of its groups.
-    """
-    spread = float(np.std(difference, ddof=1)) * math.sqrt(design_effect(difference, labels))
-    return min_gain + _z() * spread / math.sqrt(n)
-
-
-def queries_needed(difference: Floats, labels: list[str], gain: float) -> int | None:
-    """Return how many queries would settle a gain over the minimum; None above a million.
-
-    ``((z.975 + z.80) · sd / |gain|)²`` times the design effect; takes the gain seen as true.
-    """
-    spread = float(np.std(difference, ddof=1)) if len(difference) > 1 else 0.0
-    if gain == 0 or not math.isfinite(gain):
-        return None
-    needed = (_z() * spread / abs(gain)) ** 2 * design_effect(difference, labels)
-    return math.ceil(needed) if needed <= MOST_QUERIES else None
+    p = {name: c.p_gain if alternative == "greater" else c.p_loss for name, c in comparisons.items()}
+    adjusted = holm(p)
+    rows = {
+        name: {
+            "delta": c.delta, "low": c.ci[0], "high": c.ci[1], "wins": c.wins, "ties": c.ties, "losses": c.losses,
+            "p": p[name], "p_holm": adjusted[name], "survives": adjusted[name] <= 1 - c.confidence,
+        }
+        for name, c in comparisons.items()
+    }  # fmt: skip
+    columns = ["delta", "low", "high", "wins", "ties", "losses", "p", "p_holm", "survives"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

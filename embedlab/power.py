@@ -1,0 +1,93 @@
+"""How many queries a claim takes, and how far training seeds add to its doubt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from embedlab.errors import DataError
+from embedlab.intervals import Floats
+
+POWER = 0.80
+MOST_QUERIES = 10**6
+
+
+def design_effect(difference: Floats, labels: list[str]) -> float:
+    """Return how many times a mean's variance grows because queries come in groups, at least 1.
+
+    The ratio of the cluster-robust variance of the mean to the variance under independence
+    (Kish 1965).
+    """
+    n = len(difference)
+    variance = float(np.var(difference, ddof=1)) / n if n > 1 else 0.0
+    if variance == 0 or len(set(labels)) < 2:
+        return 1.0
+    centred = pd.Series(difference - difference.mean()).groupby(np.asarray(labels)).sum()
+    g = len(centred)
+    clustered = float((centred**2).sum()) / n**2 * g / (g - 1)
+    return max(1.0, clustered / variance)
+
+
+def _z(confidence: float = 0.95, power: float = POWER) -> float:
+    from scipy import stats
+
+    return float(stats.norm.ppf(0.5 + confidence / 2) + stats.norm.ppf(power))
+
+
+def detectable_gain(
+    difference: Floats, labels: list[str], n: int, min_gain: float = 0.0, confidence: float = 0.95
+) -> float:
+    """Return the true gain that ends in SHIP with 80 % power over ``n`` queries.
+
+    ``min_gain + (z.975 + z.80) · SE`` (Cohen 1988; z.975 for a confidence of .95), the standard
+    error taken from a paired difference really seen, with the design effect of its groups.
+    """
+    spread = float(np.std(difference, ddof=1)) * math.sqrt(design_effect(difference, labels))
+    return min_gain + _z(confidence) * spread / math.sqrt(n)
+
+
+def queries_needed(difference: Floats, labels: list[str], gain: float, confidence: float = 0.95) -> int | None:
+    """Return how many queries would settle a gain over the minimum; None above a million.
+
+    ``((z.975 + z.80) · sd / |gain|)²`` times the design effect (z.975 for a confidence of .95);
+    takes the gain seen as true.
+    """
+    spread = float(np.std(difference, ddof=1)) if len(difference) > 1 else 0.0
+    if gain == 0 or not math.isfinite(gain):
+        return None
+    needed = (_z(confidence) * spread / abs(gain)) ** 2 * design_effect(difference, labels)
+    return math.ceil(needed) if needed <= MOST_QUERIES else None
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """How far a mean moves by the training seed (SD) and by the choice of queries (SE)."""
+
+    mean: float
+    seed_sd: float
+    query_se: float
+
+
+def seed_spread(scores: Floats, labels: list[str] | None = None) -> SeedSpread:
+    """Set the spread over training seeds beside the spread over queries.
+
+    Args:
+        scores: a score, or a difference to the base, of each seed and query, ``[seeds, queries]``.
+        labels: the group of each query; None: each its own.
+
+    Returns:
+        the mean; the standard deviation of the seeds' means; the standard error of the mean over
+        queries, of scores averaged over seeds, with the design effect of the groups.
+
+    Raises:
+        DataError: under two seeds or two queries, of which no spread can be taken.
+    """
+    if scores.ndim != 2 or min(scores.shape) < 2:
+        raise DataError(f"scores of shape {scores.shape}: expected two seeds and two queries or more")
+    each = scores.mean(axis=0)
+    effect = 1.0 if labels is None else design_effect(each, labels)
+    error = math.sqrt(float(np.var(each, ddof=1)) / len(each) * effect)
+    return SeedSpread(float(scores.mean()), float(np.std(scores.mean(axis=1), ddof=1)), error)
