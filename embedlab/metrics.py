@@ -73,7 +73,7 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
 
 
 def _uncut(measure: Any) -> Any:
-    """Return reciprocal rank without its cutoff, which the provider would apply in another order; others as they are."""
+    """Return reciprocal rank without its cutoff, which its provider applies in another order."""
     import ir_measures
 
     if measure.NAME != "RR":

@@ -31,7 +31,8 @@ def design_effect(difference: Floats, labels: list[str]) -> float:
     return max(1.0, clustered / variance)
 
 
-def _z(confidence: float = 0.95, power: float = POWER) -> float:
+def z_sum(confidence: float = 0.95, power: float = POWER) -> float:
+    """Return ``z(1/2 + confidence/2) + z(power)``, 2.80 at 95 % and 80 % (Cohen 1988)."""
     from scipy import stats
 
     return float(stats.norm.ppf(0.5 + confidence / 2) + stats.norm.ppf(power))
@@ -46,7 +47,7 @@ def detectable_gain(
     error taken from a paired difference really seen, with the design effect of its groups.
     """
     spread = float(np.std(difference, ddof=1)) * math.sqrt(design_effect(difference, labels))
-    return min_gain + _z(confidence) * spread / math.sqrt(n)
+    return min_gain + z_sum(confidence) * spread / math.sqrt(n)
 
 
 def queries_needed(difference: Floats, labels: list[str], gain: float, confidence: float = 0.95) -> int | None:
@@ -58,7 +59,7 @@ def queries_needed(difference: Floats, labels: list[str], gain: float, confidenc
     spread = float(np.std(difference, ddof=1)) if len(difference) > 1 else 0.0
     if gain == 0 or not math.isfinite(gain):
         return None
-    needed = (_z(confidence) * spread / abs(gain)) ** 2 * design_effect(difference, labels)
+    needed = (z_sum(confidence) * spread / abs(gain)) ** 2 * design_effect(difference, labels)
     return math.ceil(needed) if needed <= MOST_QUERIES else None
 
 

@@ -9,14 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from embedlab.stats import MOST_QUERIES, POWER, design_effect
-
-
-def z_sum(confidence: float = 0.95, power: float = POWER) -> float:
-    """Return ``z(1/2 + confidence/2) + z(power)``, 2.80 at 95 % and 80 % (Cohen 1988)."""
-    from scipy import stats
-
-    return float(stats.norm.ppf(0.5 + confidence / 2) + stats.norm.ppf(power))
+from embedlab.power import MOST_QUERIES, design_effect, z_sum
 
 
 def detectable_gain(unit_error: float, n: int, min_gain: float, confidence: float = 0.95) -> float:

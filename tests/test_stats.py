@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import frame_of_run
+from scipy.stats import t
 
 import embedlab
-from embedlab import stats
+from embedlab import intervals, stats
 from embedlab.errors import DataError
 
 
@@ -39,14 +40,18 @@ def test_the_interval_is_the_bootstraps():
     assert stats.interval(difference) == pytest.approx(plain_interval(difference), abs=0.002)
 
 
-def test_the_interval_over_groups_is_the_cluster_bootstraps_and_wider():
+def test_the_interval_over_groups_is_the_wider_of_cluster_bootstrap_and_cluster_t():
     base = spread(20, 0.05, 1)
     labels = [f"g{i % 20}" for i in range(100)]
     difference = np.array([base[i % 20] for i in range(100)]) + spread(100, 0, 2) / 10
-    low, high = stats.interval(difference, labels)
-    assert (low, high) == pytest.approx(plain_interval(difference, labels, resamples=5000), abs=0.004)
-    alone = stats.interval(difference)
-    assert high - low > 1.5 * (alone[1] - alone[0])
+    bootstrap, student = (estimate.ends(0.95) for estimate in intervals.gain(difference, labels).groups)
+    assert bootstrap == pytest.approx(plain_interval(difference, labels, resamples=5000), abs=0.004)
+    means = np.array([difference[i::20].mean() for i in range(20)])
+    half = t.ppf(0.975, 19) * means.std(ddof=1) / np.sqrt(20)
+    assert student == pytest.approx((means.mean() - half, means.mean() + half), abs=1e-6)
+    found, alone = stats.interval(difference, labels), stats.interval(difference)
+    assert found == max(bootstrap, student, key=lambda ends: ends[1] - ends[0])
+    assert found[1] - found[0] > 1.5 * (alone[1] - alone[0])
 
 
 def test_groups_of_unequal_size_never_make_the_interval_narrower():
