@@ -13,7 +13,8 @@ PACKAGE = PROJECT / "embedlab"
 FLOORS = {
     "errors": 1, "steps": 1, "text": 1, "progress": 1,
     "paths": 2, "params": 2, "keys": 2, "freshness": 2, "lock": 2, "store": 2, "seal": 2, "endpoint": 2,
-    "collection": 3, "sources": 3, "splits": 3, "lab": 3, "trec": 3, "metrics": 3, "stats": 3, "intervals": 3, "power": 3,
+    "collection": 3, "sources": 3, "splits": 3, "lab": 3, "trec": 3, "metrics": 3, "stats": 3,
+    "intervals": 3, "power": 3,
     "contract": 3, "slices": 3, "hardware": 3, "validate": 3,
     "models": 4, "retrieval": 4,
     "pairs": 5, "negatives": 5, "cleaning": 5, "formats": 5, "training": 5, "index": 5, "pipeline": 5,
