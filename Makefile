@@ -14,7 +14,7 @@ help:  ## show this list
 	@echo "make test       every behaviour at small size: unit tests, lint, smoke chain, nbval"
 	@echo "make test-full  the same at full size"
 	@echo "make lab        JupyterLab with the project's kernel"
-	@echo "make lint       ruff over package, tests and notebooks; mypy over the package"
+	@echo "make lint       ruff over package, tests, notebooks and benchmarks; mypy over the package"
 	@echo
 	@echo "Each makes $(VENV) first. It needs Python 3.11 or newer: make PYTHON=python3.12 demo"
 	@echo "pip's own settings (PIP_INDEX_URL, pip.conf) choose where packages come from."
@@ -42,6 +42,6 @@ lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 
 lint: $(STAMP)
-	$(BIN)/ruff check embedlab tests notebooks
-	$(BIN)/ruff format --check embedlab tests notebooks
+	$(BIN)/ruff check embedlab tests notebooks benchmarks
+	$(BIN)/ruff format --check embedlab tests notebooks benchmarks
 	$(BIN)/mypy

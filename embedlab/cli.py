@@ -207,31 +207,32 @@ def _show(found: Comparison, baseline: str, candidate: str) -> None:
     shade = {"SHIP": "green", "DO_NOT_SHIP": "red"}.get(found.verdict, "yellow")
     out.print(f"[bold {shade}]{found.verdict}[/]  {escape(candidate)} against {escape(baseline)}")
     out.print(escape(found.in_words()) + "\n")
-    wanted = f"at least {found.min_gain:+.4f} is wanted" if found.min_gain else "more than zero is wanted"
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for _ in range(3):
-        table.add_column(no_wrap=True, overflow="ignore")
-    table.add_row("", escape(found.metric), "")
-    table.add_row("baseline", f"{found.baseline:.4f}", escape(baseline), style="dim")
-    table.add_row("candidate", f"{found.candidate:.4f}", escape(candidate), style="dim")
-    table.add_row("gain", f"{found.delta:+.4f}", wanted)
-    for unit, count, ends in _intervals(found):
-        low, high = ends
-        decides = "  ← the wider, decides" if found.ci95_groups and ends == found.ci95 else ""
-        table.add_row("95 % interval", f"{low:+.4f} to {high:+.4f}", f"over {count:,} {unit}{decides}")
-    table.add_row("better / same / worse", f"{found.wins} / {found.ties} / {found.losses}", "queries")
-    table.add_row("p-value", f"{found.p_value:.4f}", "of no difference (randomization); decides nothing")
-    needed = f"{found.queries_needed:,}" if found.queries_needed is not None else "over a million"
-    if found.verdict == "INCONCLUSIVE":
-        table.add_row("queries needed", needed, "if the gain seen is the true one")
-    out.print(table)
+    for name, value, note in _compared(found, baseline, candidate):
+        out.print(escape(f"{name:<24}{value:<20}{note}"))
     for warning in found.warnings:
         out.print(f"[yellow]![/] {escape(warning)}")
 
 
-def _intervals(found: Comparison) -> list[tuple[str, int, tuple[float, float]]]:
-    rows = [("queries", found.n_queries, found.ci95_queries)]
-    return rows if found.ci95_groups is None else [*rows, ("groups", found.n_groups, found.ci95_groups)]
+def _compared(found: Comparison, baseline: str, candidate: str) -> list[tuple[str, str, str]]:
+    """Return what, how much, and what that means: a row each."""
+    wanted = f"at least {found.min_gain:+.4f} is wanted" if found.min_gain else "more than zero is wanted"
+    spans = [("queries", found.n_queries, found.ci95_queries)]
+    if found.ci95_groups is not None:
+        spans.append(("groups", found.n_groups, found.ci95_groups))
+    rows = [
+        (f"{found.metric}, baseline", f"{found.baseline:.4f}", baseline),
+        (f"{found.metric}, candidate", f"{found.candidate:.4f}", candidate),
+        ("gain", f"{found.delta:+.4f}", wanted),
+    ]
+    for unit, count, (low, high) in spans:
+        decides = "  (the wider: decides)" if len(spans) > 1 and (low, high) == found.ci95 else ""
+        rows.append(("95 % interval", f"{low:+.4f} to {high:+.4f}", f"over {count:,} {unit}{decides}"))
+    rows.append(("better / same / worse", f"{found.wins} / {found.ties} / {found.losses}", "queries"))
+    rows.append(("p-value", f"{found.p_value:.4f}", "of no difference (randomization); decides nothing"))
+    if found.verdict == "INCONCLUSIVE":
+        needed = "over a million" if found.queries_needed is None else f"{found.queries_needed:,}"
+        rows.append(("queries needed", needed, "if the gain seen is the true one"))
+    return rows
 
 
 def main() -> None:

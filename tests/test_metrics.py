@@ -1,7 +1,9 @@
 """Per-query measures agree with trec_eval's own code, ties and grades included."""
 
 import random
+from functools import cache
 
+import numpy as np
 import pandas as pd
 import pytest
 import pytrec_eval
@@ -10,7 +12,10 @@ from conftest import CRANFIELD, frame_of_run, needs_cranfield
 import embedlab
 from embedlab import metrics
 from embedlab.errors import ParameterError
-from embedlab.trec import trec_order
+from embedlab.trec import parse_run, run_text, trec_order
+
+NL2BASH = CRANFIELD.parent / "nl2bash"
+needs_nl2bash = pytest.mark.skipif(not NL2BASH.is_dir(), reason="the NL2Bash collection is not beside the project")
 
 CUTOFFS = (1, 3, 5, 10, 100)
 FAMILIES = {"nDCG": "ndcg_cut", "R": "recall", "P": "P"}
@@ -58,15 +63,60 @@ def test_graded_data_with_ties_scores_as_in_trec_eval(seed):
     check_against_trec_eval(*small(seed))
 
 
-@needs_cranfield
-def test_bm25_on_cranfield_scores_as_in_trec_eval():
+@cache
+def bm25(folder, most: int | None = None):
+    """Return a real collection's judgments and BM25's run of its queries, or of the first ``most``."""
     from embedlab.retrieval import BM25
 
-    raw = embedlab.collection.read_raw("beir", path=CRANFIELD)
-    whole = embedlab.collection.Collection(raw.corpus, raw.queries, raw.qrels)
-    run = BM25(whole.document_texts()).search(whole.query_texts())
-    check_against_trec_eval(whole.qrels, run)
-    assert 0.3 < metrics.per_query(whole.qrels, run)["nDCG@10"].mean() < 0.5
+    raw = embedlab.collection.read_raw("beir", path=folder)
+    whole = embedlab.collection.Collection(raw.corpus, raw.queries.head(most or len(raw.queries)), raw.qrels)
+    qrels = whole.qrels[whole.qrels["query_id"].isin(whole.queries["query_id"])]
+    return qrels, BM25(whole.document_texts()).search(whole.query_texts())
+
+
+@needs_cranfield
+def test_bm25_on_cranfield_scores_as_in_trec_eval():
+    qrels, run = bm25(CRANFIELD)
+    check_against_trec_eval(qrels, run)
+    assert 0.3 < metrics.per_query(qrels, run)["nDCG@10"].mean() < 0.5
+
+
+@needs_cranfield
+def test_many_ties_and_grades_on_cranfield_score_as_in_trec_eval():
+    qrels, run = bm25(CRANFIELD)
+    graded = qrels.assign(relevance=[len(d) % 4 for d in qrels["doc_id"]])
+    tied = run.assign(score=(run["score"] / 5).round())
+    assert tied.duplicated(["query_id", "score"]).mean() > 0.5
+    check_against_trec_eval(graded, tied)
+
+
+@needs_nl2bash
+@pytest.mark.parametrize("most", [300, pytest.param(None, marks=pytest.mark.full)])
+def test_bm25_on_nl2bash_scores_as_in_trec_eval(most):
+    check_against_trec_eval(*bm25(NL2BASH, most))
+
+
+def test_scores_that_differ_by_less_than_float32_tie_as_in_trec_eval():
+    qrels = pd.DataFrame({"query_id": ["q"], "doc_id": ["a"], "relevance": [1]})
+    run = frame_of_run({"q": {"a": 0.1 + 1e-10, "b": 0.1}})
+    assert list(trec_order(run)["doc_id"]) == ["b", "a"]
+    found = metrics.per_query(qrels, run, ["RR", "RR@10", "RR@1", "P@1"]).loc["q"]
+    assert found.tolist() == [0.5, 0.5, 0, 0]
+
+
+def test_a_run_written_and_read_again_scores_the_same():
+    chance = np.random.default_rng(0)
+    scores = np.float32(chance.random(3000)) / 1000 + np.float32(0.5)
+    run = frame_of_run({"q": {f"d{i}": float(s) for i, s in enumerate(scores)}})
+    again = parse_run(run_text(run, "t"))
+    assert list(again["doc_id"]) == list(trec_order(run)["doc_id"]) == list(trec_order(again)["doc_id"])
+
+
+def test_reciprocal_rank_with_a_grade_counts_from_that_grade():
+    qrels = pd.DataFrame({"query_id": "q", "doc_id": ["a", "b"], "relevance": [1, 2]})
+    run = frame_of_run({"q": {"a": 2.0, "b": 1.0}})
+    found = metrics.per_query(qrels, run, ["RR@10", "RR(rel=2)@10", "RR(rel=2)@1"]).loc["q"]
+    assert found.tolist() == [1, 0.5, 0]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -116,7 +166,13 @@ def test_unjudged_documents_in_the_top_are_counted():
     assert metrics.unjudged_share(qrels, frame_of_run({"q": {"a": 3.0, "b": 2.0, "c": 1.0}}), 2) == 0.5
 
 
-@pytest.mark.parametrize("name", ["nDCG10", "accuracy", "MRR@", "ERR@10", "", "nDCG@"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nDCG10", "accuracy", "MRR@", "ERR@10", "", "nDCG@", "nDCG@0", "RR@0", "AP@-1", "P", "R",
+        "RR(judged_only=True)@10",
+    ],
+)  # fmt: skip
 def test_an_unknown_measure_names_the_valid_ones(name):
     with pytest.raises(ParameterError, match=r"unknown measure .*valid: nDCG@10, R@100, P@5, RR@10, AP"):
         metrics.parse_measure(name)

@@ -139,7 +139,7 @@ def test_the_package_swallows_no_exception_unseen():
                 assert any(isinstance(n, ast.Raise) for n in ast.walk(node)), f"{name}:{node.lineno}"
 
 
-LINTED = ["embedlab", "tests", "notebooks"]
+LINTED = ["embedlab", "tests", "notebooks", "benchmarks"]
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,16 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import frame_of_run
-from scipy.stats import t
+from conftest import frame_of_run, literal_tail, run_python
 
 import embedlab
 from embedlab import intervals, stats
-from embedlab.errors import DataError
+from embedlab.errors import DataError, ParameterError
 
 
 def scores(values) -> pd.Series:
@@ -20,6 +20,12 @@ def scores(values) -> pd.Series:
 
 def spread(n: int, mean: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(mean, 0.2, n)
+
+
+def exact(n: int, mean: float, sd: float = 0.2, seed: int = 0) -> np.ndarray:
+    """Return values with just this mean and standard deviation."""
+    values = np.random.default_rng(seed).normal(size=n)
+    return mean + sd * (values - values.mean()) / values.std(ddof=1)
 
 
 def plain_interval(difference, labels=None, seed=99, resamples=20_000):
@@ -40,18 +46,44 @@ def test_the_interval_is_the_bootstraps():
     assert stats.interval(difference) == pytest.approx(plain_interval(difference), abs=0.002)
 
 
-def test_the_interval_over_groups_is_the_wider_of_cluster_bootstrap_and_cluster_t():
-    base = spread(20, 0.05, 1)
-    labels = [f"g{i % 20}" for i in range(100)]
-    difference = np.array([base[i % 20] for i in range(100)]) + spread(100, 0, 2) / 10
-    bootstrap, student = (estimate.ends(0.95) for estimate in intervals.gain(difference, labels).groups)
-    assert bootstrap == pytest.approx(plain_interval(difference, labels, resamples=5000), abs=0.004)
-    means = np.array([difference[i::20].mean() for i in range(20)])
-    half = t.ppf(0.975, 19) * means.std(ddof=1) / np.sqrt(20)
-    assert student == pytest.approx((means.mean() - half, means.mean() + half), abs=1e-6)
-    found, alone = stats.interval(difference, labels), stats.interval(difference)
-    assert found == max(bootstrap, student, key=lambda ends: ends[1] - ends[0])
-    assert found[1] - found[0] > 1.5 * (alone[1] - alone[0])
+def families(n_groups: int = 20, size: int = 5) -> tuple[np.ndarray, list[str]]:
+    """Return differences that are nearly the same within each group, and the groups."""
+    base, n = spread(n_groups, 0.05, 1), n_groups * size
+    labels = [f"g{i % n_groups}" for i in range(n)]
+    return np.array([base[i % n_groups] for i in range(n)]) + spread(n, 0, 2) / 10, labels
+
+
+def plain_t(difference, labels, quantile):
+    """Return mean minus and plus Student's quantile times the spread of means without one group."""
+    names = sorted(set(labels))
+    without = [difference[[label != name for label in labels]].mean() for name in names]
+    g, mean = len(names), difference.mean()
+    error = np.sqrt((g - 1) / g * sum((w - mean) ** 2 for w in without))
+    return mean - quantile * error, mean + quantile * error
+
+
+def test_over_groups_the_wider_of_cluster_bootstrap_and_t_is_shown():
+    difference, labels = families()
+    found = intervals.gain(difference, labels)
+    resampled, student = (e.ends(0.95) for e in found.groups)
+    assert resampled == pytest.approx(plain_interval(difference, labels, resamples=5000), abs=0.004)
+    assert student == pytest.approx(plain_t(difference, labels, 2.0930), abs=1e-5)
+    assert found.over_groups() == max(resampled, student, key=lambda ends: ends[1] - ends[0])
+
+
+def test_groups_of_unequal_size_give_the_plain_t():
+    difference = spread(60, 0.03, 3)
+    labels = [f"g{int(i**0.5)}" for i in range(60)]
+    assert intervals.gain(difference, labels).groups[1].ends(0.95) == pytest.approx(
+        plain_t(difference, labels, 2.3646), abs=1e-5
+    )
+
+
+def test_correlated_queries_make_the_interval_wider():
+    difference, labels = families()
+    low, high = stats.interval(difference, labels)
+    alone = stats.interval(difference)
+    assert high - low > 1.5 * (alone[1] - alone[0])
 
 
 def test_groups_of_unequal_size_never_make_the_interval_narrower():
@@ -66,6 +98,35 @@ def test_a_higher_confidence_is_wider():
     low, high = stats.interval(difference, confidence=0.99)
     assert low < stats.interval(difference)[0]
     assert high > stats.interval(difference)[1]
+
+
+def test_ten_thousand_resamples_of_ten_thousand_queries_stay_in_bounded_memory():
+    code = """
+import resource, numpy as np
+from scipy import stats as _
+from embedlab import stats
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before, d = peak(), np.random.default_rng(0).normal(0.02, 0.2, 10_000)
+stats.interval(d)
+stats.randomization_p(d[:2_000])
+print(peak() - before)
+"""
+    assert literal_tail(run_python(code).stdout) < 400, "MB: all at once would be 800 a copy"
+
+
+@pytest.mark.parametrize("labels", [None, [f"g{i % 20}" for i in range(100)]], ids=["queries", "groups"])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_the_one_sided_p_value_goes_with_the_interval_that_decides(labels, confidence):
+    difference, tail = families()[0], (1 - confidence) / 2
+    low, high = stats.interval(difference, labels, confidence=confidence)
+    for bound, alternative in ((low, "greater"), (high, "less")):
+        inside = bound + (1e-3 if alternative == "greater" else -1e-3)
+        outside = bound - (inside - bound)
+        assert stats.one_sided_p(difference, labels, bound, alternative, confidence=confidence) == pytest.approx(
+            tail, abs=3e-4
+        )
+        assert stats.one_sided_p(difference, labels, inside, alternative, confidence=confidence) > tail
+        assert stats.one_sided_p(difference, labels, outside, alternative, confidence=confidence) < tail
 
 
 def test_the_p_value_of_few_queries_is_exact():
@@ -95,6 +156,94 @@ def test_identical_systems_never_ship(min_gain, n):
     found = stats.compare_scores(same, same, min_gain=min_gain)
     assert found.verdict != "SHIP"
     assert (found.delta, found.p_value, found.wins, found.losses, found.ties) == (0, 1, 0, 0, n)
+    assert (found.ci95, found.p_gain) == ((0, 0), 1)
+    groups = {q: f"g{min(i, n - 2)}" for i, q in enumerate(same.index)}
+    if n > 2:
+        over = stats.compare_scores(same, same, min_gain=min_gain, groups=groups)
+        assert (over.verdict == "SHIP", over.ci95, over.ci95_groups) == (False, (0, 0), (0, 0))
+
+
+def test_identical_systems_are_not_inferior():
+    same = scores(np.linspace(0, 1, 30))
+    found = stats.compare_scores(same, same, min_gain=-0.01)
+    assert (found.verdict, found.ci95) == ("SHIP", (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "min_gain", "verdict"),
+    [
+        (0.01, 0.05, 0.01, "SHIP"),
+        (0.0099, 0.05, 0.01, "INCONCLUSIVE"),
+        (0.0, 0.05, 0.0, "INCONCLUSIVE"),
+        (1e-6, 0.05, 0.0, "SHIP"),
+        (-0.02, 0.01, 0.01, "INCONCLUSIVE"),
+        (-0.02, 0.0099, 0.01, "DO_NOT_SHIP"),
+        (-0.01, 0.05, -0.01, "SHIP"),
+        (-0.05, -0.02, -0.01, "DO_NOT_SHIP"),
+    ],
+)
+def test_the_verdict_follows_from_the_interval_and_the_minimum_gain(low, high, min_gain, verdict):
+    assert stats.decide(low, high, min_gain, stats.MIN_GROUPS) == verdict
+
+
+def test_another_confidence_decides_and_ci95_stays():
+    base = scores(np.full(60, 0.4))
+    better = base + exact(60, 0.043)
+    usual, lax = (stats.compare_scores(base, better, confidence=c) for c in (0.95, 0.8))
+    assert (usual.verdict, lax.verdict) == ("INCONCLUSIVE", "SHIP")
+    assert usual.ci == usual.ci95 == lax.ci95
+    assert lax.ci == stats.interval((better - base).to_numpy(), confidence=0.8)
+    assert lax.queries_needed < usual.queries_needed
+
+
+@pytest.mark.parametrize(("min_gain", "confidence"), [(float("nan"), 0.95), (0, 1.0), (0, 95), (0, 0.5)])
+def test_an_illegal_minimum_gain_or_confidence_is_an_error(min_gain, confidence):
+    with pytest.raises(ParameterError, match="min_gain must be a number and confidence lie between"):
+        stats.compare_scores(scores([0, 1]), scores([1, 0]), min_gain=min_gain, confidence=confidence)
+
+
+def test_both_intervals_are_there_and_the_wider_decides():
+    difference, labels = families()
+    base = scores(np.full(100, 0.4))
+    found = stats.compare_scores(base, base + difference, groups=dict(zip(base.index, labels, strict=True)))
+    assert found.ci95 == found.ci95_groups == stats.interval(difference, labels)
+    assert found.ci95_queries == stats.interval(difference)
+    assert stats.compare_scores(base, base + difference).ci95_groups is None
+
+
+def test_groups_that_cancel_leave_the_decision_to_the_queries():
+    difference = np.tile([0.2, -0.18], 40)
+    base = scores(np.full(80, 0.4))
+    found = stats.compare_scores(base, base + difference, groups={q: f"g{i // 2}" for i, q in enumerate(base.index)})
+    assert found.ci95 == found.ci95_queries
+    assert found.ci95_groups == pytest.approx((0.01, 0.01))
+
+
+def test_json_has_the_documented_names_first():
+    found = json.loads(json.dumps(stats.compare_scores(scores([0, 1]), scores([1, 1])).as_dict(), allow_nan=False))
+    first = "verdict metric n_queries n_groups baseline candidate delta ci95 p_value min_gain queries_needed wins ties"
+    assert " ".join(list(found)[:15]) == f"{first} losses warnings"
+
+
+@pytest.mark.parametrize(
+    ("gain", "n", "min_gain", "words"),
+    [
+        (0.3, 60, 0.01, "better by enough: the 95 % interval"),
+        (0.0, 60, 0.2, "not better by enough"),
+        (0.004, 60, 0.0, "cannot tell.*both sides of zero. About [0-9,]+ queries would settle it"),
+        (0.3, 9, 0.0, "9 groups are too few to ship on; 10 are needed"),
+        (0.0, 60, -0.2, "not worse by more than 0.2000"),
+    ],
+)
+def test_the_verdict_is_said_in_words(gain, n, min_gain, words):
+    base = scores(np.full(n, 0.4))
+    found = stats.compare_scores(base, base + exact(n, gain, 0.04), min_gain=min_gain)
+    assert re.search(words, found.in_words()), found.in_words()
+
+
+def test_identical_runs_are_said_to_be_the_same():
+    same = scores([0.1, 0.2, 0.3])
+    assert stats.compare_scores(same, same).in_words().startswith("Nothing is gained: the two runs score the same")
 
 
 def test_a_clear_gain_ships_and_a_clear_loss_does_not():
@@ -194,8 +343,139 @@ def test_missing_surplus_and_shared_are_warned_of():
     )
 
 
+def test_judged_queries_without_a_relevant_document_score_zero_and_are_counted():
+    found = embedlab.compare(QRELS | {"q3": {"a": 0}}, RUN, {q: {"a": 1.0} for q in ("q1", "q2", "q3")})
+    assert found.n_queries == 3
+    assert "1 judged queries have no relevant document and score 0" in found.warnings
+
+
+def test_groups_given_leave_no_warning_of_shared_documents():
+    qrels = {"q1": {"a": 1}, "q2": {"a": 1}}
+    assert embedlab.compare(qrels, RUN, RUN, groups={"q1": "g", "q2": "g"}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "names", [("qid", "docno", "label"), ("q_id", "doc_id", "rel"), ("query-id", "corpus-id", "score")]
+)
+def test_frames_of_other_tools_and_numeric_ids_are_understood(names):
+    qrels = pd.DataFrame([(1, 10, 1), (2, 20, 2)], columns=names)
+    run = pd.DataFrame([(1, 10, 0.5, "text"), (2, 10, 0.5, "text")], columns=[*names[:2], "score", "query"])
+    found = embedlab.compare(qrels, run, {"1": {"10": 1.0}, "2": {"20": 1.0}})
+    assert (found.baseline, found.candidate) == (0.5, 1.0)
+
+
+def test_a_metric_that_does_not_exist_is_an_error():
+    with pytest.raises(ParameterError, match="unknown measure 'nDCG@0'"):
+        embedlab.compare(QRELS, RUN, RUN, metric="nDCG@0")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("q1 Q0 a 1 nan t\n", r"x:1: score nan is not a finite number"),
+        ("q1 Q0 a 1 1 t\nq1 Q0 b 2 inf t\n", r"x:2: score inf is not a finite number"),
+        ("q1 Q0 a 1 2 t\n\nq1 Q0 a 2 1 t\n", r"x:3: query q1 has document a twice, first on line 1"),
+        ("q1 a 1\n", r"x:1: expected 'query Q0 document rank score tag', found 'q1 a 1'"),
+        ("", r"baseline: none of its 0 queries is among the 2 judged ones"),
+    ],
+)
+def test_a_faulty_run_file_is_named_with_its_line(tmp_path, text, message):
+    (tmp_path / "x").write_text(text)
+    with pytest.raises(DataError, match=message):
+        embedlab.compare(QRELS, tmp_path / "x", RUN)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("q1 0 a 1\nq2 0 b many\n", r"x:2: expected query, document and a whole-number grade, found 'q2 0 b many'"),
+        ("q1 0 a 1.5\n", r"x:1: expected query, document and a whole-number grade"),
+        ("q1 0 a inf\n", r"x:1: expected query, document and a whole-number grade"),
+        ("q1 0 a 1\nq1 0 a 2\n", r"x: query q1 has document a twice, with different grades"),
+        ("query-id\tcorpus-id\tscore\n", r"x: no judgments in it"),
+    ],
+)
+def test_a_faulty_file_of_judgments_is_named_with_its_line(tmp_path, text, message):
+    (tmp_path / "x").write_text(text)
+    with pytest.raises(DataError, match=message):
+        embedlab.compare(tmp_path / "x", RUN, RUN)
+
+
+@pytest.mark.parametrize(
+    ("qrels", "run", "message"),
+    [
+        ({"q1": {"a": 0.5}}, RUN, "qrels: query q1, document a: grade 0.5 is not a whole number"),
+        (QRELS, {"q1": {"a": None}}, "baseline: query q1: score None is not finite"),
+        (QRELS, {"q1": ["a", "b"]}, "baseline: expected a file, a dict of dicts or a DataFrame, found dict"),
+        (QRELS, pd.DataFrame({"qid": ["q1"]}), r"baseline: columns \['doc_id', 'score'\] are missing"),
+    ],
+)
+def test_a_faulty_object_is_named_with_its_key(qrels, run, message):
+    with pytest.raises(DataError, match=message):
+        embedlab.compare(qrels, run, RUN)
+
+
+def test_an_equal_judgment_twice_counts_once(tmp_path):
+    path = tmp_path / "q.tsv"
+    path.write_text("\ufeffquery-id\tcorpus-id\tscore\nq1\ta\t1\nq1\ta\t1\nq2\tb\t2\n")
+    assert embedlab.compare(path, RUN, RUN) == embedlab.compare(QRELS, RUN, RUN)
+
+
 def test_holm_multiplies_the_smallest_most_and_keeps_the_order():
     assert stats.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+
+
+def several_candidates():
+    base = scores(np.full(100, 0.4))
+    gains = {"clear": 0.08, "small": 0.042, "none": 0.0}
+    return {name: stats.compare_scores(base, base + exact(100, g, seed=i)) for i, (name, g) in enumerate(gains.items())}
+
+
+def test_several_candidates_are_corrected_for_being_several():
+    compared = several_candidates()
+    table = stats.several(compared)
+    assert table["p"].to_dict() == {name: c.p_gain for name, c in compared.items()}
+    assert table["p_holm"].to_dict() == stats.holm(table["p"].to_dict())
+    assert table["survives"].to_dict() == {"clear": True, "small": True, "none": False}
+    assert (table.loc["clear", "low"], table.loc["clear", "high"]) == compared["clear"].ci
+
+
+def test_what_survives_alone_may_not_survive_among_several():
+    compared = several_candidates()
+    alone = stats.several({"small": compared["small"]})
+    among = stats.several({f"{i}": compared["none"] for i in range(20)} | {"small": compared["small"]})
+    assert alone.loc["small", "survives"]
+    assert not among.loc["small", "survives"]
+
+
+def test_a_slice_that_loses_more_than_the_tolerance_is_named():
+    base = scores(np.full(80, 0.4))
+    losses = {"worse": -0.15, "same": 0.0}
+    compared = {n: stats.compare_scores(base, base + d + spread(80, 0) / 2, min_gain=-0.05) for n, d in losses.items()}
+    table = stats.several(compared, "less")
+    assert table["p"].to_dict() == {name: c.p_loss for name, c in compared.items()}
+    assert table["survives"].to_dict() == {"worse": True, "same": False}
+
+
+def test_a_table_of_no_comparisons_has_its_columns():
+    assert list(stats.several({}).columns)[-3:] == ["p", "p_holm", "survives"]
+
+
+def test_the_spread_over_seeds_stands_beside_the_spread_over_queries():
+    chance = np.random.default_rng(0)
+    query, seeds = chance.normal(0.5, 0.2, 400), np.array([-0.02, 0.0, 0.02])
+    found = stats.seed_spread(query + seeds[:, None])
+    assert found.mean == pytest.approx(query.mean())
+    assert found.seed_sd == pytest.approx(0.02)
+    assert found.query_se == pytest.approx(query.std(ddof=1) / 20)
+    copies = np.repeat(query[:40], 10) + seeds[:, None]
+    grouped = stats.seed_spread(copies, [str(i // 10) for i in range(400)])
+    assert grouped.query_se == pytest.approx(query[:40].std(ddof=1) / np.sqrt(40), rel=0.03)
+
+
+def test_one_seed_has_no_spread():
+    with pytest.raises(DataError, match=r"shape \(1, 5\): expected two seeds and two queries or more"):
+        stats.seed_spread(np.zeros((1, 5)))
 
 
 def test_the_design_effect_is_one_for_independent_queries_and_large_for_copies():
@@ -221,3 +501,12 @@ def test_queries_needed_inverts_the_detectable_gain():
     assert stats.detectable_gain(difference, labels, needed) == pytest.approx(0.03, rel=0.01)
     assert stats.queries_needed(difference, labels, 0.0) is None
     assert stats.queries_needed(difference, labels, 1e-6) is None
+
+
+def test_power_takes_the_confidence():
+    difference, labels = spread(100, 0.03), [str(i) for i in range(100)]
+    sd = difference.std(ddof=1)
+    assert stats.detectable_gain(difference, labels, 100, 0.01, confidence=0.9) == pytest.approx(
+        0.01 + (1.6449 + 0.8416) * sd / 10, abs=1e-5
+    )
+    assert stats.queries_needed(difference, labels, 0.03, 0.9) == int(np.ceil(((1.64485 + 0.84162) * sd / 0.03) ** 2))
