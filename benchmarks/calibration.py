@@ -176,14 +176,14 @@ def draw(over_queries: pd.DataFrame, over_groups: pd.DataFrame, path: Path) -> N
         left.plot(rates.index, 100 * rates, style, marker="o", ms=4, color=shade, label=label)
     left.axhline(5, color="#cbd5e1", zorder=0)
     left.set(xscale="log", ylim=(0, None), xlabel="queries, or groups", ylabel="SHIP, % of trials")
-    left.set_title("At a true gain of just the minimum, at most 5 % ship", loc="left", fontsize=10)
+    left.set_title("SHIP where the true gain is just the minimum (line: 5 %)", loc="left", fontsize=10)
     left.legend(frameon=False, fontsize=8)
     for table, label, shade in ((over_queries, "queries", "#0f766e"), (over_groups, "groups", "#b45309")):
         rates = table["found"].groupby(level=0).mean()
         right.plot(rates.index, 100 * rates, marker="o", ms=4, color=shade, label=f"over {label}")
     right.axhspan(70, 90, color="#f1f5f9", zorder=0)
     right.set(xscale="log", ylim=(0, 100), xlabel="queries, or groups", ylabel="SHIP, % of trials")
-    right.set_title("At the detectable gain, about 80 % ship", loc="left", fontsize=10)
+    right.set_title("SHIP at the detectable gain (band: 70 to 90 %)", loc="left", fontsize=10)
     right.legend(frameon=False, fontsize=8)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
