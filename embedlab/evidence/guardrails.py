@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from embedlab import stats
+from embedlab.evidence.words import HELD as HELD
+from embedlab.evidence.words import LOST as LOST
+from embedlab.evidence.words import UNSURE as UNSURE
 
 COLUMNS = ["slice", "queries", "delta", "low", "high", "guardrail", "p", "p_holm", "state"]
-LOST, HELD, UNSURE = "lost", "held", "too small to tell"
 
 
 def slice_table(

@@ -10,10 +10,9 @@ from embedlab import seal
 from embedlab.errors import IntegrityError, MissingInputError
 from embedlab.evidence.checklist import checklist
 from embedlab.evidence.facts import Facts
-from embedlab.evidence.guardrails import LOST
 from embedlab.evidence.mistakes import mistakes
 from embedlab.evidence.price import breaches, price
-from embedlab.evidence.words import retention_sentence
+from embedlab.evidence.words import LOST, retention_sentence
 from embedlab.freshness import why_stale
 from embedlab.lab import Lab
 from embedlab.params import load_params

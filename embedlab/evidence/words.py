@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 WORDS = {"SHIP": "SHIP", "DO_NOT_SHIP": "DO NOT SHIP", "INCONCLUSIVE": "INCONCLUSIVE"}
+LOST, HELD, UNSURE = "lost", "held", "too small to tell"
+"""States of a guardrail slice."""
+
 SUCCESS = "The process worked: today's model stays, and this was known before anything was re-embedded in production."
 
 
@@ -18,7 +21,7 @@ def sentence(verdict: Mapping[str, Any]) -> str:
     narrow = (verdict.get("concentration") or {}).get("narrow")
     if narrow:
         text += f" The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum."
-    unsure = [s["slice"] for s in verdict["slices"] if s.get("state") == "too small to tell"]
+    unsure = [s["slice"] for s in verdict["slices"] if s.get("state") == UNSURE]
     if unsure:
         text += f" Too small to tell whether it got worse: {', '.join(unsure)}."
     retention = verdict.get("retention")
