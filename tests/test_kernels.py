@@ -63,8 +63,9 @@ def test_figures_are_shown_inline(kernel):
 
 def test_it_can_be_interrupted(kernel):
     manager, client = kernel
-    client.execute("import time\nfor _ in range(600):\n    time.sleep(0.1)")
-    time.sleep(0.5)
+    client.execute("import time\nprint('begun', flush=True)\nfor _ in range(600):\n    time.sleep(0.1)")
+    while client.get_iopub_msg(timeout=30)["content"].get("text", "").strip() != "begun":
+        pass
     manager.interrupt_kernel()
     reply = client.get_shell_msg(timeout=30)
     assert reply["content"]["ename"] == "KeyboardInterrupt"
