@@ -31,6 +31,13 @@ def design_effect(difference: Floats, labels: list[str]) -> float:
     return max(1.0, clustered / variance)
 
 
+def unit_error(difference: Floats, labels: list[str]) -> float:
+    """Return the standard error of one query's difference: sd · √(design effect); 0 of fewer than two."""
+    if len(difference) < 2:
+        return 0.0
+    return float(np.std(difference, ddof=1)) * math.sqrt(design_effect(difference, labels))
+
+
 def z_sum(confidence: float = 0.95, power: float = POWER) -> float:
     """Return ``z(1/2 + confidence/2) + z(power)``, 2.80 at 95 % and 80 % (Cohen 1988)."""
     from scipy import stats
@@ -46,8 +53,7 @@ def detectable_gain(
     ``min_gain + (z.975 + z.80) · SE`` (Cohen 1988; z.975 for a confidence of .95), the standard
     error taken from a paired difference really seen, with the design effect of its groups.
     """
-    spread = float(np.std(difference, ddof=1)) * math.sqrt(design_effect(difference, labels))
-    return min_gain + z_sum(confidence) * spread / math.sqrt(n)
+    return min_gain + z_sum(confidence) * unit_error(difference, labels) / math.sqrt(n)
 
 
 def queries_needed(difference: Floats, labels: list[str], gain: float, confidence: float = 0.95) -> int | None:
@@ -56,10 +62,9 @@ def queries_needed(difference: Floats, labels: list[str], gain: float, confidenc
     ``((z.975 + z.80) · sd / |gain|)²`` times the design effect (z.975 for a confidence of .95);
     takes the gain seen as true.
     """
-    spread = float(np.std(difference, ddof=1)) if len(difference) > 1 else 0.0
     if gain == 0 or not math.isfinite(gain):
         return None
-    needed = (z_sum(confidence) * spread / abs(gain)) ** 2 * design_effect(difference, labels)
+    needed = (z_sum(confidence) * unit_error(difference, labels) / abs(gain)) ** 2
     return math.ceil(needed) if needed <= MOST_QUERIES else None
 
 
