@@ -49,10 +49,6 @@ def run(
     from embedlab.runner import run_chain
 
     loaded = load_params(params, set_ or [])
-    if loaded.shared.get("path"):
-        loaded.shared["path"] = str(Path(loaded.shared["path"]).resolve())
-    if loaded.steps.get("04", {}).get("query_log"):
-        loaded.steps["04"]["query_log"] = str(Path(loaded.steps["04"]["query_log"]).resolve())
     first, last = (step_number(only), step_number(only)) if only else (step_number(from_), step_number(to))
     steps = [s for s in STEPS if first <= s.number <= last]
     if not steps:

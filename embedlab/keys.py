@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from embedlab.params import FILES
 from embedlab.paths import notebook_path
 from embedlab.steps import Step
 
@@ -29,7 +30,7 @@ def sha256_json(value: Any) -> str:
 
 
 def step_key(step: Step, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """Return the key of a step: code, parameters, reachable package source, input hashes.
+    """Return the key of a step: code, parameters, reachable package source, input hashes, the user's files.
 
     Args:
         step: the step.
@@ -43,8 +44,17 @@ def step_key(step: Step, params: Mapping[str, Any], inputs: Mapping[str, str]) -
             "params": {k: v for k, v in params.items() if k != "run"},
             "package": source_hash(frozenset(_imported(code))),
             "inputs": dict(inputs),
+            "files": {name: content_hash(Path(params[name])) for name in FILES.get(step.number, ()) if params[name]},
         }
     )
+
+
+def content_hash(path: Path) -> str | None:
+    """Return one hash of a file, or of all files below a folder with their names; None where there is neither."""
+    if path.is_file():
+        return sha256_file(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
+    return sha256_json({str(file.relative_to(path)): sha256_file(file) for file in files}) if files else None
 
 
 def notebook_code(path: Path) -> str:

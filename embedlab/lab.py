@@ -13,7 +13,7 @@ from embedlab import seal
 from embedlab.contract import stamped, under_contract
 from embedlab.errors import MissingInputError, ParameterError
 from embedlab.keys import sha256_json, step_key
-from embedlab.params import SHARED, RunParams, cell_parameters, load_params
+from embedlab.params import SHARED, RunParams, cell_parameters, load_params, located
 from embedlab.paths import run_folder
 from embedlab.steps import BY_NUMBER, Step, get_step
 from embedlab.store import Store
@@ -50,6 +50,7 @@ def start(step: str | int, namespace: MutableMapping[str, Any]) -> Lab:
     planned = load_params(saved) if saved.exists() else RunParams()
     taken = {}
     for name, value in planned.for_step(found.number).items():
+        namespace[name] = located(found.number, name, namespace[name])
         if name != "run" and namespace[name] == cell[name].default != value:
             taken[name] = namespace[name] = value
     values = {name: namespace[name] for name in cell}

@@ -18,6 +18,22 @@ from embedlab.steps import BY_NUMBER, STEPS, get_step, step_number
 SHARED = ("run", "source", "path", "base_model", "seed", "strict")
 """Keys that stand at the top of a params file; step 01 writes them down for all others."""
 
+FILES: dict[str, tuple[str, ...]] = {
+    "01": ("path", "base_model"),
+    "04": ("query_log",),
+    "07": (
+        "search_log",
+        "click_log",
+        "judgments",
+        "judgment_queries",
+        "tickets",
+        "documentation_queries",
+        "documentation_folder",
+        "curated_examples",
+    ),
+}
+"""Parameters that name files or folders of the user's: what they hold counts, not their names alone."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -187,10 +203,17 @@ def check_value(number: str, name: Any, value: Any, where: str) -> Any:
         raise ParameterError(f"{where}: step {BY_NUMBER[number].name} has no parameter {name!r}{hint}")
     annotation = cell[name].annotation
     try:
-        return _convert(value, annotation)
+        return located(number, name, _convert(value, annotation))
     except TypeError:
         found = f"{value!r} ({type(value).__name__})"
         raise ParameterError(f"{where}: {name} of step {number} must be {annotation}, found {found}") from None
+
+
+def located(number: str, name: str, value: Any) -> Any:
+    """Return the value, as an absolute path where it names a file: a notebook runs in another folder."""
+    if name not in FILES.get(number, ()) or not value or (name == "base_model" and not Path(value).is_dir()):
+        return value
+    return str(Path(value).resolve())
 
 
 def _convert(value: Any, annotation: str) -> Any:

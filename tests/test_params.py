@@ -169,3 +169,26 @@ def test_every_step_has_a_value_for_every_parameter(number):
     found = load_params(None, ["run=mine", "seed=4"]).for_step(number)
     assert list(found) == list(cell_parameters(number))
     assert found["run"] == "mine"
+
+
+def test_a_parameter_that_names_a_file_becomes_an_absolute_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = written(tmp_path, "path: mine\n'07': {search_log: logs/search.csv}\n")
+    loaded = load_params(file, ["04.query_log=log.txt"])
+    assert loaded.shared["path"] == str(tmp_path / "mine")
+    assert loaded.steps["07"]["search_log"] == str(tmp_path / "logs/search.csv")
+    assert loaded.steps["04"]["query_log"] == str(tmp_path / "log.txt")
+
+
+def test_a_base_model_is_a_path_only_where_there_is_such_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my").mkdir()
+    assert load_params(None, ["base_model=my"]).shared["base_model"] == str(tmp_path / "my")
+    assert load_params(None, ["base_model=org/model"]).shared["base_model"] == "org/model"
+
+
+@each_number
+def test_every_parameter_whose_comment_names_a_file_counts_as_one(number):
+    named = {n for n, p in cell_parameters(number).items() if p.comment.startswith(("file of", "folder of", "path of"))}
+    assert named <= set(params.FILES.get(number, ()))
+    assert set(params.FILES.get(number, ())) <= set(cell_parameters(number))

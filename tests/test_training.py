@@ -10,6 +10,7 @@ import embedlab
 from embedlab.errors import DataError, ParameterError
 from embedlab.models.resolve import MINILM
 from embedlab.training import LOSSES, BatchSampler, Recipe, Trainer, Validation
+from embedlab.training.validation import History
 
 ANIMALS = ["otter", "badger", "heron", "lynx", "marten", "stoat", "weasel", "falcon"]
 
@@ -184,6 +185,34 @@ def test_a_saved_model_loads_from_safetensors_and_gives_the_same_vectors(encoder
     assert np.allclose(loaded.encode(texts), trainer.frozen_encode()(texts, "document"), atol=1e-5)
     assert not list((tmp_path / "tuned").glob("*.bin"))
     assert loaded.identity.digest != encoder.identity.digest
+
+
+def test_a_share_mixes_the_base_with_the_checkpoint(encoder, rows, documents, validation, tmp_path):
+    trainer = Trainer(encoder, rows, documents, {}, recipe(), validation, tmp_path / "run")
+    trainer.fit(check_every=2)
+    last = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+    trainer.load_step(0)
+    base = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+    trainer.load_step(4, 0.25)
+    for name, weight in trainer.model.state_dict().items():
+        expected = base[name] + 0.25 * (last[name] - base[name]) if weight.is_floating_point() else last[name]
+        assert torch.allclose(weight, expected, atol=1e-7), name
+    trainer.load_step(4)
+    assert all(torch.equal(weight, last[name]) for name, weight in trainer.model.state_dict().items())
+    with pytest.raises(ParameterError, match=r"above 0 and up to 1, found 1\.5"):
+        trainer.load_step(4, 1.5)
+
+
+def test_a_later_checkpoint_goes_on_unless_validation_tells_it_from_the_best():
+    rng = np.random.default_rng(0)
+    best = dict(enumerate(rng.uniform(0.4, 0.6, 50)))
+    near = {q: v + d for (q, v), d in zip(best.items(), rng.normal(0, 0.1, 50) - 0.005, strict=True)}
+    far = {q: v - 0.1 + d for (q, v), d in zip(best.items(), rng.normal(0, 0.01, 50), strict=True)}
+    low = dict.fromkeys(best, 0.1)
+    assert History(checks={0: low, 10: best, 20: far}).chosen() == 10
+    assert History(checks={0: low, 10: best, 20: near, 30: far}).chosen() == 20
+    assert History(checks={0: best, 10: low}).chosen() == 0
+    assert History(checks={0: {"q": 1.0}}).chosen() == 0
 
 
 def test_heavier_rows_are_drawn_more_often():

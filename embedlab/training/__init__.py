@@ -8,6 +8,6 @@ from embedlab.training.losses import LOSSES as LOSSES
 from embedlab.training.probe import probe as probe
 from embedlab.training.recipe import Recipe as Recipe
 from embedlab.training.trainer import Trainer as Trainer
-from embedlab.training.trainer import Validation as Validation
+from embedlab.training.validation import Validation as Validation
 
 __all__ = ["LOSSES", "Batch", "BatchSampler", "Recipe", "Trainer", "Validation", "probe"]

@@ -14,7 +14,8 @@ from embedlab.models.encoder import Encoder
 from embedlab.progress import Progress
 from embedlab.text import stable_hash
 from embedlab.training.recipe import Recipe
-from embedlab.training.trainer import Trainer, Validation
+from embedlab.training.trainer import Trainer
+from embedlab.training.validation import Validation
 
 MOST_DOCUMENTS = 2000
 

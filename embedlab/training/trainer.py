@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,56 +15,18 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import ParameterError, nearest
-from embedlab.metrics import per_query
 from embedlab.models.encoder import Encoder, load_sentence_transformer, normalize
 from embedlab.progress import Progress
-from embedlab.retrieval.base import DEPTH, as_run
-from embedlab.retrieval.dense import exact_search
 from embedlab.training.batches import Batch, BatchSampler
 from embedlab.training.losses import LOSSES
 from embedlab.training.recipe import Recipe
+from embedlab.training.validation import History, Validation
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
 QUERY_CHUNK = 64
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Queries, judgments and documents that a model in training is scored on."""
-
-    queries: pd.Series
-    qrels: pd.DataFrame
-    documents: pd.Series
-    metric: str
-
-    def scores(self, encode: Callable[[list[str], str], Any]) -> pd.Series:
-        """Return the measure by query id, for a function that encodes (texts, kind)."""
-        documents = encode(self.documents.tolist(), "document")
-        queries = encode(self.queries.tolist(), "query")
-        positions, values = exact_search(documents, queries, min(DEPTH, len(self.documents)))
-        run = as_run(self.queries.index.tolist(), self.documents.index.to_numpy(), positions, values)
-        return per_query(self.qrels, run, [self.metric])[self.metric]
-
-
-@dataclass
-class History:
-    """What a run has seen so far: loss by step, validation scores by query for each check."""
-
-    loss: list[float] = field(default_factory=list)
-    checks: dict[int, dict[str, float]] = field(default_factory=dict)
-
-    def best(self) -> int:
-        """Return the step of the best mean validation score, the earliest among equals."""
-        return max(self.checks, key=lambda step: (np.mean(list(self.checks[step].values())), -step))
-
-    def curve(self) -> pd.DataFrame:
-        """Return ``step, loss, validation``, one row a step; step 0 is the base model."""
-        rows = [{"step": 0, "loss": np.nan}, *({"step": i + 1, "loss": v} for i, v in enumerate(self.loss))]
-        means = {step: float(np.mean(list(scores.values()))) for step, scores in self.checks.items()}
-        return pd.DataFrame(rows).assign(validation=lambda d: d["step"].map(means))
 
 
 class Trainer:
@@ -221,18 +183,36 @@ class Trainer:
             backend.no_padding()
         self.model.save(str(folder), create_model_card=False, safe_serialization=True)
 
-    def load_step(self, step: int) -> None:
-        """Take the weights of a checked step: a checkpoint, or the base for step 0."""
+    def load_step(self, step: int, share: float = 1.0) -> None:
+        """Take the weights of a checked step, mixed with the base's: ``base + share · (tuned - base)``.
+
+        A mix often serves what training did not see better than either end (WiSE-FT, Wortsman et al. 2022).
+
+        Args:
+            step: one with a checkpoint, or 0 for the base.
+            share: of the tuned weights, 1 for them alone.
+
+        Raises:
+            ParameterError: if the share does not lie above 0 and up to 1.
+        """
+        import torch
         from safetensors.torch import load_model
 
+        if not 0 < share <= 1:
+            raise ParameterError(f"a share of the tuned weights must lie above 0 and up to 1, found {share}")
+        self.model = self._fresh()
         if step == 0:
-            self.model = self._fresh()
-        elif step != self.step:
-            assert self.folder is not None
-            load_model(self.model, str(self.folder / f"step-{step:05d}" / "weights.safetensors"))
+            return
+        assert self.folder is not None
+        base = {name: weight.clone() for name, weight in self.model.state_dict().items()}
+        load_model(self.model, str(self.folder / f"step-{step:05d}" / "weights.safetensors"))
+        if share != 1.0:
+            for name, weight in self.model.state_dict().items():
+                if weight.is_floating_point():
+                    weight.copy_(torch.lerp(base[name], weight, share))
 
     def _save(self) -> None:
-        """Save this step atomically; weights are kept for the best step and the last one."""
+        """Save this step atomically; weights are kept for the chosen step and the last one."""
         import torch
         from safetensors.torch import save_model
 
@@ -247,7 +227,7 @@ class Trainer:
         (temporary / "state.json").write_text(json.dumps(state))
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
-        keep = {self.step, self.history.best() if self.history.checks else self.step}
+        keep = {self.step, self.history.chosen() if self.history.checks else self.step}
         for old in self.folder.glob("step-*"):
             if int(old.name.split("-")[1]) not in keep:
                 shutil.rmtree(old)
