@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from embedlab.errors import IntegrityError
 from embedlab.keys import step_key
-from embedlab.params import RunParams
-from embedlab.steps import Step
+from embedlab.params import RunParams, load_params
+from embedlab.steps import STEPS, Step
 from embedlab.store import FINISHED, Store
 
 
@@ -33,3 +33,11 @@ def why_stale(store: Store, step: Step, params: RunParams) -> str | None:
 def is_current(store: Store, step: Step, params: RunParams) -> bool:
     """Return whether a step is finished, its key unchanged and its outputs as they were written."""
     return why_stale(store, step, params) is None
+
+
+def stale_steps(store: Store) -> list[str]:
+    """Return the finished steps whose results no longer follow from the run's parameters, code and inputs."""
+    file = store.folder / "params.yaml"
+    params = load_params(file) if file.exists() else RunParams()
+    finished = [s for s in STEPS if store.entry(s.number).get("status") in FINISHED]
+    return [step.number for step in finished if not is_current(store, step, params)]

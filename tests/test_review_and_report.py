@@ -12,6 +12,7 @@ import pytest
 from embedlab import review
 from embedlab.collection import Collection
 from embedlab.errors import EmbedlabError, MissingInputError
+from embedlab.evidence import sentence
 from embedlab.report import build
 from embedlab.report.content import caveats, figure, verdict_sentence
 from embedlab.report.notebooks import sanitize
@@ -187,7 +188,24 @@ def test_the_verdict_is_one_sentence_with_its_interval():
     assert "+0.100" in verdict_sentence(VERDICT)
     assert "+0.050 to +0.150" in verdict_sentence(VERDICT)
     assert caveats(VERDICT) == []
-    assert caveats(VERDICT | {"blocked_by": ["the shadow test: too slow"]}) == ["Blocked by: the shadow test: too slow"]
+    assert caveats(VERDICT | {"blocked_by": ["the shadow test: too slow"]}) == ["Blocked by the shadow test: too slow."]
+
+
+def test_the_front_page_says_what_the_command_line_says_beside_the_verdict():
+    retention = {"set": "hpo", "queries": 300, "metric": "nDCG@10", "delta": -0.04, "ci95": [-0.07, -0.01]}
+    verdict = VERDICT | {
+        "verdict": "DO_NOT_SHIP", "claim": "new queries", "blocked_by": ["index size: 9 MB, 5 MB allowed"],
+        "versus_hybrid": {"delta": -0.01, "ci95": [-0.03, 0.01]},
+        "concentration": {"improved": 0.4, "hurt": 0.2, "narrow": ["group q7"]},
+        "retention": retention | {"tolerance": 0.05},
+    }  # fmt: skip
+    said, found = sentence(verdict), caveats(verdict)
+    for text in ("Blocked by index size: 9 MB", "without group q7", "on 300 queries of hpo", "The process worked"):
+        assert text in said
+        assert any(text.lower() in line.lower() for line in found), text
+    assert any("Against hybrid search with the base model -0.010" in line for line in found)
+    assert sum("300 queries of hpo" in line for line in found) == 1
+    assert caveats(verdict, ["16", "17"])[-1].endswith("steps 16, 17.")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from conftest import BIN, PROJECT, Smoke, command
 
 from embedlab.lock import RunLock
+from embedlab.steps import STEPS
 
 
 @pytest.fixture
@@ -38,6 +40,8 @@ def test_steps_after_a_change_make_the_verdict_stale(copied):
     found = command(copied.outputs, "embedlab", "check", str(copied.folder))
     assert found.returncode == 3
     assert "stale" in found.stderr
+    page = (copied.folder / "report/index.html").read_text(encoding="utf-8")
+    assert re.search(r"Out of date.*to be run again: steps 14, 15", page)
 
 
 @pytest.mark.parametrize("number", ["01", "04", "13"])
@@ -79,6 +83,24 @@ def test_killed_in_the_middle_it_continues_and_ends_with_the_same_result(copied)
     assert copied.manifest()["12"]["finished_at"] == finished
     changed = {path for path, digest in copied.state().items() if before[path] != digest}
     assert changed == set()
+    assert not list(copied.folder.rglob("*.tmp"))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("number", [step.number for step in STEPS])
+def test_killed_during_any_step_it_repeats_that_step_alone_and_ends_with_the_same_result(copied, number):
+    before, finished = copied.state(), {n: entry["finished_at"] for n, entry in copied.manifest().items()}
+    process = start_run(copied.outputs, "--only", number, "--force")
+    wait_for(lambda: copied.manifest()[number]["status"] == "running")
+    time.sleep(0.2 * int(number) % 3)  # in the kernel's start for some steps, in the work for others
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    again = run(copied.outputs)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert {n: e["finished_at"] for n, e in copied.manifest().items() if n != number} == {
+        n: at for n, at in finished.items() if n != number
+    }
+    assert copied.state() == before
     assert not list(copied.folder.rglob("*.tmp"))
 
 

@@ -14,23 +14,29 @@ SUCCESS = "The process worked: today's model stays, and this was known before an
 
 def sentence(verdict: Mapping[str, Any]) -> str:
     """Return what to do and why in one sentence, then what stands in the way of it or limits it."""
-    clauses = [_measured(verdict), *_beside(verdict), *_costs(verdict)]
-    text = f"{WORDS[verdict['verdict']]}: {'; '.join(clauses)}."
-    if verdict["blocked_by"]:
-        text += f" Blocked by {'; '.join(verdict['blocked_by'])}."
+    clauses = [_measured(verdict), *beside(verdict), *costs(verdict)]
+    return " ".join([f"{WORDS[verdict['verdict']]}: {'; '.join(clauses)}.", *limits(verdict)])
+
+
+def limits(verdict: Mapping[str, Any]) -> list[str]:
+    """Return what blocks the verdict, makes it narrow or unsure, or would settle it: a sentence each.
+
+    The last one says that a run which ends in "do not ship" has done its job.
+    """
+    found = [f"Blocked by {'; '.join(verdict['blocked_by'])}."] if verdict["blocked_by"] else []
     narrow = (verdict.get("concentration") or {}).get("narrow")
     if narrow:
-        text += f" The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum."
+        found.append(f"The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum.")
     unsure = [s["slice"] for s in verdict["slices"] if s.get("state") == UNSURE]
     if unsure:
-        text += f" Too small to tell whether it got worse: {', '.join(unsure)}."
+        found.append(f"Too small to tell whether it got worse: {', '.join(unsure)}.")
     retention = verdict.get("retention")
     if retention and retention["ci95"][0] < -retention["tolerance"] <= retention["ci95"][1]:
-        text += f" To be seen with it: {retention_sentence(retention)}."
+        found.append(f"To be seen with it: {retention_sentence(retention)}.")
     if verdict["verdict"] == "INCONCLUSIVE" and verdict["queries_needed"]:
-        text += f" About {verdict['queries_needed']:,} queries would settle it."
+        found.append(f"About {verdict['queries_needed']:,} queries would settle it, were the gain seen the true one.")
     untrusted = any(reason.startswith("seal") for reason in verdict["blocked_by"])
-    return text + (f" {SUCCESS}" if verdict["verdict"] == "DO_NOT_SHIP" and not untrusted else "")
+    return found + ([SUCCESS] if verdict["verdict"] == "DO_NOT_SHIP" and not untrusted else [])
 
 
 def _measured(verdict: Mapping[str, Any]) -> str:
@@ -50,7 +56,7 @@ def _kept_base(verdict: Mapping[str, Any]) -> bool:
     return verdict.get("kept") == "base"
 
 
-def _beside(verdict: Mapping[str, Any]) -> list[str]:
+def beside(verdict: Mapping[str, Any]) -> list[str]:
     """Return how the gain stands against hybrid search, and who gains and loses."""
     hybrid, spread = verdict.get("versus_hybrid"), verdict.get("concentration")
     found = []
@@ -62,14 +68,15 @@ def _beside(verdict: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _costs(verdict: Mapping[str, Any]) -> list[str]:
-    costs = verdict.get("price")
-    if not costs or costs["migration"] is None or costs["monthly"] is None or _kept_base(verdict):
+def costs(verdict: Mapping[str, Any]) -> list[str]:
+    """Return what shipping costs, where the steps measured it."""
+    price = verdict.get("price")
+    if not price or price["migration"] is None or price["monthly"] is None or _kept_base(verdict):
         return []
-    hours = f"{costs['hours']:,.1f} hours" if costs["hours"] >= 0.1 else "minutes"
+    hours = f"{price['hours']:,.1f} hours" if price["hours"] >= 0.1 else "minutes"
     return [
-        f"re-embedding {costs['documents']:,} documents takes {hours}; it costs {_money(costs['migration'])} once, "
-        f"the old index kept {costs['old_index_days']} days, and {_money(costs['monthly'])} a month"
+        f"re-embedding {price['documents']:,} documents takes {hours}; it costs {_money(price['migration'])} once, "
+        f"the old index kept {price['old_index_days']} days, and {_money(price['monthly'])} a month"
     ]
 
 

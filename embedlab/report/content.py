@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from embedlab.evidence.words import beside, costs, limits, retention_sentence
+from embedlab.freshness import stale_steps
 from embedlab.report.charts import interval_chart, systems_chart
 from embedlab.steps import BY_NUMBER, STEPS, Step
 from embedlab.store import FINISHED, Store
@@ -68,7 +70,7 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
         "word": WORDS.get(verdict.get("verdict", ""), "No verdict yet"),
         "tone": {"SHIP": "good", "DO_NOT_SHIP": "bad"}.get(verdict.get("verdict", ""), "open"),
         "sentence": verdict_sentence(verdict),
-        "caveats": caveats(verdict),
+        "caveats": caveats(verdict, stale_steps(store)),
         "interval": interval_chart(verdict),
         "systems": systems_chart(_system_means(store, contract)),
         "checklist": [_check(row, "passed", rendered) for row in verdict.get("checklist") or []],
@@ -114,15 +116,11 @@ def verdict_sentence(verdict: Mapping[str, Any]) -> str:
     )
 
 
-def caveats(verdict: Mapping[str, Any]) -> list[str]:
-    """Return what stands beside the verdict: what blocks it, what it needs, what is still to come."""
+def caveats(verdict: Mapping[str, Any], stale: Sequence[str] = ()) -> list[str]:
+    """Return what stands beside the verdict: what blocks it, what it needs, what is still to come or out of date."""
     if not verdict:
         return []
-    found = [f"Blocked by: {_text(reason)}" for reason in verdict.get("blocked_by") or []]
-    if verdict["verdict"] == "INCONCLUSIVE" and verdict.get("queries_needed"):
-        found.append(
-            f"About {verdict['queries_needed']:,} queries would settle it, were the gain seen here the true one."
-        )
+    found = limits(verdict) + [f"{capitalize(clause)}." for clause in beside(verdict)]
     unseen = verdict.get("unseen_only")
     if unseen:
         low, high = unseen["ci95"]
@@ -130,10 +128,13 @@ def caveats(verdict: Mapping[str, Any]) -> list[str]:
             f"Among documents that training never saw as positives the gain is {unseen['delta']:+.3f} "
             f"[{low:+.3f}, {high:+.3f}]."
         )
-    if verdict.get("retention_delta") is not None:
-        found.append(f"On the retention set, another domain, the model changes by {verdict['retention_delta']:+.3f}.")
+    if verdict.get("retention") and not any(retention_sentence(verdict["retention"]) in line for line in found):
+        found.append(f"{capitalize(retention_sentence(verdict['retention']))}.")
+    found += [f"{capitalize(clause)}." for clause in costs(verdict)]
     if verdict.get("stage") != "final":
         found.append("This verdict rests on the offline evaluation; the steps up to 22 can still change it.")
+    if stale:
+        found.append(f"Out of date since something before them changed, and to be run again: steps {', '.join(stale)}.")
     return found
 
 
