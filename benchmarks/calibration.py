@@ -109,7 +109,7 @@ def query_cell(values: np.ndarray, n: int, trials: int = TRIALS, resamples: int 
     """Return the rates of SHIP over ``n`` queries: at a true gain of ``min_gain``, and at the detectable gain."""
     sample = values[np.random.default_rng(seed).integers(0, len(values), (trials, n))]
     low = bootstrap_ends(sample, np.ones_like(sample), draws(n, resamples))[0]
-    above = stats.detectable_gain(values, [str(i) for i in range(len(values))], n)
+    above = stats.detectable_gain(stats.unit_error(values, [str(i) for i in range(len(values))]), n)
     return {"false": (low >= values.mean()).mean(), "found": (low >= values.mean() - above).mean()}
 
 
@@ -129,7 +129,7 @@ def group_cell(
     resampled, student = bootstrap_ends(sums, sizes, draws(n, resamples)), t_ends(sums, sizes)
     decides = widest(over_queries, resampled, student)
     mean_size = len(values) / len(members)
-    above = stats.detectable_gain(values, labels.tolist(), round(n * mean_size))
+    above = stats.detectable_gain(stats.unit_error(values, labels.tolist()), round(n * mean_size))
     rates = {"queries": over_queries, "bootstrap": resampled, "t": student, "decides": decides}
     found = {name: (ends[0] >= values.mean()).mean() for name, ends in rates.items()}
     return found | {"found": (decides[0] >= values.mean() - above).mean()}

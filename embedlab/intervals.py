@@ -123,10 +123,15 @@ def gain(difference: Floats, labels: list[str] | None = None, seed: int = 0) -> 
     queries = _bootstrap(difference, ones, seed)
     if labels is None or len(set(labels)) == len(difference):
         return Gain(queries, ())
-    frame = pd.DataFrame({"sum": difference, "size": ones}).groupby(np.asarray(labels)).sum()
-    sums, sizes = frame["sum"].to_numpy(), frame["size"].to_numpy()
+    sums, sizes = by_group(difference, labels)
     groups: tuple[Estimate, ...] = (_bootstrap(sums, sizes, seed),)
     return Gain(queries, groups if len(sums) < 2 else (*groups, cluster_t(sums, sizes)))
+
+
+def by_group(difference: Floats, labels: list[str]) -> tuple[Floats, Floats]:
+    """Return the sum of differences in each group and the number of its queries, ``[groups]`` each."""
+    frame = pd.DataFrame({"sum": difference, "size": 1.0}).groupby(np.asarray(labels)).sum()
+    return frame["sum"].to_numpy(), frame["size"].to_numpy()
 
 
 def interval(

@@ -45,27 +45,27 @@ def z_sum(confidence: float = 0.95, power: float = POWER) -> float:
     return float(stats.norm.ppf(0.5 + confidence / 2) + stats.norm.ppf(power))
 
 
-def detectable_gain(
-    difference: Floats, labels: list[str], n: int, min_gain: float = 0.0, confidence: float = 0.95
-) -> float:
-    """Return the true gain that ends in SHIP with 80 % power over ``n`` queries.
+def detectable_gain(error: float, n: int, min_gain: float = 0.0, confidence: float = 0.95) -> float:
+    """Return the true gain that ends in SHIP with 80 % power: ``min_gain + (z.975 + z.80) · SE`` (Cohen 1988).
 
-    ``min_gain + (z.975 + z.80) · SE`` (Cohen 1988; z.975 for a confidence of .95), the standard
-    error taken from a paired difference really seen, with the design effect of its groups.
+    Args:
+        error: the standard error of one query's paired difference, see :func:`unit_error`; SE is this over ``√n``.
+        n: queries.
+        min_gain: the contract's.
+        confidence: the contract's; .975 is its upper quantile at 95 %.
     """
-    return min_gain + z_sum(confidence) * unit_error(difference, labels) / math.sqrt(n)
+    return min_gain + z_sum(confidence) * error / math.sqrt(n)
 
 
-def queries_needed(difference: Floats, labels: list[str], gain: float, confidence: float = 0.95) -> int | None:
-    """Return how many queries would settle a gain over the minimum; None above a million.
+def queries_needed(error: float, gain: float, min_gain: float = 0.0, confidence: float = 0.95) -> int | None:
+    """Return how many queries show a true gain with 80 % power; None above a million, or where none can.
 
-    ``((z.975 + z.80) · sd / |gain|)²`` times the design effect (z.975 for a confidence of .95);
-    takes the gain seen as true.
+    ``((z.975 + z.80) · error / (gain - min_gain))²``; arguments as in :func:`detectable_gain`.
     """
-    if gain == 0 or not math.isfinite(gain):
+    if gain <= min_gain:
         return None
-    needed = (z_sum(confidence) * unit_error(difference, labels) / abs(gain)) ** 2
-    return math.ceil(needed) if needed <= MOST_QUERIES else None
+    needed = (z_sum(confidence) * error / (gain - min_gain)) ** 2
+    return max(1, math.ceil(needed)) if needed <= MOST_QUERIES else None
 
 
 @dataclass(frozen=True)

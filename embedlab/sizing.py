@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from embedlab.power import MOST_QUERIES, design_effect, z_sum
-
-
-def detectable_gain(unit_error: float, n: int, min_gain: float, confidence: float = 0.95) -> float:
-    """Return the true gain that ends in SHIP with 80 % power: ``min_gain + (z.975 + z.80) · SE``.
-
-    Args:
-        unit_error: the standard error of one query's paired difference; SE is this over ``√n``.
-        n: queries.
-        min_gain: the contract's.
-        confidence: the contract's; .975 is its upper quantile at 95 %.
-    """
-    return min_gain + z_sum(confidence) * unit_error / math.sqrt(n)
-
-
-def queries_needed(unit_error: float, gain: float, min_gain: float, confidence: float = 0.95) -> int | None:
-    """Return how many queries show a true gain with 80 % power; None above a million, or where none can."""
-    if gain <= min_gain:
-        return None
-    needed = (z_sum(confidence) * unit_error / (gain - min_gain)) ** 2
-    return max(1, math.ceil(needed)) if needed <= MOST_QUERIES else None
+from embedlab.power import design_effect, unit_error
+from embedlab.power import detectable_gain as detectable_gain
+from embedlab.power import queries_needed as queries_needed
 
 
 def paired_spread(scores: Mapping[str, pd.Series], groups: Mapping[str, str]) -> pd.DataFrame:
@@ -46,9 +27,9 @@ def paired_spread(scores: Mapping[str, pd.Series], groups: Mapping[str, str]) ->
     rows = []
     for one, two in combinations(scores, 2):
         difference = (scores[two] - scores[one]).to_numpy(dtype=float)
-        effect = design_effect(difference, [groups[q] for q in scores[one].index])
+        labels = [groups[q] for q in scores[one].index]
         sd = float(np.std(difference, ddof=1)) if len(difference) > 1 else 0.0
-        rows.append((f"{two} - {one}", sd, effect, sd * math.sqrt(effect)))
+        rows.append((f"{two} - {one}", sd, design_effect(difference, labels), unit_error(difference, labels)))
     table = pd.DataFrame(rows, columns=["pair", "sd", "design effect", "unit error"])
     return table.sort_values(["unit error", "pair"], ascending=[False, True], ignore_index=True)
 

@@ -24,6 +24,7 @@ from embedlab.power import design_effect as design_effect
 from embedlab.power import detectable_gain as detectable_gain
 from embedlab.power import queries_needed as queries_needed
 from embedlab.power import seed_spread as seed_spread
+from embedlab.power import unit_error as unit_error
 from embedlab.trec import read_groups, read_qrels, read_run
 
 MIN_GROUPS = 10
@@ -185,7 +186,7 @@ def compare_scores(
         ci95=known.deciding().ends(0.95),
         p_value=randomization_p(difference, seed),
         min_gain=min_gain,
-        queries_needed=queries_needed(difference, labels, delta - min_gain, confidence),
+        queries_needed=queries_needed(unit_error(difference, labels), abs(delta - min_gain), confidence=confidence),
         wins=int((difference > SAME).sum()),
         ties=int((np.abs(difference) <= SAME).sum()),
         losses=int((difference < -SAME).sum()),

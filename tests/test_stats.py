@@ -488,7 +488,8 @@ def test_the_design_effect_is_one_for_independent_queries_and_large_for_copies()
 def test_the_detectable_gain_is_found_four_times_in_five():
     chance = np.random.default_rng(0)
     n, sd = 200, 0.2
-    gain = stats.detectable_gain(chance.normal(0, sd, 20_000), [str(i) for i in range(20_000)], n)
+    error = stats.unit_error(chance.normal(0, sd, 20_000), [str(i) for i in range(20_000)])
+    gain = stats.detectable_gain(error, n)
     assert gain == pytest.approx((1.96 + 0.84) * sd / np.sqrt(n), rel=0.03)
     samples = chance.normal(gain, sd, (2000, n))
     detected = samples.mean(axis=1) - 1.96 * samples.std(axis=1, ddof=1) / np.sqrt(n) > 0
@@ -496,17 +497,18 @@ def test_the_detectable_gain_is_found_four_times_in_five():
 
 
 def test_queries_needed_inverts_the_detectable_gain():
-    difference, labels = spread(100, 0.03), [str(i) for i in range(100)]
-    needed = stats.queries_needed(difference, labels, 0.03)
-    assert stats.detectable_gain(difference, labels, needed) == pytest.approx(0.03, rel=0.01)
-    assert stats.queries_needed(difference, labels, 0.0) is None
-    assert stats.queries_needed(difference, labels, 1e-6) is None
+    error = stats.unit_error(spread(100, 0.03), [str(i) for i in range(100)])
+    needed = stats.queries_needed(error, 0.03)
+    assert stats.detectable_gain(error, needed) == pytest.approx(0.03, rel=0.01)
+    assert stats.queries_needed(error, 0.0) is None
+    assert stats.queries_needed(error, 1e-6) is None
 
 
 def test_power_takes_the_confidence():
-    difference, labels = spread(100, 0.03), [str(i) for i in range(100)]
-    sd = difference.std(ddof=1)
-    assert stats.detectable_gain(difference, labels, 100, 0.01, confidence=0.9) == pytest.approx(
+    difference = spread(100, 0.03)
+    sd, error = difference.std(ddof=1), stats.unit_error(difference, [str(i) for i in range(100)])
+    assert error == pytest.approx(sd)
+    assert stats.detectable_gain(error, 100, 0.01, confidence=0.9) == pytest.approx(
         0.01 + (1.6449 + 0.8416) * sd / 10, abs=1e-5
     )
-    assert stats.queries_needed(difference, labels, 0.03, 0.9) == int(np.ceil(((1.64485 + 0.84162) * sd / 0.03) ** 2))
+    assert stats.queries_needed(error, 0.03, confidence=0.9) == int(np.ceil(((1.64485 + 0.84162) * sd / 0.03) ** 2))

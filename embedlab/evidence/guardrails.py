@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from embedlab import stats
 from embedlab.evidence.words import HELD as HELD
 from embedlab.evidence.words import LOST as LOST
 from embedlab.evidence.words import UNSURE as UNSURE
+from embedlab.intervals import by_group, cluster_t
 
 COLUMNS = ["slice", "queries", "delta", "low", "high", "guardrail", "p", "p_holm", "state"]
 
@@ -70,17 +69,7 @@ def slice_table(
 
 
 def loss_p(difference: stats.Floats, labels: list[str], tolerance: float) -> float:
-    """Return the one-sided p-value of "the mean loss is at most the tolerance".
-
-    A t test of the mean with the standard error that the groups leave, on as many degrees of
-    freedom as groups less one (Cameron and Miller 2015).
-    """
-    from scipy import stats as scipy_stats
-
-    groups, n, distance = len(set(labels)), len(difference), float(difference.mean()) + tolerance
-    if groups < 2:
+    """Return the one-sided p-value of "the mean loss is at most the tolerance", by Student's t over groups."""
+    if len(set(labels)) < 2:
         return 1.0
-    error = float(np.std(difference, ddof=1)) * math.sqrt(stats.design_effect(difference, labels) / n)
-    if error == 0:
-        return 0.0 if distance < 0 else 1.0
-    return float(scipy_stats.t.cdf(distance / error, df=groups - 1))
+    return cluster_t(*by_group(difference, labels)).p_value(-tolerance, "less")
