@@ -201,10 +201,15 @@ def table(items: Sequence[Item], depth: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def to_html(items: Sequence[Item], measure: str, notice: str, judged: Mapping[str, str]) -> str:
-    """Return a page with every item side by side; it opens from disk and every text is escaped."""
+def to_html(items: Sequence[Item], measure: str, notice: str, judged: Mapping[str, str], agreed: str = "") -> str:
+    """Return a page with every item side by side; it opens from disk and every text is escaped.
+
+    ``agreed`` is the hash of the contract that the scores were made under.
+    """
     grouped = [(kind, KINDS[kind], [i for i in items if i.kind == kind]) for kind in KINDS]
-    return page("review.html.j2", title="Review", grouped=grouped, measure=measure, notice=notice, judged=judged)
+    return page(
+        "review.html.j2", agreed, title="Review", grouped=grouped, measure=measure, notice=notice, judged=judged
+    )
 
 
 class Browser:

@@ -88,6 +88,13 @@ def test_conclusions_are_made_from_the_run(smoke):
         assert re.search(r"\d", summary["conclusion"]), f"{step.name}: {summary['conclusion']}"
 
 
+def test_every_page_of_the_report_carries_the_contract(smoke):
+    agreed = smoke.verdict()["contract"]
+    pages = list((smoke.folder / "report").rglob("*.html"))
+    assert len(pages) == len(STEPS) + 2
+    assert [page.name for page in pages if agreed not in page.read_text(encoding="utf-8")] == []
+
+
 def test_nothing_temporary_is_left_in_the_run_folder(smoke):
     assert [p for p in smoke.folder.rglob("*") if p.name.endswith((".tmp", ".old"))] == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from embedlab.errors import MissingInputError
-from embedlab.report.content import front_page
+from embedlab.report.content import contract_hash, front_page
 from embedlab.report.notebooks import notebook_page
 from embedlab.report.pages import page
 from embedlab.steps import STEPS, Step
@@ -28,21 +28,22 @@ def build(store: Store) -> Path:
     if not (store.folder / "manifest.json").exists():
         raise MissingInputError(f"there is no run in {store.folder}: embedlab run params/<your>.yaml")
     with store.folder_for("report", {}) as folder:
-        rendered = _notebooks(store, folder)
+        agreed = contract_hash(store)
+        rendered = _notebooks(store, folder, agreed)
         review = _review(store, folder)
-        front = page("index.html.j2", **front_page(store, rendered, review))
+        front = page("index.html.j2", agreed, **front_page(store, rendered, review))
         (folder / "index.html").write_text(front, encoding="utf-8")
     return store.folder / "report" / "index.html"
 
 
-def _notebooks(store: Store, folder: Path) -> set[str]:
+def _notebooks(store: Store, folder: Path, agreed: str) -> set[str]:
     """Render every executed notebook; return the numbers of the steps that have one."""
     found = [step for step in STEPS if executed(store, step).is_file()]
     (folder / "notebooks").mkdir()
     for position, step in enumerate(found):
         before = found[position - 1] if position else None
         after = found[position + 1] if position + 1 < len(found) else None
-        text = notebook_page(executed(store, step), step, before, after, store.folder.name)
+        text = notebook_page(executed(store, step), step, before, after, store.folder.name, agreed)
         (folder / "notebooks" / f"{step.number}.html").write_text(text, encoding="utf-8")
     return {step.number for step in found}
 

@@ -86,6 +86,11 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
     }
 
 
+def contract_hash(store: Store) -> str:
+    """Return the hash of the run's contract, empty where step 01 has not finished."""
+    return str(_artifact(store, "01", "contract.json").get("hash", ""))
+
+
 def _json(store: Store, path: str) -> dict[str, Any]:
     """Return a JSON file of the run folder, empty where there is none."""
     file = store.folder / path

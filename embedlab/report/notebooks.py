@@ -21,13 +21,14 @@ _DROPPED = re.compile(r"<(style|script)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL
 _PLAIN = frozenset({"class", "title", "colspan", "rowspan", "align", "scope", "start", "id", "alt", "width", "height"})
 
 
-def notebook_page(path: Path, step: Step, before: Step | None, after: Step | None, run: str) -> str:
-    """Return an executed notebook as a page of its own, with links to its neighbours."""
+def notebook_page(path: Path, step: Step, before: Step | None, after: Step | None, run: str, agreed: str = "") -> str:
+    """Return an executed notebook as a page of its own, with links to its neighbours and the contract's hash."""
     from markupsafe import Markup
 
     body = Markup(sanitize(_body(path)))  # noqa: S704  sanitized on this very line
     return page(
         "notebook.html.j2",
+        agreed,
         title=f"{step.number} {step.title}",
         body=body,
         code_style=Markup(code_style()),  # noqa: S704  pygments' own

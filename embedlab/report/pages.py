@@ -30,11 +30,18 @@ def fragment(template: str, **values: Any) -> str:
     return _environment().get_template(template).render(**values)
 
 
-def page(template: str, **values: Any) -> str:
-    """Return a whole page with the style sheet inlined and a policy that forbids every load."""
+def page(template: str, contract_hash: str = "", **values: Any) -> str:
+    """Return a whole page with the style sheet inlined and a policy that forbids every load.
+
+    Args:
+        template: its file name.
+        contract_hash: of the contract that the page's numbers were made under; it stands at the foot.
+        **values: of the template.
+    """
     from markupsafe import Markup
 
     loader = _environment().loader
     assert loader is not None
     style, _, _ = loader.get_source(_environment(), "style.css")
-    return fragment(template, style=Markup(style), policy=POLICY, **values)  # noqa: S704  our own file
+    fixed = {"style": Markup(style), "policy": POLICY, "contract_hash": contract_hash}  # noqa: S704  our own file
+    return fragment(template, **fixed, **values)
