@@ -85,8 +85,8 @@ STEPS: tuple[Step, ...] = (
         "07",
         "prepare_training_data",
         "Where do training examples come from?",
-        "01 04",
-        "rows.parquet coverage.parquet removed.parquet",
+        "01 03 04",
+        "rows.parquet coverage.parquet mixes.parquet removed.parquet",
     ),
     _step(
         "08",

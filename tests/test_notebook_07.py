@@ -22,6 +22,7 @@ def write_guard(store):
     for name in ("corpus", "queries", "qrels", "qrels_test", "findings"):
         lab.write(f"{name}.parquet", store.read("01", f"{name}.parquet"))
     lab.write("settings.json", store.read("01", "settings.json"))
+    lab.write("contract.json", {"primary_metric": "nDCG@10", "hash": "of a test"})
     lab.write("documentation.parquet", pd.DataFrame(columns=["text", "doc_ids", "kind", "provenance"], dtype=object))
     lab.finish("written by a test")
     queries = store.read("01", "queries.parquet")
@@ -44,7 +45,7 @@ def run_cells(**values):
     code = "\n\n".join(cells)
     before, after = code.split("lab = embedlab.start", 1)
     exec(compile(before, "07", "exec"), names)
-    names |= {"run": "trial", **values}
+    names |= {"run": "trial", "probe_seeds": 0, **values}
     assert set(values) <= set(cell_parameters("07"))
     exec(compile("lab = embedlab.start" + after, "07", "exec"), names)
     return names
