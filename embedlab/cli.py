@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 from embedlab.steps import STEPS, Step, step_number
@@ -109,7 +109,8 @@ def check(folder: Annotated[Path, typer.Argument(help="Run folder, such as outpu
     if verdict["stage"] == "offline":
         out.print("Stage: offline (steps after 15 are not all done).")
     for name, key, good in (("Checklist", "checklist", "passed"), ("Mistakes", "mistakes", "present")):
-        table = Table(title=name, title_justify="left", show_header=False, box=None)
+        table = Table("", Column(no_wrap=True), Column(overflow="fold"), title=name, title_justify="left", box=None)
+        table.show_header = False
         for item in verdict[key]:
             table.add_row(_mark(item[good], key == "mistakes"), escape(item["id"]), escape(item["evidence"]))
         out.print(table)
