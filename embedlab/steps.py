@@ -100,7 +100,7 @@ STEPS: tuple[Step, ...] = (
         "create_negatives",
         "What should not match, though it looks like it?",
         "01 03 04 08",
-        "training.parquet difficulty.parquet removed.parquet",
+        "training.parquet difficulty.parquet false_negatives.parquet probes.json removed.parquet",
     ),
     _step(
         "10",

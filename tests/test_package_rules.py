@@ -17,7 +17,7 @@ FLOORS = {
     "intervals": 3, "power": 3,
     "contract": 3, "slices": 3, "hardware": 3, "validate": 3, "sizing": 3, "querylog": 3,
     "models": 4, "retrieval": 4,
-    "pairs": 5, "negatives": 5, "cleaning": 5, "formats": 5, "training": 5, "index": 5, "pipeline": 5,
+    "pairs": 5, "miners": 5, "known_answers": 5, "negatives": 5, "hidden_positives": 5, "cleaning": 5, "formats": 5, "training": 5, "index": 5, "pipeline": 5,
     "rag": 5, "leaks": 5, "retention": 5,
     "rollout": 6,
     "evidence": 7,
@@ -107,7 +107,7 @@ def test_import_embedlab_loads_neither_torch_nor_pandas():
 def test_public_names_are_there_when_asked_for():
     code = "import embedlab; print([getattr(embedlab, n).__name__ for n in embedlab.__all__])"
     assert literal_tail(run_python(code).stdout) == [
-        "EmbedlabError", "compare", "load_collection", "load_model", "start"
+        "EmbedlabError", "compare", "load_collection", "load_model", "mine_negatives", "start"
     ]  # fmt: skip
 
 
