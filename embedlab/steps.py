@@ -196,6 +196,9 @@ STEPS: tuple[Step, ...] = (
     ),
 )
 
+DECISIONS = {"08": "reviews/positives.json"}
+"""Files of the run folder in which people decide for a step: a change makes it stale."""
+
 BY_NUMBER: dict[str, Step] = {step.number: step for step in STEPS}
 
 

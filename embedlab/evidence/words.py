@@ -15,7 +15,7 @@ SUCCESS = "The process worked: today's model stays, and this was known before an
 def sentence(verdict: Mapping[str, Any]) -> str:
     """Return what to do and why in one sentence, then what stands in the way of it or limits it."""
     clauses = [_measured(verdict), *_beside(verdict), *_costs(verdict)]
-    text = f"{WORDS[verdict['verdict']]}: {'; '.join(clauses)}."
+    text = f"{WORDS[verdict['verdict']]}: {'; '.join(clauses)}.{_carried(verdict)}"
     if verdict["blocked_by"]:
         text += f" Blocked by {'; '.join(verdict['blocked_by'])}."
     narrow = (verdict.get("concentration") or {}).get("narrow")
@@ -44,6 +44,21 @@ def _measured(verdict: Mapping[str, Any]) -> str:
     if "ci" in verdict:
         text += f"; by the contract's confidence [{verdict['ci'][0]:+.3f}, {verdict['ci'][1]:+.3f}] decides"
     return text
+
+
+def _carried(verdict: Mapping[str, Any]) -> str:
+    """Return what carries the comparison where training may not use held-out documents' texts."""
+    if verdict.get("transductive", True) or _kept_base(verdict):
+        return ""
+    why = " By contract training used no held-out document's text, which favours just these in the test"
+    unseen = verdict.get("unseen_only")
+    if unseen is None:
+        return f"{why}; the check among unseen documents, which would carry the comparison, was not made."
+    low, high = unseen["ci95"]
+    return (
+        f"{why}, so the check among unseen documents carries the comparison: {unseen['delta']:+.3f} there "
+        f"[{low:+.3f}, {high:+.3f}]."
+    )
 
 
 def _kept_base(verdict: Mapping[str, Any]) -> bool:
