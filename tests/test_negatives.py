@@ -277,6 +277,7 @@ def test_held_out_documents_are_mined_no_more_rarely_than_others_of_equal_simila
     held = set(free[::2])
     guard = pd.DataFrame({"text": [f"held out number {i}" for i in range(len(held))], "doc_ids": [[d] for d in held]})
     exclude = negatives.exclusions(rows, guard, {})
+    assert exclude == negatives.exclusions(rows, guard.head(0), {})
     mined = mine(data, ["sibling", "dense", "random"], exclude, quotas=4).negatives
     mined = mined[~mined["doc_id"].isin(answered)]
     texts = collection.document_texts()
