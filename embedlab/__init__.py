@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from embedlab.errors import EmbedlabError as EmbedlabError
     from embedlab.lab import start as start
     from embedlab.models import load_model as load_model
+    from embedlab.negatives import mine_negatives as mine_negatives
     from embedlab.stats import compare as compare
 
 __version__ = "0.1.0"
@@ -22,10 +23,11 @@ PUBLIC = {
     "compare": "embedlab.stats",
     "load_collection": "embedlab.collection",
     "load_model": "embedlab.models",
+    "mine_negatives": "embedlab.negatives",
     "start": "embedlab.lab",
 }
 
-__all__ = ["EmbedlabError", "compare", "load_collection", "load_model", "start"]
+__all__ = ["EmbedlabError", "compare", "load_collection", "load_model", "mine_negatives", "start"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from embedlab.store import FINISHED, Store
 
 def current_key(store: Store, step: Step, params: RunParams) -> str:
     """Return the key that the step would have if it ran now."""
-    return step_key(step, params.for_step(step.number), store.outputs(step.reads))
+    return step_key(step, params.for_step(step.number), store.inputs(step))
 
 
 def why_stale(store: Store, step: Step, params: RunParams) -> str | None:

@@ -89,7 +89,7 @@ class Lab:
         self.step = step
         self.store = store
         self.params = params
-        self.key = step_key(step, params, store.outputs(step.reads))
+        self.key = step_key(step, params, store.inputs(step))
         self._outputs: dict[str, str] = {}
         self._timings: dict[str, float] = {}
         self._started = time.perf_counter()

@@ -178,3 +178,31 @@ def beyond_both(rows: pd.DataFrame, runs: Iterable[pd.DataFrame]) -> pd.DataFram
     found = {key for run in runs for key in zip(run["query_id"], run["doc_id"], strict=True)}
     missed = [key not in found for key in zip(pairs["query_id"], pairs["doc_id"], strict=True)]
     return pairs[missed].reset_index(drop=True)
+
+
+def unusable_positives(rows: pd.DataFrame, documents: Mapping[str, str]) -> pd.DataFrame:
+    """Return ``query_id, doc_id, reason, evidence`` of positives that are no document, or a blank one."""
+    pairs = rows[["query_id", "positive_ids"]].explode("positive_ids").rename(columns={"positive_ids": "doc_id"})
+    texts = pairs["doc_id"].map(lambda d: documents.get(d))
+    found = pairs[texts.isna() | (texts.fillna("").str.strip() == "")]
+    evidence = ["blank" if d in documents else "unknown" for d in found["doc_id"]]
+    return found.assign(reason="no usable document", evidence=evidence).reset_index(drop=True)
+
+
+def drop_positives(rows: pd.DataFrame, unwanted: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Take positives out of their rows; a row that has no other leaves.
+
+    Args:
+        rows: the store.
+        unwanted: ``query_id, doc_id, reason, evidence``.
+
+    Returns:
+        the rows that stay, and a removal for each positive that was taken out, ``other`` its document.
+    """
+    out = set(zip(unwanted["query_id"], unwanted["doc_id"], strict=True))
+    both = zip(rows["query_id"], rows["positive_ids"], strict=True)
+    left = pd.Series([[d for d in ids if (q, d) not in out] for q, ids in both], index=rows.index, dtype=object)
+    texts = dict(zip(rows["query_id"], rows["query"], strict=True))
+    named = unwanted.assign(query=unwanted["query_id"].map(texts))
+    removed = [removal(part, str(why), part["doc_id"], part["evidence"]) for why, part in named.groupby("reason")]
+    return rows.assign(positive_ids=left)[left.map(len) > 0].reset_index(drop=True), removals(removed)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 
 from embedlab.collection import Collection
-from embedlab.errors import EmbedlabError
+from embedlab.judging import CHOICES as CHOICES
+from embedlab.judging import FILE as FILE
+from embedlab.judging import Cards
+from embedlab.judging import Judgments as Judgments
 from embedlab.report.pages import fragment, page
-from embedlab.store import Store
 from embedlab.trec import trec_order
 
 KINDS = {
@@ -20,8 +20,6 @@ KINDS = {
     "regressed": "the tuned model scores lower",
     "odd": "the score stays, the documents change",
 }
-CHOICES = ("better", "same", "worse")
-FILE = "reviews/judgments.json"
 SAME_SCORE = 0.02
 """Scores closer than this count as unchanged."""
 
@@ -48,48 +46,6 @@ class Item:
     wanted: tuple[str, ...]
     scores: tuple[float, float]
     hits: tuple[tuple[Hit, ...], tuple[Hit, ...]]
-
-
-@dataclass
-class Judgments:
-    """What people think of the tuned results, kept outside the step's outputs.
-
-    ``pair`` names the two runs that are compared, so that judgments of other models do not count.
-    """
-
-    store: Store
-    pair: str
-    values: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.values = dict(self._all().get(self.pair, {}))
-
-    def _all(self) -> dict[str, dict[str, str]]:
-        path = self.store.folder / FILE
-        if not path.exists():
-            return {}
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise EmbedlabError(f"{path}: not readable: {error}; correct or delete it") from None
-
-    def save(self, query_id: str, choice: str) -> None:
-        """Remember a judgment and write all of them atomically.
-
-        Raises:
-            EmbedlabError: if the choice is none of better, same, worse, or the file cannot be written.
-        """
-        if choice not in CHOICES:
-            raise EmbedlabError(f"a judgment is one of {', '.join(CHOICES)}, found {choice!r}")
-        kept = self._all()
-        values = dict(sorted((kept.get(self.pair, {}) | {query_id: choice}).items()))
-        self.store.write(FILE, kept | {self.pair: values})
-        self.values = values
-
-    def counts(self) -> dict[str, int]:
-        """Return how many were judged, and how many better and worse."""
-        found = list(self.values.values())
-        return {"judged": len(found)} | {f"judged_{c}": found.count(c) for c in ("better", "worse")}
 
 
 def rank_changes(qrels: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame, k: int) -> pd.DataFrame:
@@ -212,56 +168,31 @@ def to_html(items: Sequence[Item], measure: str, notice: str, judged: Mapping[st
     )
 
 
-class Browser:
-    """An ipywidgets browser: a list of queries, both systems side by side, three buttons.
+class Browser(Cards[Item]):
+    """Both systems side by side for each chosen query, with a button for each judgment of the tuned one."""
 
-    Where widgets cannot run, an executed notebook or a rendered page, the table stands in its
-    place; the plain text never changes, so that executed notebooks can be compared.
-    """
+    noun = "queries"
 
     def __init__(self, items: Sequence[Item], judgments: Judgments, measure: str) -> None:
-        self.items = list(items)
-        self.judgments = judgments
+        super().__init__(items, judgments)
         self.measure = measure
 
-    def __repr__(self) -> str:
-        return f"Review browser: {len(self.items)} queries (shown live in JupyterLab, as a table elsewhere)"
+    def key(self, item: Item) -> str:
+        """Return the query's id."""
+        return item.query_id
 
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        with pd.option_context("display.max_colwidth", None):
-            twin = table(self.items).round(3).to_html(index=False)
-        static = {"text/plain": repr(self), "text/html": twin}
-        if not self.items:
-            return static
-        live = self.widget()._repr_mimebundle_(**options)
-        view = "application/vnd.jupyter.widget-view+json"
-        return static | ({view: live[view]} if view in live else {})
+    def label(self, item: Item) -> str:
+        """Return the kind of change and the query."""
+        return f"{item.kind}: {item.query[:70]}"
 
-    def widget(self) -> Any:
-        """Return the widget: choose a query, look, judge; a judgment is saved at once."""
-        import ipywidgets as widgets
+    def html(self, item: Item) -> str:
+        """Return both results, side by side."""
+        return fragment("item.html.j2", item=item, measure=self.measure)
 
-        options = [(f"{n}. {i.kind}: {i.query[:70]}", n - 1) for n, i in enumerate(self.items, start=1)]
-        picker = widgets.Dropdown(options=options, description="Query", layout=widgets.Layout(width="100%"))
-        view, status = widgets.HTML(), widgets.Label()
-        buttons = [widgets.Button(description=f"tuned is {choice}") for choice in CHOICES]
+    def twin(self) -> pd.DataFrame:
+        """Return the plain table of the queries."""
+        return table(self.items).round(3)
 
-        def show(_: Any = None) -> None:
-            item = self.items[picker.value]
-            view.value = fragment("item.html.j2", item=item, measure=self.measure)
-            status.value = f"judged: {self.judgments.values.get(item.query_id, 'not yet')}"
-
-        def judge(choice: str) -> None:
-            try:
-                self.judgments.save(self.items[picker.value].query_id, choice)
-            except EmbedlabError as error:
-                status.value = f"not saved: {error}"
-                return
-            picker.value = min(picker.value + 1, len(self.items) - 1)
-            show()
-
-        for button, choice in zip(buttons, CHOICES, strict=True):
-            button.on_click(lambda _, choice=choice: judge(choice))
-        picker.observe(show, names="value")
-        show()
-        return widgets.VBox([picker, view, widgets.HBox([*buttons, status])])
+    def button(self, choice: str) -> str:
+        """Return what is said of the tuned model."""
+        return f"tuned is {choice}"

@@ -100,7 +100,7 @@ STEPS: tuple[Step, ...] = (
         "create_negatives",
         "What should not match, though it looks like it?",
         "01 03 04 08",
-        "training.parquet difficulty.parquet removed.parquet",
+        "training.parquet difficulty.parquet false_negatives.parquet probes.json removed.parquet",
     ),
     _step(
         "10",
@@ -195,6 +195,9 @@ STEPS: tuple[Step, ...] = (
         "drift.parquet label_next.parquet drift.json",
     ),
 )
+
+DECISIONS = {"08": "reviews/positives.json"}
+"""Files of the run folder in which people decide for a step: a change makes it stale."""
 
 BY_NUMBER: dict[str, Step] = {step.number: step for step in STEPS}
 

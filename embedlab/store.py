@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 from embedlab.keys import sha256_file
 from embedlab.lock import RunLock
-from embedlab.steps import Step, get_step
+from embedlab.steps import DECISIONS, Step, get_step
 
 if TYPE_CHECKING:
     pass
@@ -62,6 +62,12 @@ class Store:
         """Return path to sha256 of everything that these steps wrote, as recorded."""
         steps = self.manifest()["steps"]
         return {o["path"]: o["sha256"] for n in numbers for o in steps.get(n, {}).get("outputs", [])}
+
+    def inputs(self, step: Step) -> dict[str, str]:
+        """Return path to sha256 of what a step reads: outputs of others, and what people decided for it."""
+        file = DECISIONS.get(step.number, "")
+        decided = {file: sha256_file(self.folder / file)} if file and (self.folder / file).is_file() else {}
+        return self.outputs(step.reads) | decided
 
     def finish(self, step: Step, key: str, seconds: float, outputs: Mapping[str, str]) -> None:
         """Record a step as done; files it wrote before and no longer writes are removed."""

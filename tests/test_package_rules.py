@@ -17,11 +17,12 @@ FLOORS = {
     "intervals": 3, "power": 3,
     "contract": 3, "slices": 3, "hardware": 3, "validate": 3, "sizing": 3, "querylog": 3,
     "models": 4, "retrieval": 4,
-    "pairs": 5, "negatives": 5, "cleaning": 5, "formats": 5, "training": 5, "index": 5, "pipeline": 5,
+    "miners": 5, "known_answers": 5, "negatives": 5, "hidden_positives": 5, "pairs": 5, "cleaning": 5,
+    "formats": 5, "training": 5, "index": 5, "pipeline": 5,
     "rag": 5, "leaks": 5, "retention": 5,
     "rollout": 6,
     "evidence": 7,
-    "plots": 8, "review": 8, "report": 8,
+    "plots": 8, "judging": 8, "review": 8, "review_queue": 8, "report": 8,
     "runner": 9, "kernels": 9, "cli": 9,
 }  # fmt: skip
 ROOMY = ("rollout", "sources")
@@ -92,10 +93,10 @@ def test_a_module_has_at_most_about_250_lines(name):
     assert lines <= 280, f"{MODULES[name].name} has {lines} lines; split it"
 
 
-def test_the_core_stays_under_about_7000_lines():
+def test_the_core_stays_under_about_7600_lines():
     """Without ``rollout`` and ``sources``: a reader of one more kind of file makes nothing else harder to follow."""
     core = [path.read_text(encoding="utf-8") for name, path in MODULES.items() if room(name) not in ROOMY]
-    assert sum(bool(line.strip()) for text in core for line in text.splitlines()) < 7000, "blank lines left out"
+    assert sum(bool(line.strip()) for text in core for line in text.splitlines()) < 7600, "blank lines left out"
 
 
 def test_import_embedlab_loads_neither_torch_nor_pandas():
@@ -107,7 +108,7 @@ def test_import_embedlab_loads_neither_torch_nor_pandas():
 def test_public_names_are_there_when_asked_for():
     code = "import embedlab; print([getattr(embedlab, n).__name__ for n in embedlab.__all__])"
     assert literal_tail(run_python(code).stdout) == [
-        "EmbedlabError", "compare", "load_collection", "load_model", "start"
+        "EmbedlabError", "compare", "load_collection", "load_model", "mine_negatives", "start"
     ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from embedlab import cleaning, formats, leaks, negatives, pairs
+from embedlab import cleaning, formats, leaks, pairs
 from embedlab.collection import Collection
 from embedlab.errors import ParameterError
 
@@ -106,45 +106,6 @@ def test_few_large_groups_still_validate_and_one_group_is_split_by_query():
     rows, unit = leaks.with_groups(store(12, 12), "group")
     assert unit == "query"
     assert set(split(rows, unit)[0]["split"]) == {"train", "validation"}
-
-
-def pool(kinds):
-    vectors = np.eye(4, dtype=np.float32)
-    query = np.array([[0.7, 0.6, 0.3, 0.1]], dtype=np.float32)
-    runs = {"dense": {"q": ["d0", "d1", "d2", "d3"]}}
-    return negatives.Pool(["d0", "d1", "d2", "d3"], vectors, query, runs, kinds)
-
-
-ROW = pd.DataFrame({"query_id": ["q"], "query": ["x"], "positive_ids": [["d0"]], "known_ids": [["d0", "d1"]]})
-
-
-def test_a_known_answer_is_refused_and_never_a_negative():
-    mining = negatives.Mining(("dense",), quota=1)
-    mined, refused = negatives.mine(ROW, pool({}), {"q": {"d0", "d1"}}, mining)
-    assert [c.doc_id for c in mined] == ["d2"]
-    assert [c.doc_id for c in refused] == ["d1"]
-
-
-def test_a_document_too_close_to_the_positive_is_left_alone():
-    mining = negatives.Mining(("dense", "sibling"), quota=2, percent_of_positive=0.5)
-    mined, _ = negatives.mine(ROW, pool({"d0": "k", "d1": "k", "d3": "k"}), {"q": set()}, mining)
-    assert [(c.doc_id, c.miner) for c in mined] == [("d2", "dense"), ("d3", "dense")]
-
-
-def test_siblings_share_a_family_or_else_metadata_that_repeats():
-    corpus = pd.DataFrame({"doc_id": list("abcd"), "title": "", "text": "", "area": [1, 1, 2, 2], "url": list("wxyz")})
-    assert negatives.kinds_of(corpus) == {"a": "1", "b": "1", "c": "2", "d": "2"}
-    assert negatives.kinds_of(corpus.assign(family="f")) == dict.fromkeys("abcd", "f")
-    assert negatives.kinds_of(corpus.drop(columns="area")) == {}
-
-
-def test_answers_of_nearly_the_same_query_are_excluded_wherever_it_stands():
-    rows = pd.DataFrame({
-        "query_id": ["a", "b"], "query": ["one two three four five six eight", "something else"],
-        "positive_ids": [["p"], ["r"]], "known_ids": [["p"], ["r", "s"]],
-    })  # fmt: skip
-    found = negatives.exclusions(rows, GUARD, {"t1": {"copy"}})
-    assert found == {"a": {"p", "t1", "copy"}, "b": {"r", "s"}}
 
 
 def test_every_removal_has_its_reason():

@@ -17,6 +17,7 @@ GOOD = {
     ("01", "contract.json"): {
         "objective": "find the technique",
         "generalize_to": "new queries and new documents",
+        "transductive": True,
         "min_gain": 0.02,
         "primary_metric": "nDCG@10",
         "slice_tolerance": 0.05,
@@ -391,6 +392,15 @@ def test_the_sentence_is_made_from_the_numbers(make):
         "the base model +0.050 [+0.010, +0.090]; 60% of the queries get better and 10% worse; re-embedding 1,000,000 "
         "documents takes 2.8 hours; it costs 1.77 once, the old index kept 30 days, and 5.45 a month."
     )
+
+
+def test_where_held_out_texts_may_not_train_the_unseen_check_is_said_to_carry_the_comparison(make):
+    closed = {("01", "contract.json"): {"transductive": False}}
+    unseen = {"baseline": 0.5, "tuned": 0.6, "delta": 0.1, "ci95": [0.04, 0.16]}
+    text = sentence(make(closed | {("15", "evaluation.json"): {"unseen_only": unseen}}))
+    assert "so the check among unseen documents carries the comparison: +0.100 there [+0.040, +0.160]." in text
+    assert "was not made" in sentence(make(closed | {("15", "evaluation.json"): {"unseen_only": None}}))
+    assert "carries the comparison" not in sentence(make())
 
 
 def test_another_confidence_says_which_interval_decides(make):

@@ -23,7 +23,8 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
 
     The last one says that a run which ends in "do not ship" has done its job.
     """
-    found = [f"Blocked by {'; '.join(verdict['blocked_by'])}."] if verdict["blocked_by"] else []
+    found = _carried(verdict)
+    found += [f"Blocked by {'; '.join(verdict['blocked_by'])}."] if verdict["blocked_by"] else []
     narrow = (verdict.get("concentration") or {}).get("narrow")
     if narrow:
         found.append(f"The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum.")
@@ -50,6 +51,19 @@ def _measured(verdict: Mapping[str, Any]) -> str:
     if "ci" in verdict:
         text += f"; by the contract's confidence [{verdict['ci'][0]:+.3f}, {verdict['ci'][1]:+.3f}] decides"
     return text
+
+
+def _carried(verdict: Mapping[str, Any]) -> list[str]:
+    """Return what carries the comparison where training may not use held-out documents' texts."""
+    if verdict.get("transductive", True) or _kept_base(verdict):
+        return []
+    why = "By contract training used no held-out document's text, which favours just these in the test"
+    unseen = verdict.get("unseen_only")
+    if unseen is None:
+        return [f"{why}; the check among unseen documents, which would carry the comparison, was not made."]
+    low, high = unseen["ci95"]
+    gain = f"{unseen['delta']:+.3f} there [{low:+.3f}, {high:+.3f}]"
+    return [f"{why}, so the check among unseen documents carries the comparison: {gain}."]
 
 
 def _kept_base(verdict: Mapping[str, Any]) -> bool:

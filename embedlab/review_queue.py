@@ -1,0 +1,82 @@
+"""The queue of doubtful positives: a person accepts or refuses each, and the next execution honours it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from embedlab.judging import Cards, Judgments
+from embedlab.report.pages import fragment
+from embedlab.steps import DECISIONS
+from embedlab.store import Store
+
+ACCEPT, REFUSE = "accept", "refuse"
+LINES, CHARACTERS = 30, 200
+"""Of the table that stands for the widget: rows, and characters of a document."""
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """A positive that no system finds near its query, with both texts."""
+
+    query_id: str
+    doc_id: str
+    query: str
+    document: str
+    source: str
+
+    @property
+    def key(self) -> str:
+        """What a decision is saved under."""
+        return f"{self.query_id}|{self.doc_id}"
+
+
+class Queue(Cards[Doubtful]):
+    """A browser over doubtful positives, with a button to accept and one to refuse.
+
+    Args:
+        queue: ``query_id, doc_id, query, document, source``, whole texts.
+        judgments: see :func:`decisions`.
+    """
+
+    noun = "positives"
+
+    def __init__(self, queue: pd.DataFrame, judgments: Judgments) -> None:
+        columns = ["query_id", "doc_id", "query", "document", "source"]
+        super().__init__([Doubtful(*map(str, row)) for row in queue[columns].itertuples(index=False)], judgments)
+
+    def key(self, item: Doubtful) -> str:
+        """Return query and document id."""
+        return item.key
+
+    def label(self, item: Doubtful) -> str:
+        """Return the query and the document's id."""
+        return f"{item.query[:70]} → {item.doc_id}"
+
+    def html(self, item: Doubtful) -> str:
+        """Return the query and the whole document, escaped."""
+        return fragment("queued.html.j2", item=item)
+
+    def twin(self) -> pd.DataFrame:
+        """Return the first lines of the queue, documents shortened."""
+        rows = [(i.query, i.doc_id, i.document[:CHARACTERS], i.source) for i in self.items[:LINES]]
+        return pd.DataFrame(rows, columns=["query", "document", "text", "source"])
+
+
+def decisions(store: Store, data: str) -> Judgments:
+    """Return what was decided in a run folder about the positives of these data, named by their hash."""
+    return Judgments(store, data[:16], DECISIONS["08"], (ACCEPT, REFUSE))
+
+
+def decided(queue: pd.DataFrame, values: Mapping[str, str], accept_rest: bool) -> pd.Series:
+    """Return ``accept``, ``refuse`` or, undecided, an empty text for each queued positive.
+
+    Args:
+        queue: ``query_id, doc_id``.
+        values: decision by ``query_id|doc_id``.
+        accept_rest: accept what nobody decided.
+    """
+    keys = queue["query_id"] + "|" + queue["doc_id"]
+    return keys.map(lambda key: values.get(key, ACCEPT if accept_rest else "")).astype(str)
