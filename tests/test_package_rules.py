@@ -13,7 +13,7 @@ PACKAGE = PROJECT / "embedlab"
 FLOORS = {
     "errors": 1, "steps": 1, "text": 1, "progress": 1,
     "paths": 2, "params": 2, "keys": 2, "freshness": 2, "lock": 2, "store": 2, "seal": 2, "endpoint": 2, "schema": 2,
-    "collection": 3, "sources": 3, "splits": 3, "lab": 3, "trec": 3, "metrics": 3, "stats": 3,
+    "collection": 3, "sources": 3, "splits": 3, "temporal": 3, "lab": 3, "trec": 3, "metrics": 3, "stats": 3,
     "intervals": 3, "power": 3,
     "contract": 3, "slices": 3, "hardware": 3, "validate": 3, "sizing": 3, "querylog": 3,
     "models": 4, "retrieval": 4,
