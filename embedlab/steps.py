@@ -127,7 +127,7 @@ STEPS: tuple[Step, ...] = (
         "13",
         "split_data",
         "Is the test still unseen?",
-        "01 04 12",
+        "01 03 04 12",
         "training.parquet removed.parquet leakage.json",
     ),
     _step(

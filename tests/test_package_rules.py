@@ -92,10 +92,10 @@ def test_a_module_has_at_most_about_250_lines(name):
     assert lines <= 280, f"{MODULES[name].name} has {lines} lines; split it"
 
 
-def test_the_core_stays_under_about_7000_lines():
+def test_the_core_stays_under_about_7500_lines():
     """Without ``rollout`` and ``sources``: a reader of one more kind of file makes nothing else harder to follow."""
     core = [path.read_text(encoding="utf-8") for name, path in MODULES.items() if room(name) not in ROOMY]
-    assert sum(bool(line.strip()) for text in core for line in text.splitlines()) < 7000, "blank lines left out"
+    assert sum(bool(line.strip()) for text in core for line in text.splitlines()) < 7500, "blank lines left out"
 
 
 def test_import_embedlab_loads_neither_torch_nor_pandas():
