@@ -121,7 +121,7 @@ STEPS: tuple[Step, ...] = (
         "clean_dataset",
         "What would teach the wrong thing?",
         "01 03 04 09",
-        "clean.parquet removed.parquet counts.parquet",
+        "clean.parquet removed.parquet counts.parquet collisions.parquet effect.json",
     ),
     _step(
         "13",
