@@ -107,7 +107,7 @@ STEPS: tuple[Step, ...] = (
         "choose_format",
         "Which shape does the data support?",
         "01 09",
-        "pairs.parquet triplets.parquet scored_pairs.parquet candidates.parquet formats.json",
+        "pairs.parquet triplets.parquet scored_pairs.parquet candidates.parquet labeled_list.parquet formats.json",
     ),
     _step(
         "11",

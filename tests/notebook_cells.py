@@ -46,3 +46,22 @@ def write_guard(store) -> pd.DataFrame:
     lab.write("guard.parquet", guard)
     lab.finish("written by a test")
     return queries.merge(answers.rename("doc_ids"), left_on="query_id", right_index=True)
+
+
+def toy_store() -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return six rows of the canonical store, each with four negatives and the first with two positives."""
+    animals = ["otter", "badger", "heron", "lynx", "marten", "stoat"]
+    documents = {f"d{i}": f"The {name} lives by the river and eats fish." for i, name in enumerate(animals)}
+    rows = [
+        {
+            "query_id": f"q{i}",
+            "query": f"where does the {name} live",
+            "positive_ids": [f"d{i}"],
+            "known_ids": [f"d{i}"],
+            "negatives": [{"id": f"d{(i + k) % 6}", "miner": "bm25", "score": 0.5} for k in range(1, 5)],
+            "weight": 1.0,
+        }
+        for i, name in enumerate(animals)
+    ]
+    rows[0]["positive_ids"] = ["d0", "d5"]
+    return pd.DataFrame(rows), documents
