@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from embedlab.pairs import removal, removals
-from embedlab.text import fold, near_duplicates
+from embedlab.text import fold, near_duplicates, stable_hash
 
 Cleaned = tuple[pd.DataFrame, pd.DataFrame]
 
 MARKUP = re.compile(r"<\s*/?\s*[a-zA-Z][^<>]*>|\[[^\]]+\]\(https?:[^)]*\)|\{\{.*?\}\}")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]")
+
+LANGUAGE_SAMPLE, LANGUAGE_SHARE, FOREIGN = 300, 0.9, 1e-4
+"""A corpus has a language if so many of so many documents are in it; a query less likely in it than this is foreign."""
 
 
 def malformed(text: str) -> str:
@@ -43,6 +50,60 @@ def drop_malformed(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     return rows[fault == ""], removal(gone, "malformed", [""] * len(gone), fault[fault != ""])
 
 
+@cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def corpus_language(documents: Mapping[str, str]) -> str:
+    """Return the language of nine documents in ten (ISO 639-1, of a fixed sample), or nothing."""
+    some = sorted(documents, key=lambda d: stable_hash("language", d))[:LANGUAGE_SAMPLE]
+    found = pd.Series([_identifier().classify(documents[d])[0] for d in some], dtype=str).value_counts(normalize=True)
+    return str(found.index[0]) if len(found) and found.iloc[0] >= LANGUAGE_SHARE else ""
+
+
+def drop_foreign(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
+    """Remove rows whose query is surely not in the corpus' language (langid, Lui and Baldwin 2012)."""
+    language = corpus_language(documents)
+    if not language:
+        return rows, removals([])
+    ranked = [dict(_identifier().rank(query)) for query in rows["query"]]
+    foreign = pd.Series([found[language] < FOREIGN for found in ranked], index=rows.index, dtype=bool)
+    evidence = [
+        f"reads as {max(found, key=found.__getitem__)}, the corpus is {language}"
+        for found, gone in zip(ranked, foreign, strict=True)
+        if gone
+    ]
+    return rows[~foreign], removal(rows[foreign], "wrong language", [""] * len(evidence), evidence)
+
+
+def know_twins(rows: pd.DataFrame, twins: Mapping[str, set[str]]) -> Cleaned:
+    """Let near-duplicates of a row's positives count as known answers; as negatives they are taken out.
+
+    No row goes. A known answer is never a negative, nor a conflict with a row that wants it.
+
+    Args:
+        rows: the canonical store.
+        twins: near-duplicates by document id.
+    """
+    known, kept, found = [], [], []
+    for number, (positives, own, negatives) in enumerate(
+        zip(rows["positive_ids"], rows["known_ids"], rows["negatives"], strict=True)
+    ):
+        alike = set().union(*(twins.get(d, set()) for d in positives)) - {*positives}
+        bad = [n["id"] for n in negatives if n["id"] in alike]
+        known.append([*own, *sorted(alike - {*own})])
+        kept.append([n for n in negatives if n["id"] not in alike])
+        if bad:
+            why = ["near-duplicate of a positive"]
+            found.append(removal(rows.iloc[[number]], "negative taken out", [", ".join(bad)], why))
+    lists = {"known_ids": known, "negatives": kept}
+    cleaned = rows.assign(**{n: pd.Series(v, index=rows.index, dtype=object) for n, v in lists.items()})
+    return cleaned, removals(found)
+
+
 def drop_duplicates(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Remove a row whose query nearly repeats an earlier one with the same positives."""
     ids, positives = rows["query_id"].tolist(), rows["positive_ids"].map(frozenset).tolist()
@@ -60,12 +121,13 @@ def drop_duplicates(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned
 
 
 def drop_conflicts(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
-    """Remove rows whose folded query is labelled with disjoint positives elsewhere."""
+    """Remove rows whose folded query is labelled with disjoint positives elsewhere, neither known to the other."""
     folded = rows["query"].map(fold)
     gone_at, other, evidence = [], [], []
     for _, same in rows.groupby(folded):
-        sets = [set(p) for p in same["positive_ids"]]
-        if len(sets) > 1 and any(not (a & b) for i, a in enumerate(sets) for b in sets[i + 1 :]):
+        sets = [(set(p), {*p, *k}) for p, k in zip(same["positive_ids"], same["known_ids"], strict=True)]
+        pairs = [(a, b) for i, a in enumerate(sets) for b in sets[i + 1 :]]
+        if any(not (one & known_two) and not (two & known_one) for (one, known_one), (two, known_two) in pairs):
             gone_at += same.index.tolist()
             other += [", ".join(q for q in same["query_id"] if q != own) for own in same["query_id"]]
             evidence += ["same query, disjoint positives"] * len(same)
@@ -88,6 +150,38 @@ def drop_contradicting_negatives(rows: pd.DataFrame, documents: Mapping[str, str
     return cleaned, removals(found)
 
 
+def drop_irrelevant(
+    rows: pd.DataFrame, doc_ids: list[str], scores: Mapping[str, Iterable[NDArray[np.float32]]]
+) -> Cleaned:
+    """Take out positives less similar to the query than a random document by every system; rows without any go.
+
+    A random document is as similar as the mean over the corpus. A positive that is taken out stays
+    a known answer: it is no negative either.
+
+    Args:
+        rows: the canonical store.
+        doc_ids: the documents that are scored, ``n`` of them.
+        scores: by system, for each row in turn the similarity of every document, ``[n]``.
+    """
+    position, kept, found = {d: i for i, d in enumerate(doc_ids)}, [], []
+    for number, lines in enumerate(zip(*scores.values(), strict=True)):
+        means, positives = [float(line.mean()) for line in lines], rows["positive_ids"].iloc[number]
+        weak = [
+            d
+            for d in positives
+            if d in position and all(line[position[d]] < mean for line, mean in zip(lines, means, strict=True))
+        ]
+        kept.append([d for d in positives if d not in weak])
+        if weak:
+            named = zip(scores, lines, means, strict=True)
+            evidence = "; ".join(f"{n} {line[position[weak[0]]]:.2f}, random {mean:.2f}" for n, line, mean in named)
+            reason = "positive taken out" if kept[-1] else "irrelevant"
+            found.append(removal(rows.iloc[[number]], reason, [", ".join(weak)], [evidence]))
+    left = np.array([bool(ids) for ids in kept], dtype=bool)
+    cleaned = rows.assign(positive_ids=pd.Series(kept, index=rows.index, dtype=object))
+    return cleaned[left], removals(found)
+
+
 def drop_over_long(rows: pd.DataFrame, lengths: pd.Series, limit: int) -> Cleaned:
     """Remove rows whose query is longer than the model reads; ``lengths`` are tokens, a limit of 0 means none."""
     over = pd.Series(lengths.to_numpy() > limit, index=rows.index) if limit else rows["query"].isna()
@@ -105,8 +199,9 @@ def over_long(lengths: pd.Series, limit: int) -> tuple[float, float]:
 RULES: dict[str, Callable[[pd.DataFrame, Mapping[str, str]], Cleaned]] = {
     "empty": drop_empty,
     "malformed": drop_malformed,
+    "language": drop_foreign,
     "conflicts": drop_conflicts,
     "duplicates": drop_duplicates,
     "contradicting negatives": drop_contradicting_negatives,
 }
-"""By name, in the order they are applied."""
+"""By name, in the order they are applied; those that need a model or near-duplicate documents stand beside them."""

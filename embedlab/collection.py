@@ -11,11 +11,13 @@ import pandas as pd
 from embedlab.errors import DataError, ParameterError, nearest
 from embedlab.sources.raw import Finding as Finding
 from embedlab.sources.raw import Raw as Raw
-from embedlab.splits import assign_parts, cap_per_document, group_queries, query_groups
+from embedlab.splits import Grouping, assign_parts, cap_per_document, group_queries, query_groups
+from embedlab.temporal import parts_by_date, wanted
 from embedlab.validate import validate
 
 PARTS = ("train", "dev", "test")
 DANGLING_LIMIT = 0.05
+SWALLOWING = "group that swallows the data"
 FINDING_COLUMNS = ["kind", "level", "where", "id", "detail"]
 
 
@@ -32,6 +34,7 @@ class Collection:
             no queries, each about the documents named.
         findings: what was noticed on loading, in the columns of :class:`Finding`.
         notice: the copyright notice to print where the data is shown.
+        parted_by: who made the parts: ``embedlab``, ``collection`` (its own) or ``date``.
     """
 
     corpus: pd.DataFrame
@@ -41,6 +44,7 @@ class Collection:
     documentation: pd.DataFrame | None = None
     findings: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=FINDING_COLUMNS))
     notice: str = ""
+    parted_by: str = "embedlab"
 
     def part(self, *names: str) -> Collection:
         """Return the same corpus with the queries and judgments of these parts only."""
@@ -88,39 +92,75 @@ def read_raw(source: str, **options: Any) -> Raw:
     return raw
 
 
-def load_collection(source: str, *, seed: int = 0, strict: bool = False, **options: Any) -> Collection:
+def load_collection(
+    source: str, *, seed: int = 0, strict: bool = False, dev_from: str = "", test_from: str = "", **options: Any
+) -> Collection:
     """Load a collection and decide which part each query belongs to.
 
     Args:
         source: ``attack``, ``beir`` or ``hpo``.
         seed: chooses the parts; the same content and seed always give the same parts.
         strict: treat every judgment that points nowhere as an error.
+        dev_from: with ``test_from``: parts by the queries' ``created``, whatever parts the collection
+            brings; dev begins on this day. The unit is then the query with its near-duplicates.
+        test_from: test begins on this day.
         **options: of the source: ``path`` for ``beir``; ``techniques`` (0 for all) for ``attack``;
             ``terms`` (0 for all) for ``hpo``.
 
     Raises:
         DataError: if the collection cannot be used; names file and row.
+        ParameterError: if the source is unknown or a date is none.
     """
+    by_date = wanted(dev_from, test_from)
     raw = read_raw(source, **options)
     stop_at_errors(raw, strict)
     judged = set(raw.qrels["query_id"])
     queries = raw.queries[raw.queries["query_id"].isin(judged)].reset_index(drop=True)
     given = {q: s for q, s in raw.given.items() if q in judged}
-    if {"test"} < set(given.values()):
+    if by_date:
+        queries, found = parts_by_date(queries, dev_from, test_from)
+        raw.findings.extend(found)
+        unit, parted_by = "query", "date"
+    elif {"test"} < set(given.values()):
         queries, unit = _honour(queries, raw, given, seed)
+        parted_by = "collection"
     else:
-        grouping = group_queries(raw.corpus, queries, raw.qrels)
-        unit = grouping.unit
-        queries["group"] = queries["query_id"].map(grouping.group)
-        queries["part"] = queries["query_id"].map(assign_parts(grouping.group, seed))
+        queries, unit = _made(queries, raw, seed)
+        parted_by = "embedlab"
     if raw.cap is not None:
         held = queries[queries["part"] != "train"]
         keep = cap_per_document(held, raw.qrels, raw.cap, seed)
         queries = queries[(queries["part"] == "train") | queries["query_id"].isin(keep)]
     queries = queries.reset_index(drop=True)
     qrels = raw.qrels[raw.qrels["query_id"].isin(queries["query_id"])].reset_index(drop=True)
-    findings = pd.DataFrame([vars(f) for f in raw.findings], columns=FINDING_COLUMNS)
-    return Collection(raw.corpus, queries, qrels, unit, raw.documentation, findings.astype(str), raw.notice)
+    findings = pd.DataFrame([vars(f) for f in raw.findings], columns=FINDING_COLUMNS).astype(str)
+    return Collection(raw.corpus, queries, qrels, unit, raw.documentation, findings, raw.notice, parted_by)
+
+
+def _made(queries: pd.DataFrame, raw: Raw, seed: int) -> tuple[pd.DataFrame, str]:
+    """Make the parts by group; a group that swallows the data becomes a finding."""
+    grouping = group_queries(raw.corpus, queries, raw.qrels)
+    raw.findings.extend(swallowing(grouping))
+    queries = queries.assign(group=queries["query_id"].map(grouping.group))
+    return queries.assign(part=queries["query_id"].map(assign_parts(grouping.group, seed))), grouping.unit
+
+
+def swallowing(grouping: Grouping) -> list[Finding]:
+    """Return findings about a group with more than half of the queries: what glues it, and a way out."""
+    if grouping.glue.empty:
+        return []
+    way_out = (
+        f"one group would hold {grouping.largest_share:.0%} of the queries, so the unit is the query (new queries over "
+        "known documents). Way out: give the links listed below grade 0 or take them out where they say little, bring "
+        "your own train, dev and test, or split by date (dev_from, test_from)"
+    )
+    found = [Finding(SWALLOWING, "warning", "qrels", "", way_out)]
+    for kind, name, queries, without in grouping.glue.itertuples(index=False):
+        detail = (
+            f"{kind} {name} joins {queries} queries; without it and those above, the largest group has {without:.0%}"
+        )
+        found.append(Finding(SWALLOWING, "warning", kind, name, detail))
+    return found
 
 
 def stop_at_errors(raw: Raw, strict: bool = False) -> None:
@@ -148,6 +188,7 @@ def _honour(queries: pd.DataFrame, raw: Raw, given: dict[str, str], seed: int) -
     sides = raw.qrels[raw.qrels["relevance"] >= 1].assign(part=lambda d: d["query_id"].map(given))
     shared = sides.groupby("doc_id")["part"].nunique().gt(1).any()
     grouping = None if shared else group_queries(raw.corpus, queries, raw.qrels)
+    raw.findings.extend(swallowing(grouping) if grouping is not None else [])
     unit = "query" if grouping is None else grouping.unit
     group = query_groups(queries) if grouping is None else grouping.group
     queries["group"] = queries["query_id"].map(group)

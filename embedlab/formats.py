@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from embedlab.errors import ParameterError
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 FITS: dict[str, tuple[str, ...]] = {
     "pairs": ("MultipleNegativesRankingLoss",),
     "triplets": ("MultipleNegativesRankingLoss", "TripletLoss"),
     "scored_pairs": ("CoSENTLoss", "CosineSimilarityLoss"),
     "candidates": ("MultipleNegativesRankingLoss",),
+    "labeled_list": ("LambdaLoss", "ListNetLoss"),
 }
 """By format: the sentence-transformers losses that take it; :func:`try_loss` finds the same by trying."""
+
+OF_RERANKERS = FITS["labeled_list"]
+"""Losses of a CrossEncoder, which reads a query with a document; the others are of embedding models."""
 
 LOSSES = tuple(sorted({loss for losses in FITS.values() for loss in losses}))
 
 CANDIDATES = 4
-QUERY_COLUMNS = ("anchor", "sentence1")
+QUERY_COLUMNS = ("anchor", "sentence1", "query")
+LABEL_COLUMNS = ("score", "labels")
 
 
 def render(rows: pd.DataFrame, documents: Mapping[str, str], form: str) -> pd.DataFrame:
@@ -34,8 +41,9 @@ def render(rows: pd.DataFrame, documents: Mapping[str, str], form: str) -> pd.Da
         rows: the canonical store.
         documents: text by document id.
         form: ``pairs`` (anchor, positive), ``triplets`` (anchor, positive, negative),
-            ``scored_pairs`` (sentence1, sentence2, score 1 or 0) or ``candidates`` (anchor,
-            positive, negative_1 … negative_4; rows with fewer negatives are left out).
+            ``scored_pairs`` (sentence1, sentence2, score 1 or 0), ``candidates`` (anchor, positive,
+            negative_1 … negative_4; rows with fewer negatives are left out) or ``labeled_list``
+            (query, docs, labels: one row a query with all its positives, labels 1 and 0).
 
     Raises:
         ParameterError: if there is no such format.
@@ -45,6 +53,9 @@ def render(rows: pd.DataFrame, documents: Mapping[str, str], form: str) -> pd.Da
     found: list[dict[str, Any]] = []
     for query, positives, negatives in zip(rows["query"], rows["positive_ids"], rows["negatives"], strict=True):
         hard = [documents[n["id"]] for n in negatives]
+        if form == "labeled_list":
+            found += _labeled(query, [documents[d] for d in positives], hard)
+            continue
         for positive in positives:
             found += _RENDER[form](query, documents[positive], hard)
     return pd.DataFrame(found, columns=None if found else ["anchor", "positive"])
@@ -70,6 +81,12 @@ def _candidates(query: str, positive: str, hard: list[str]) -> list[dict[str, An
     return [{"anchor": query, "positive": positive, **named}]
 
 
+def _labeled(query: str, positives: list[str], hard: list[str]) -> list[dict[str, Any]]:
+    if not hard:
+        return []
+    return [{"query": query, "docs": [*positives, *hard], "labels": [1] * len(positives) + [0] * len(hard)}]
+
+
 _RENDER = {"pairs": _pairs, "triplets": _triplets, "scored_pairs": _scored, "candidates": _candidates}
 
 
@@ -78,6 +95,24 @@ def require_fit(form: str, loss: str) -> None:
     if loss not in FITS.get(form, ()):
         fitting = [name for name, losses in FITS.items() if loss in losses]
         raise ParameterError(f"{loss} does not take {form}; formats that fit: {', '.join(fitting) or 'none'}")
+
+
+def dataset(table: pd.DataFrame) -> Dataset:
+    """Return rendered rows as a Hugging Face dataset that sentence-transformers trains on as it is."""
+    from datasets import Dataset
+
+    return Dataset.from_pandas(table, preserve_index=False)
+
+
+def column_prompts(encoder: Encoder, table: pd.DataFrame) -> dict[str, str]:
+    """Return by column what the model wants before its texts: the ``prompts`` of sentence-transformers' trainer.
+
+    The same that :class:`Encoder` puts before queries and documents in evaluation and serving;
+    empty where the model wants none.
+    """
+    columns = [str(c) for c in table if c not in LABEL_COLUMNS]
+    found = {c: encoder.prompt("query" if c in QUERY_COLUMNS else "document") for c in columns}
+    return {column: prompt for column, prompt in found.items() if prompt}
 
 
 def few_rows(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
@@ -96,8 +131,8 @@ def vectors_of(encoder: Encoder, tables: Iterable[pd.DataFrame]) -> dict[str, Ve
     """Return one unit vector for each text of some rendered rows."""
     texts: dict[Kind, set[str]] = {"query": set(), "document": set()}
     for table in tables:
-        for column in table.columns.drop("score", errors="ignore"):
-            texts["query" if column in QUERY_COLUMNS else "document"] |= set(table[column])
+        for column in table.columns.drop(list(LABEL_COLUMNS), errors="ignore"):
+            texts["query" if column in QUERY_COLUMNS else "document"] |= set(table[column].explode())
     found: dict[str, Vectors] = {}
     for kind, members in texts.items():
         found |= dict(zip(sorted(members), encoder.encode(sorted(members), kind), strict=True))
@@ -119,11 +154,12 @@ def try_loss(vectors: Mapping[str, Vectors], loss: str, table: pd.DataFrame) -> 
     Returns:
         the value and ``fits``; or None and the reason why it does not fit.
     """
-    graded = "score" in table
-    labels = table["score"].to_numpy() if graded else (np.arange(len(table)) % 2).astype(float)
-    columns = [np.stack([vectors[text] for text in table[c]]) for c in table.columns if c != "score"]
+    label = next((c for c in LABEL_COLUMNS if c in table), "")
+    graded, columns = bool(label), [table[c].tolist() for c in table.columns if c != label]
+    labels = table[label].tolist() if graded else [float(i % 2) for i in range(len(table))]
+    compute = _list_loss if loss in OF_RERANKERS else _loss
     try:
-        value, turned = (_loss(loss, columns, given) for given in (labels, 1 - labels))
+        value, turned = (compute(loss, vectors, columns, given) for given in (labels, _turned(labels)))
     except (ValueError, TypeError, IndexError, RuntimeError) as error:
         return None, f"does not run: {str(error).splitlines()[0][:60]}"
     if not np.isfinite(value):
@@ -133,11 +169,41 @@ def try_loss(vectors: Mapping[str, Vectors], loss: str, table: pd.DataFrame) -> 
     return value, "fits"
 
 
-def _loss(loss: str, columns: list[Vectors], labels: NDArray[np.float64]) -> float:
+def _turned(labels: list[Any]) -> list[Any]:
+    return [_turned(found) if isinstance(found, list) else 1 - found for found in map(_plain, labels)]
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _loss(loss: str, vectors: Mapping[str, Vectors], columns: list[list[Any]], labels: list[Any]) -> float:
     """Compute a loss on vectors at hand: the model in front of it passes them through."""
     import torch
     from sentence_transformers.sentence_transformer import losses
 
-    features = [{"sentence_embedding": torch.tensor(v)} for v in columns]
+    if any(not isinstance(text, str) for column in columns for text in column):
+        raise TypeError("a field holds several texts; one vector a field is wanted")
+    features = [{"sentence_embedding": torch.tensor(np.stack([vectors[t] for t in column]))} for column in columns]
     with torch.no_grad():
         return float(getattr(losses, loss)(torch.nn.Sequential())(features, torch.tensor(labels).float()))
+
+
+def _list_loss(loss: str, vectors: Mapping[str, Vectors], columns: list[list[Any]], labels: list[Any]) -> float:
+    """Compute a reranker's loss; the model in front of it scores a pair by the cosine of its vectors."""
+    import torch
+    from sentence_transformers.cross_encoder import losses
+
+    class Cosines(torch.nn.Module):
+        num_labels, device = 1, torch.device("cpu")
+
+        def preprocess(self, pairs: list[tuple[str, str]], **_unused: Any) -> dict[str, Any]:
+            return {"sides": torch.tensor(np.stack([[vectors[a], vectors[b]] for a, b in pairs]))}
+
+        def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+            return {"scores": (features["sides"][:, 0] * features["sides"][:, 1]).sum(dim=1)}
+
+    several = isinstance(_plain(labels[0]), list)
+    given = [torch.tensor(_plain(found)).float() for found in labels] if several else torch.tensor(labels).float()
+    with torch.no_grad():
+        return float(getattr(losses, loss)(Cosines())(columns, given))

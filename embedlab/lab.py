@@ -274,7 +274,7 @@ def settings_of(values: dict[str, Any], collection: Collection) -> dict[str, Any
     """Return what step 01 writes down for all later steps: shared parameters and the data's facts."""
     shared = {k: values[k] for k in SHARED if k not in ("run", "path")}
     counts = collection.queries["part"].value_counts().to_dict()
-    facts = {"unit": collection.unit, "notice": collection.notice, "queries": counts}
+    facts = {"unit": collection.unit, "parted_by": collection.parted_by, "notice": collection.notice, "queries": counts}
     content = [collection.corpus, collection.queries, collection.qrels]
     digest = sha256_json([frame.to_csv(index=False) for frame in content])
     return shared | facts | {"documents": len(collection.corpus), "content": digest}

@@ -102,7 +102,8 @@ def leakage(
         split_unit: the same for train and validation.
 
     Returns:
-        one row a pair of parts and kind: ``between, kind, count, leak``.
+        one row a pair of parts and kind: ``between, kind, count, leak, items``; ``items`` names what a
+        leak shares and the first query on either side.
     """
     known = rows.copy()
     both = zip(rows["positive_ids"], rows["known_ids"], strict=True)
@@ -113,23 +114,38 @@ def leakage(
     near, sides = _near_pairs(whole), {name: _side(whole[whole["split"] == name], relatives) for name in PARTS}
     found = []
     for one, two in combinations(PARTS, 2):
-        shared = {kind: len(sides[one][kind] & sides[two][kind]) for kind in sides[one]}
-        for kind, count in (shared | {"near-duplicate texts": near.get(frozenset((one, two)), 0)}).items():
+        shared = {kind: _shared(sides[one][kind], sides[two][kind]) for kind in sides[one]}
+        for kind, items in (shared | {"near-duplicate texts": near.get(frozenset((one, two)), [])}).items():
             apart = split_unit if (one, two) == PARTS[:2] else unit
-            leak = count > 0 and not (kind in OVER_DOCUMENTS and apart == "query")
-            found.append({"between": f"{one}, {two}", "kind": kind, "count": count, "leak": leak})
+            leak = bool(items) and not (kind in OVER_DOCUMENTS and apart == "query")
+            row = {"between": f"{one}, {two}", "kind": kind, "count": len(items), "leak": leak}
+            found.append(row | {"items": items if leak else []})
     return pd.DataFrame(found)
 
 
-def _side(part: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, set[str]]:
-    documents = _documents(part["documents"])
-    return {
-        "groups": set(part["group"]),
-        "query ids": set(part["query_id"]),
-        "texts": set(part["query"].map(fold)),
-        "documents": documents,
-        "families": _families(documents, relatives),
-    }
+def listed(report: pd.DataFrame) -> pd.DataFrame:
+    """Return every leak of a report by name: ``between, kind, item``."""
+    found = report.loc[report["leak"], ["between", "kind", "items"]].explode("items")
+    return found.rename(columns={"items": "item"}).reset_index(drop=True)
+
+
+def _side(part: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return by kind what a part holds, each with the first row that holds it."""
+    ids = part["query_id"].astype(str).tolist()
+    held: dict[str, dict[str, str]] = {kind: {} for kind in ("groups", "query ids", "texts", "documents", "families")}
+    for query_id, group, text, documents in zip(ids, part["group"], part["query"], part["documents"], strict=True):
+        held["groups"].setdefault(str(group), query_id)
+        held["query ids"].setdefault(query_id, query_id)
+        held["texts"].setdefault(fold(text), query_id)
+        for d in documents:
+            held["documents"].setdefault(str(d), query_id)
+            if d in relatives:
+                held["families"].setdefault(relatives[d], f"{query_id} with {d}")
+    return held
+
+
+def _shared(one: dict[str, str], two: dict[str, str]) -> list[str]:
+    return [f"{value}: {one[value]} ~ {two[value]}" for value in sorted(one.keys() & two.keys())]
 
 
 def _documents(lists: pd.Series) -> set[str]:
@@ -140,18 +156,30 @@ def _families(documents: set[str], relatives: Mapping[str, str]) -> set[str]:
     return {relatives[d] for d in documents if d in relatives}
 
 
-def _near_pairs(whole: pd.DataFrame) -> dict[frozenset[str], int]:
-    """Return how many sets of near-duplicates reach from one part into another."""
-    splits = whole["split"].tolist()
-    counts: dict[frozenset[str], int] = {}
+def _near_pairs(whole: pd.DataFrame) -> dict[frozenset[str], list[str]]:
+    """Return sets of near-duplicates that reach from one part into another, a query of each side for each."""
+    splits, ids = whole["split"].tolist(), whole["query_id"].tolist()
+    found: dict[frozenset[str], list[str]] = {}
     for clique in near_duplicates(whole["query"].tolist()):
-        for pair in combinations(sorted({splits[i] for i in clique}), 2):
-            counts[frozenset(pair)] = counts.get(frozenset(pair), 0) + 1
-    return counts
+        first = {splits[i]: ids[i] for i in reversed(clique)}
+        for one, two in combinations(sorted(first), 2):
+            found.setdefault(frozenset((one, two)), []).append(f"{first[one]} ~ {first[two]}")
+    return found
+
+
+def at_random(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the rows as a careless split has them: as many validate, but drawn row by row.
+
+    Only judged queries validate, as in :func:`split_rows`; further texts stay in training.
+    """
+    judged = (rows["source"] == JUDGED).to_numpy()
+    split = rows["split"].to_numpy(dtype=object, copy=True)
+    split[judged] = rows.loc[judged, "split"].sample(frac=1, random_state=seed).to_numpy()
+    return rows.assign(split=pd.Series(split, index=rows.index, dtype=str))
 
 
 def scattered_share(rows: pd.DataFrame, seed: int) -> float:
     """Return what share of validation rows would have their group in training if rows were split at random."""
-    mixed = rows["split"].sample(frac=1, random_state=seed).to_numpy()
-    held, trained = rows["group"][mixed == "validation"], set(rows["group"][mixed == "train"])
-    return float(held.isin(trained).mean()) if len(held) else 0.0
+    mixed = at_random(rows, seed)
+    held, trained = (mixed.loc[mixed["split"] == name, "group"] for name in ("validation", "train"))
+    return float(held.isin(set(trained)).mean()) if len(held) else 0.0

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from embedlab.errors import ParameterError, nearest
 from embedlab.paths import notebook_path
 from embedlab.steps import BY_NUMBER, STEPS, get_step, step_number
 
-SHARED = ("run", "source", "path", "base_model", "seed", "strict")
+SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "test_from")
 """Keys that stand at the top of a params file; step 01 writes them down for all others."""
 
 FILES: dict[str, tuple[str, ...]] = {
@@ -221,6 +222,8 @@ def _convert(value: Any, annotation: str) -> Any:
         if not isinstance(value, list):
             raise TypeError
         return [_convert(item, annotation[5:-1]) for item in value]
+    if annotation == "str" and type(value) is date:  # YAML reads 2023-06-30 as a date
+        return value.isoformat()
     if annotation == "float" and type(value) is int:
         return float(value)
     if type(value) is not {"int": int, "float": float, "str": str, "bool": bool}[annotation]:

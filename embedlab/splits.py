@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -18,6 +19,23 @@ LARGE_GROUP = 0.1
 GLUED = 0.5
 """Where one group holds more than this share of all queries, the unit is the query."""
 
+GLUE_SHOWN = 5
+GLUE_COLUMNS = ["kind", "name", "queries", "largest share without"]
+
+
+@dataclass(frozen=True)
+class Link:
+    """What ties queries and documents together: a document, a family, or near-duplicates of either.
+
+    ``name`` is that of the document or family, or of the first near-duplicate; ``queries`` is how
+    many queries the link joins.
+    """
+
+    kind: str
+    name: str
+    members: tuple[Hashable, ...]
+    queries: int
+
 
 @dataclass(frozen=True)
 class Grouping:
@@ -25,11 +43,14 @@ class Grouping:
 
     ``unit`` is ``group`` (queries that share documents, families or near-duplicates stay
     together) or ``query`` (a query with its near-duplicates: new queries over known documents).
+    ``glue`` names, where one group holds more than half of the queries, the links that join most of
+    them: ``kind, name, queries``, and the largest group's share without this link and those above it.
     """
 
     group: pd.Series
     unit: str
     largest_share: float
+    glue: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=GLUE_COLUMNS))
 
 
 def group_queries(corpus: pd.DataFrame, queries: pd.DataFrame, qrels: pd.DataFrame) -> Grouping:
@@ -40,38 +61,72 @@ def group_queries(corpus: pd.DataFrame, queries: pd.DataFrame, qrels: pd.DataFra
         queries: ``query_id, text``.
         qrels: ``query_id, doc_id, relevance``; relevance of 1 or more counts.
     """
-    near = _near_queries(queries)
-    groups = Groups()
-    for family in near:
-        groups.join(family)
-    relevant = qrels[qrels["relevance"] >= 1]
-    for query_id, doc_id in zip(relevant["query_id"], relevant["doc_id"], strict=True):
-        groups.join([("q", query_id), ("d", doc_id)])
-    bodies = (corpus["title"] + " " + corpus["text"]).tolist()
-    doc_ids = corpus["doc_id"].tolist()
-    for clique in near_duplicates(bodies):
-        groups.join(("d", doc_ids[i]) for i in clique)
-    if "family" in corpus:
-        for doc_id, family_name in zip(doc_ids, corpus["family"], strict=True):
-            groups.join([("d", doc_id), ("f", family_name)])
-    named = _name(queries, groups)
-    largest = max(Counter(named).values(), default=0) / max(len(named), 1)
+    links = links_between(corpus, queries, qrels)
+    named = _components(queries, links)
+    sizes = Counter(named)
+    largest = max(sizes.values(), default=0) / max(len(named), 1)
     if largest <= GLUED:
         return Grouping(named, "group", largest)
-    return Grouping(query_groups(queries, near), "query", largest)
+    swallowed = set(named.index[named == sizes.most_common(1)[0][0]])
+    return Grouping(query_groups(queries), "query", largest, _glue(queries, links, swallowed))
 
 
-def query_groups(queries: pd.DataFrame, near: list[list[tuple[str, str]]] | None = None) -> pd.Series:
-    """Group queries with their near-duplicates alone; a Series over query ids."""
+def links_between(corpus: pd.DataFrame, queries: pd.DataFrame, qrels: pd.DataFrame) -> list[Link]:
+    """Return everything that ties queries together; arguments as for :func:`group_queries`."""
+    relevant = qrels[qrels["relevance"] >= 1]
+    asked: dict[str, list[str]] = {str(d): list(q) for d, q in relevant.groupby("doc_id")["query_id"]}
+    found = [_link("near-duplicate queries", clique[0], [], clique) for clique in _near_queries(queries)]
+    found += [_link("document", d, [d], q) for d, q in asked.items()]
+    doc_ids = corpus["doc_id"].tolist()
+    for clique in near_duplicates((corpus["title"] + " " + corpus["text"]).tolist()):
+        alike = [doc_ids[i] for i in clique]
+        found.append(_link("near-duplicate documents", alike[0], alike, (q for d in alike for q in asked.get(d, ()))))
+    for name, ids in corpus.groupby("family")["doc_id"] if "family" in corpus else ():
+        found.append(_link("family", str(name), ids, (q for d in ids for q in asked.get(d, ()))))
+    return found
+
+
+def _link(kind: str, name: str, documents: Iterable[str], queries: Iterable[str]) -> Link:
+    """Documents tie themselves; only a document or a near-duplicate ties its queries directly."""
+    joined = sorted(set(queries))
+    own = joined if kind in ("document", "near-duplicate queries") else []
+    return Link(kind, name, (*(("d", d) for d in documents), *(("q", q) for q in own)), len(joined))
+
+
+def _components(queries: pd.DataFrame, links: Iterable[Link]) -> pd.Series:
     groups = Groups()
-    for members in near if near is not None else _near_queries(queries):
-        groups.join(members)
+    for link in links:
+        groups.join(link.members)
     return _name(queries, groups)
 
 
-def _near_queries(queries: pd.DataFrame) -> list[list[tuple[str, str]]]:
+def _glue(queries: pd.DataFrame, links: list[Link], swallowed: set[str]) -> pd.DataFrame:
+    """Return the links of the largest group that join most queries, and what cutting them would leave."""
+    groups = Groups()
+    for link in links:
+        groups.join(link.members)
+    root = groups.find(("q", min(swallowed)))
+    inside = [link for link in links if groups.find(link.members[0]) == root and link.queries > 1]
+    top = sorted(inside, key=lambda link: (-link.queries, link.kind, link.name))[:GLUE_SHOWN]
+    rows = []
+    for count, link in enumerate(top, start=1):
+        cut = {id(gone) for gone in top[:count]}
+        left = Counter(_components(queries, (other for other in links if id(other) not in cut)))
+        rows.append((link.kind, link.name, link.queries, max(left.values()) / len(queries)))
+    return pd.DataFrame(rows, columns=GLUE_COLUMNS)
+
+
+def query_groups(queries: pd.DataFrame) -> pd.Series:
+    """Group queries with their near-duplicates alone; a Series over query ids."""
+    groups = Groups()
+    for members in _near_queries(queries):
+        groups.join(("q", q) for q in members)
+    return _name(queries, groups)
+
+
+def _near_queries(queries: pd.DataFrame) -> list[list[str]]:
     ids = queries["query_id"].tolist()
-    return [[("q", ids[i]) for i in clique] for clique in near_duplicates(queries["text"].tolist())]
+    return [sorted(ids[i] for i in clique) for clique in near_duplicates(queries["text"].tolist())]
 
 
 def _name(queries: pd.DataFrame, groups: Groups) -> pd.Series:

@@ -107,7 +107,7 @@ STEPS: tuple[Step, ...] = (
         "choose_format",
         "Which shape does the data support?",
         "01 09",
-        "pairs.parquet triplets.parquet scored_pairs.parquet candidates.parquet formats.json",
+        "pairs.parquet triplets.parquet scored_pairs.parquet candidates.parquet labeled_list.parquet formats.json",
     ),
     _step(
         "11",
@@ -121,13 +121,13 @@ STEPS: tuple[Step, ...] = (
         "clean_dataset",
         "What would teach the wrong thing?",
         "01 03 04 09",
-        "clean.parquet removed.parquet counts.parquet",
+        "clean.parquet removed.parquet counts.parquet collisions.parquet effect.json",
     ),
     _step(
         "13",
         "split_data",
         "Is the test still unseen?",
-        "01 04 12",
+        "01 03 04 12",
         "training.parquet removed.parquet leakage.json",
     ),
     _step(

@@ -4,51 +4,15 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import open_step
+from notebook_cells import run_cells, write_guard
 from toy_encoder import ToyEncoder
 
 from embedlab import models, pairs, review, schema
 from embedlab.errors import DataError
-from embedlab.keys import notebook_code
-from embedlab.params import cell_parameters
-from embedlab.paths import notebook_path
-from embedlab.steps import BY_NUMBER
-from embedlab.text import fold
 
 
-def write_guard(store):
-    """Write what steps 01 and 04 write that the fixture leaves out."""
-    lab = open_step("01", source="beir", path="x")
-    for name in ("corpus", "queries", "qrels", "qrels_test", "findings"):
-        lab.write(f"{name}.parquet", store.read("01", f"{name}.parquet"))
-    lab.write("settings.json", store.read("01", "settings.json"))
-    lab.write("contract.json", {"primary_metric": "nDCG@10", "hash": "of a test"})
-    lab.write("documentation.parquet", pd.DataFrame(columns=["text", "doc_ids", "kind", "provenance"], dtype=object))
-    lab.finish("written by a test")
-    queries = store.read("01", "queries.parquet")
-    qrels = pd.concat([store.read("01", f"{name}.parquet") for name in ("qrels", "qrels_test")])
-    held = queries[queries["part"] != "train"]
-    answers = qrels.groupby("query_id")["doc_id"].agg(sorted)
-    guard = held[["query_id", "group", "part"]].assign(
-        text=held["text"].map(fold), doc_ids=held["query_id"].map(answers)
-    )
-    lab = open_step("04")
-    lab.write("guard.parquet", guard)
-    lab.finish("written by a test")
-    return queries.merge(answers.rename("doc_ids"), left_on="query_id", right_index=True)
-
-
-def run_cells(**values):
-    """Execute the code of the notebook in this process; return its names."""
-    cells = notebook_code(notebook_path(BY_NUMBER["07"])).split("\n\n")
-    names = {"__name__": "__main__"}
-    code = "\n\n".join(cells)
-    before, after = code.split("lab = embedlab.start", 1)
-    exec(compile(before, "07", "exec"), names)
-    names |= {"run": "trial", "probe_seeds": 0, **values}
-    assert set(values) <= set(cell_parameters("07"))
-    exec(compile("lab = embedlab.start" + after, "07", "exec"), names)
-    return names
+def run_07(**values):
+    return run_cells("07", **({"probe_seeds": 0} | values))
 
 
 @pytest.fixture
@@ -63,7 +27,7 @@ def removed(store):
 
 
 def test_without_files_the_judged_queries_are_the_store(started, parts):
-    run_cells()
+    run_07()
     rows = schema.read_rows(started.path("07", "rows.parquet"))
     assert set(rows["query_id"]) == set(parts["train"]["query_id"])
     assert set(rows["source"]) == {pairs.JUDGED}
@@ -76,7 +40,7 @@ def test_a_test_query_copied_into_training_with_one_word_changed_is_excluded_and
     path = tmp_path / "pages.csv"
     asked = [(copied, train["doc_ids"][0]), ("a question of its own", train["doc_ids"][0])]
     pd.DataFrame(asked, columns=["query", "document"]).to_csv(path, index=False)
-    run_cells(documentation_queries=str(path))
+    run_07(documentation_queries=str(path))
     rows, gone = started.read("07", "rows.parquet"), removed(started)
     assert copied not in set(rows["query"])
     assert "a question of its own" in set(rows["query"])
@@ -89,7 +53,7 @@ def test_rows_about_held_out_documents_and_unknown_ones_are_excluded_and_listed(
     path = tmp_path / "curated.csv"
     asked = [("first of all", held), ("second of all", "nowhere"), ("third of all", known)]
     pd.DataFrame(asked, columns=["query", "positive_ids"]).to_csv(path, index=False)
-    run_cells(curated_examples=str(path))
+    run_07(curated_examples=str(path))
     gone = removed(started).set_index("reason")
     assert gone.loc["held-out document", ["query", "other"]].tolist() == ["first of all", held]
     assert gone.loc["unknown document", "evidence"].startswith(f"{path}:3: unknown document 'nowhere'")
@@ -100,13 +64,13 @@ def test_rows_about_held_out_documents_and_unknown_ones_are_excluded_and_listed(
 def test_a_file_that_cannot_be_used_stops_the_step(started, parts, tmp_path):
     (tmp_path / "x.csv").write_text("query;document\na;d1\n")
     with pytest.raises(DataError, match=r"x.csv:1: column 'query' is missing.*';'"):
-        run_cells(documentation_queries=str(tmp_path / "x.csv"))
+        run_07(documentation_queries=str(tmp_path / "x.csv"))
 
 
 def test_reviewed_test_queries_do_not_train(started, parts):
     held, trained = parts["test"].iloc[0]["query_id"], parts["train"].iloc[0]["query_id"]
     started.write(review.FILE, {"pair": {held: "worse", trained: "worse"}})
-    run_cells(reviewed_run="trial")
+    run_07(reviewed_run="trial")
     rows = started.read("07", "rows.parquet").set_index("query_id")
     assert held not in rows.index
     assert rows["weight"].value_counts().to_dict() == {1.0: len(rows) - 1, 2.0: 1}
@@ -123,7 +87,7 @@ def test_written_queries_stay_if_hybrid_search_finds_their_document_again(starte
 
     server.answer = answer
     values = {"endpoint_url": server.url, "endpoint_model": "toy", "synthetic_documents": 8, "round_trip": 3}
-    run_cells(**values)
+    run_07(**values)
     rows, gone = started.read("07", "rows.parquet"), removed(started)
     written = rows[rows["source"] == "synthetic"]
     held = {d for part in ("dev", "test") for ids in parts[part]["doc_ids"] for d in ids}
@@ -132,7 +96,7 @@ def test_written_queries_stay_if_hybrid_search_finds_their_document_again(starte
     assert gone["reason"].tolist() == ["no round trip"]
     assert set(written["split"]) == {""}
     before = len(server.seen)
-    run_cells(**values)
+    run_07(**values)
     assert len(server.seen) == before == 8, "nothing is paid twice"
     pd.testing.assert_frame_equal(started.read("07", "rows.parquet"), rows)
 
@@ -157,7 +121,7 @@ def test_all_kinds_of_files_at_once(started, parts, tmp_path):
     names = {"search_log": "search.jsonl", "click_log": "clicks.parquet", "judgments": "more.qrels"}
     names |= {"judgment_queries": "more.csv", "tickets": "tickets.tsv", "curated_examples": "curated.csv"}
     paths = {name: str(tmp_path / file) for name, file in names.items()}
-    run_cells(**paths, documentation_folder=str(pages), columns=["click_log.query=q"])
+    run_07(**paths, documentation_folder=str(pages), columns=["click_log.query=q"])
     rows = started.read("07", "rows.parquet")
     new = rows[rows["source"] != pairs.JUDGED].set_index("source")["query"].to_dict()
     assert new == {

@@ -13,7 +13,7 @@ PACKAGE = PROJECT / "embedlab"
 FLOORS = {
     "errors": 1, "steps": 1, "text": 1, "progress": 1,
     "paths": 2, "params": 2, "keys": 2, "freshness": 2, "lock": 2, "store": 2, "seal": 2, "endpoint": 2, "schema": 2,
-    "collection": 3, "sources": 3, "splits": 3, "lab": 3, "trec": 3, "metrics": 3, "stats": 3,
+    "collection": 3, "sources": 3, "splits": 3, "temporal": 3, "lab": 3, "trec": 3, "metrics": 3, "stats": 3,
     "intervals": 3, "power": 3,
     "contract": 3, "slices": 3, "hardware": 3, "validate": 3, "sizing": 3, "querylog": 3,
     "models": 4, "retrieval": 4,
@@ -93,10 +93,10 @@ def test_a_module_has_at_most_about_250_lines(name):
     assert lines <= 280, f"{MODULES[name].name} has {lines} lines; split it"
 
 
-def test_the_core_stays_under_about_7600_lines():
+def test_the_core_stays_under_about_8100_lines():
     """Without ``rollout`` and ``sources``: a reader of one more kind of file makes nothing else harder to follow."""
     core = [path.read_text(encoding="utf-8") for name, path in MODULES.items() if room(name) not in ROOMY]
-    assert sum(bool(line.strip()) for text in core for line in text.splitlines()) < 7600, "blank lines left out"
+    assert sum(bool(line.strip()) for text in core for line in text.splitlines()) < 8100, "blank lines left out"
 
 
 def test_import_embedlab_loads_neither_torch_nor_pandas():

@@ -192,3 +192,9 @@ def test_every_parameter_whose_comment_names_a_file_counts_as_one(number):
     named = {n for n, p in cell_parameters(number).items() if p.comment.startswith(("file of", "folder of", "path of"))}
     assert named <= set(params.FILES.get(number, ()))
     assert set(params.FILES.get(number, ())) <= set(cell_parameters(number))
+
+
+def test_a_date_may_stand_without_quotes(tmp_path):
+    path = tmp_path / "dated.yaml"
+    path.write_text("run: dated\ndev_from: 2023-01-01\ntest_from: '2023-07-01'\n")
+    assert load_params(path).shared == {"run": "dated", "dev_from": "2023-01-01", "test_from": "2023-07-01"}

@@ -4,10 +4,12 @@ from collections import Counter
 
 import pandas as pd
 import pytest
+from conftest import write_beir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import embedlab
+from embedlab.collection import SWALLOWING
 from embedlab.splits import LARGE_GROUP, assign_parts, cap_per_document, group_queries
 from embedlab.text import fold, near_duplicate
 
@@ -110,3 +112,47 @@ def test_a_cap_leaves_at_most_that_many_queries_a_document(cap):
     queries = pd.DataFrame({"query_id": [f"q{i}" for i in range(40)]})
     keep = cap_per_document(queries, qrels, cap, 0)
     assert Counter(int(q[1:]) % 4 for q in keep) == dict.fromkeys(range(4), cap)
+
+
+def glued_by_one_document(count=12):
+    """One document that every query wants, and one of its own for each."""
+    names = ["d0", *(f"d{i + 1}" for i in range(count))]
+    bodies = ["a general page", *(f"{WORDS[i]} {i * 7919}" for i in range(count))]
+    corpus = pd.DataFrame({"doc_id": names, "title": "", "text": bodies})
+    queries = pd.DataFrame({"query_id": [f"q{i:02d}" for i in range(count)], "text": WORDS[:count]})
+    pairs = [(q, d) for i, q in enumerate(queries["query_id"]) for d in ("d0", f"d{i + 1}")]
+    return corpus, queries, pd.DataFrame(pairs, columns=["query_id", "doc_id"]).assign(relevance=1)
+
+
+def test_what_glues_a_collection_is_named_with_what_cutting_it_would_leave():
+    glue = group_queries(*glued_by_one_document()).glue
+    first = glue.iloc[0]
+    assert (first["kind"], first["name"], first["queries"]) == ("document", "d0", 12)
+    assert first["largest share without"] == pytest.approx(1 / 12)
+
+
+@given(collections())
+@settings(max_examples=60, deadline=None)
+def test_cutting_the_glue_leaves_what_grouping_without_it_gives(data):
+    corpus, queries, qrels = data
+    glue = group_queries(corpus, queries, qrels).glue
+    for count in range(len(glue)):
+        cut = {(kind, name) for kind, name in glue.head(count + 1)[["kind", "name"]].itertuples(index=False)}
+        if not all(kind == "document" for kind, _ in cut):
+            continue
+        left = qrels[~qrels["doc_id"].isin({name for _, name in cut})]
+        sizes = Counter(group_queries(corpus, queries, left).group)
+        if max(sizes.values()) / len(queries) <= 0.5:  # else it is grouped by query
+            assert glue["largest share without"].iloc[count] == pytest.approx(max(sizes.values()) / len(queries))
+
+
+def test_a_swallowing_group_is_a_finding_with_its_glue_and_a_way_out(tmp_path):
+    corpus, queries, qrels = glued_by_one_document()
+    rows = [{"_id": d, "text": t} for d, t in zip(corpus["doc_id"], corpus["text"], strict=True)]
+    asked = [{"_id": q, "text": t} for q, t in zip(queries["query_id"], queries["text"], strict=True)]
+    folder = write_beir(tmp_path / "glued", rows, asked, {"all": list(qrels.itertuples(index=False, name=None))})
+    findings = embedlab.load_collection("beir", path=folder).findings
+    found = findings[findings["kind"] == SWALLOWING]
+    assert "one group would hold 100% of the queries" in found["detail"].iloc[0]
+    assert "Way out:" in found["detail"].iloc[0]
+    assert found["detail"].iloc[1].startswith("document d0 joins 12 queries; without it")

@@ -130,7 +130,8 @@ def test_losses_fit_the_formats_that_the_table_says():
     rows["negatives"] = pd.Series([[{"id": f"d{4 + (i + j) % 5}"} for j in range(4)] for i in range(4)])
     rng = np.random.default_rng(0)
     tables = {form: formats.few_rows(formats.render(rows, texts, form)) for form in formats.FITS}
-    every = {t for table in tables.values() for c in table if c != "score" for t in table[c]}
+    columns = [table[c] for table in tables.values() for c in table if c not in formats.LABEL_COLUMNS]
+    every = {text for column in columns for text in column.explode()}
     vectors = {text: rng.normal(size=8).astype(np.float32) for text in sorted(every)}
     for form, table in tables.items():
         fitting = {loss for loss in formats.LOSSES if formats.try_loss(vectors, loss, table)[0] is not None}

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embedlab.errors import DataError
+from embedlab.training.collisions import joint_answers
 from embedlab.training.recipe import Recipe
 
 
@@ -24,12 +25,14 @@ class Batch:
         target: the column of each query's positive, ``[q]``.
         allowed: which documents count for which query, bool ``[q, d]``: its own positive and
             true negatives; other known positives and their relatives are masked.
+        rows: the position of each query's row, ``q`` of them.
     """
 
     queries: list[str]
     documents: list[str]
     target: NDArray[np.int64]
     allowed: NDArray[np.bool_]
+    rows: list[int]
 
 
 class BatchSampler:
@@ -38,8 +41,9 @@ class BatchSampler:
     Args:
         rows: the canonical store: ``query_id, query, positive_ids, negatives, weight`` and, where
             judged, ``known_ids``, the relevant documents of any grade.
-        relatives: for a document the name of its family, where there is one; relatives of a
-            query's positive are never its negatives.
+        relatives: for a document the name of its family, where there is one; near-duplicate documents
+            are of one family (see :func:`embedlab.training.probe.relatives_of`). Relatives of what
+            answers a query, or one with nearly the same text, are never its negatives.
         recipe: sizes and seed.
 
     Raises:
@@ -51,8 +55,7 @@ class BatchSampler:
         self._relatives = relatives
         self._queries: dict[str, list[int]] = defaultdict(list)
         self._texts = rows["query"].tolist()
-        self._positives = [frozenset(ids) for ids in rows["positive_ids"]]
-        self._known = [frozenset(ids) for ids in rows["known_ids" if "known_ids" in rows else "positive_ids"]]
+        self._answers = joint_answers(rows)
         self._weights = rows["weight"].to_numpy(dtype=float) if "weight" in rows else np.ones(len(rows))
         self._negatives = [[n["id"] for n in negatives] for negatives in rows["negatives"]]
         for position, ids in enumerate(rows["positive_ids"]):
@@ -61,6 +64,11 @@ class BatchSampler:
         self._documents = sorted(self._queries)
         if len(self._documents) < 2:
             raise DataError(f"{len(rows)} training rows name {len(self._documents)} documents; 2 or more are needed")
+
+    @property
+    def epoch(self) -> int:
+        """The number of steps in which every document takes its turn, but for a rest smaller than a batch."""
+        return max(1, len(self._documents) // min(self.recipe.documents, len(self._documents)))
 
     def batch(self, step: int) -> Batch:
         """Return the batch of a step."""
@@ -72,14 +80,13 @@ class BatchSampler:
         pairs = [(q, column) for column, d in enumerate(own) for q in picked[d]]
         allowed = np.array([self._allowed(q, documents, column) for q, column in pairs])
         texts = [self._texts[q] for q, _ in pairs]
-        return Batch(texts, documents, np.array([column for _, column in pairs]), allowed)
+        return Batch(texts, documents, np.array([column for _, column in pairs]), allowed, [q for q, _ in pairs])
 
     def _take(self, step: int) -> list[str]:
         """Take the step's documents from an endless shuffled sequence without repeats in a batch."""
         size = min(self.recipe.documents, len(self._documents))
-        per_epoch = max(1, len(self._documents) // size)
-        order = np.random.default_rng([self.recipe.seed, 10**6 + step // per_epoch]).permutation(len(self._documents))
-        start = (step % per_epoch) * size
+        order = np.random.default_rng([self.recipe.seed, 10**6 + step // self.epoch]).permutation(len(self._documents))
+        start = (step % self.epoch) * size
         return [self._documents[i] for i in order[start : start + size]]
 
     def _some_queries(self, doc_id: str, rng: np.random.Generator) -> list[int]:
@@ -100,8 +107,8 @@ class BatchSampler:
         return [pool[i] for i in sorted(rng.choice(len(pool), count, replace=False))] if count else []
 
     def _allowed(self, query: int, documents: list[str], column: int) -> list[bool]:
-        families = {self._relatives[d] for d in self._positives[query] if d in self._relatives}
+        families = {self._relatives[d] for d in self._answers[query] if d in self._relatives}
         return [
-            i == column or not (d in self._known[query] or self._relatives.get(d) in families)
+            i == column or not (d in self._answers[query] or self._relatives.get(d) in families)
             for i, d in enumerate(documents)
         ]

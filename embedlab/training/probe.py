@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
@@ -12,7 +13,7 @@ from embedlab.keys import sha256_json
 from embedlab.lab import Lab
 from embedlab.models.encoder import Encoder
 from embedlab.progress import Progress
-from embedlab.text import stable_hash
+from embedlab.text import Groups, near_duplicates, stable_hash
 from embedlab.training.recipe import Recipe
 from embedlab.training.trainer import Trainer
 from embedlab.training.validation import Validation
@@ -36,23 +37,31 @@ def validation_on(collection: Collection, metric: str, documents: int = MOST_DOC
 
 
 def probe(
-    lab: Lab, encoder: Encoder, rows: pd.DataFrame, relatives: dict[str, str], recipe: Recipe, steps: int = 12
+    lab: Lab,
+    encoder: Encoder,
+    rows: pd.DataFrame,
+    relatives: dict[str, str],
+    recipe: Recipe,
+    steps: int = 12,
+    validation: Validation | None = None,
 ) -> pd.Series:
-    """Train briefly and return dev scores by query id; cached in the run by all that they depend on.
+    """Train briefly and return scores by query id; cached in the run by all that they depend on.
 
     Args:
-        lab: the open step; its dev part is scored with the contract's measure.
+        lab: the open step.
         encoder: the base model.
         rows: training rows of the canonical store.
         relatives: family by document id.
         recipe: settings; ``steps`` replaces its number of steps.
         steps: how many steps to train.
+        validation: what is scored; None for the dev part with the contract's measure.
     """
     short = replace(recipe, steps=steps)
-    validation = validation_on(lab.collection("dev"), lab.contract["primary_metric"])
+    validation = validation or validation_on(lab.collection("dev"), lab.contract["primary_metric"])
     content = rows[["query", "positive_ids", "negatives"]].to_json(orient="values", default_handler=str)
     asked = validation.queries.to_dict(), list(validation.documents.index), validation.metric
-    key = sha256_json([encoder.identity.digest, short.as_dict(), content, asked])
+    judged = validation.qrels.to_json(orient="values")
+    key = sha256_json([encoder.identity.digest, short.as_dict(), content, sorted(relatives.items()), asked, judged])
     path = f"probes/{key[:24]}.json"
     file = lab.store.folder / path
     if not file.exists():
@@ -66,8 +75,51 @@ def probe(
     return pd.Series(json.loads(file.read_text()), name=recipe.loss).rename_axis("query_id")
 
 
+def split_probe(
+    lab: Lab, encoder: Encoder, rows: pd.DataFrame, relatives: dict[str, str], recipe: Recipe, steps: int
+) -> pd.DataFrame:
+    """Train briefly on a split's train rows and score the base and the result on its validation rows.
+
+    Args:
+        lab: the open step; the contract's measure counts.
+        encoder: the base model.
+        rows: ``query_id, query, positive_ids, known_ids, group, split``; positives have grade 2,
+            other known answers grade 1.
+        relatives: family by document id.
+        recipe: settings; ``steps`` replaces its number of steps.
+        steps: how many steps to train.
+
+    Returns:
+        ``base, tuned, group``, one row a validation query.
+    """
+    held, corpus = rows[rows["split"] == "validation"], lab.collection().corpus
+    known, best = (held[["query_id", name]].explode(name).set_axis(["query_id", "doc_id"], axis=1)
+                   for name in ("known_ids", "positive_ids"))  # fmt: skip
+    graded = pd.concat([best.assign(relevance=2), known.assign(relevance=1)]).dropna(subset=["doc_id"])
+    qrels = graded.drop_duplicates(["query_id", "doc_id"]).reset_index(drop=True)
+    queries = held.rename(columns={"query": "text"})[["query_id", "text", "group"]]
+    validation = validation_on(Collection(corpus, queries, qrels), lab.contract["primary_metric"])
+    train = rows[rows["split"] == "train"].reset_index(drop=True)
+    tuned = probe(lab, encoder, train, relatives, recipe, steps, validation)
+    base = validation.scores(encoder.encode).reindex(tuned.index)
+    return pd.DataFrame({"base": base, "tuned": tuned, "group": queries.set_index("query_id")["group"]}).loc[
+        tuned.index
+    ]
+
+
 def relatives_of(corpus: pd.DataFrame) -> dict[str, str]:
-    """Return family by document id, empty where the corpus has no families."""
-    if "family" not in corpus:
-        return {}
-    return dict(zip(corpus["doc_id"], corpus["family"], strict=True))
+    """Return by document id the name of its relatives: its family, joined with near-duplicate documents.
+
+    A document without a family and without a near-duplicate is left out.
+    """
+    ids = corpus["doc_id"].tolist()
+    groups = Groups()
+    if "family" in corpus:
+        for doc_id, family in zip(ids, corpus["family"], strict=True):
+            groups.join([("family", family), doc_id])
+    for clique in near_duplicates((corpus["title"] + " " + corpus["text"]).tolist()):
+        groups.join(ids[i] for i in clique)
+    names: dict[object, str] = {}
+    found = {d: names.setdefault(groups.find(d), d) for d in ids}
+    sizes = Counter(found.values())
+    return found if "family" in corpus else {d: name for d, name in found.items() if sizes[name] > 1}

@@ -143,7 +143,7 @@ class Trainer:
         prompt = self.encoder.prompt("query" if kind == "query" else "document")
         if self.encoder.identity.max_length:  # a static model has no limit to set
             self.model.max_seq_length = min(tokens, self.encoder.identity.max_length)
-        features = self.model.preprocess([prompt + text for text in texts])
+        features = self.model.preprocess(texts, prompt=prompt) if prompt else self.model.preprocess(texts)
         return unit(self.model(features)["sentence_embedding"].float(), dim=1)
 
     # --- validation and checkpoints -------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ class Validation:
     documents: pd.Series
     metric: str
 
-    def scores(self, encode: Callable[[list[str], str], Any]) -> pd.Series:
+    def scores(self, encode: Callable[[list[str], Literal["query", "document"]], Any]) -> pd.Series:
         """Return the measure by query id, for a function that encodes (texts, kind)."""
         documents = encode(self.documents.tolist(), "document")
         queries = encode(self.queries.tolist(), "query")

@@ -1,0 +1,67 @@
+"""Run a notebook's cells in this process, over the toy collection."""
+
+import pandas as pd
+from conftest import open_step
+
+from embedlab.keys import notebook_code
+from embedlab.models.resolve import MINILM
+from embedlab.params import cell_parameters
+from embedlab.paths import notebook_path
+from embedlab.steps import BY_NUMBER
+from embedlab.text import fold
+
+
+def run_cells(number: str, **values) -> dict:
+    """Execute the code of a notebook with these parameters; return its names."""
+    code = notebook_code(notebook_path(BY_NUMBER[number]))
+    names = {"__name__": "__main__"}
+    before, after = code.split("lab = embedlab.start", 1)
+    exec(compile(before, number, "exec"), names)
+    assert set(values) <= set(cell_parameters(number))
+    names |= {"run": "trial", **values}
+    exec(compile("lab = embedlab.start" + after, number, "exec"), names)
+    return names
+
+
+def write_guard(store) -> pd.DataFrame:
+    """Write what steps 01, 03 and 04 write that ``write_collection`` leaves out; return the queries with answers."""
+    lab = open_step("01", source="beir", path="x")
+    for name in ("corpus", "queries", "qrels", "qrels_test", "findings"):
+        lab.write(f"{name}.parquet", store.read("01", f"{name}.parquet"))
+    lab.write("settings.json", store.read("01", "settings.json"))
+    lab.write("contract.json", {"primary_metric": "nDCG@10", "hash": "of a test"})
+    lab.write("documentation.parquet", pd.DataFrame(columns=["text", "doc_ids", "kind", "provenance"], dtype=object))
+    lab.finish("written by a test")
+    lab = open_step("03")
+    lab.write("choice.json", {"model": MINILM})
+    lab.finish("written by a test")
+    queries = store.read("01", "queries.parquet")
+    qrels = pd.concat([store.read("01", f"{name}.parquet") for name in ("qrels", "qrels_test")])
+    held = queries[queries["part"] != "train"]
+    answers = qrels.groupby("query_id")["doc_id"].agg(sorted)
+    guard = held[["query_id", "group", "part"]].assign(
+        text=held["text"].map(fold), doc_ids=held["query_id"].map(answers)
+    )
+    lab = open_step("04")
+    lab.write("guard.parquet", guard)
+    lab.finish("written by a test")
+    return queries.merge(answers.rename("doc_ids"), left_on="query_id", right_index=True)
+
+
+def toy_store() -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return six rows of the canonical store, each with four negatives and the first with two positives."""
+    animals = ["otter", "badger", "heron", "lynx", "marten", "stoat"]
+    documents = {f"d{i}": f"The {name} lives by the river and eats fish." for i, name in enumerate(animals)}
+    rows = [
+        {
+            "query_id": f"q{i}",
+            "query": f"where does the {name} live",
+            "positive_ids": [f"d{i}"],
+            "known_ids": [f"d{i}"],
+            "negatives": [{"id": f"d{(i + k) % 6}", "miner": "bm25", "score": 0.5} for k in range(1, 5)],
+            "weight": 1.0,
+        }
+        for i, name in enumerate(animals)
+    ]
+    rows[0]["positive_ids"] = ["d0", "d5"]
+    return pd.DataFrame(rows), documents
