@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import embedlab
-from embedlab.collection import SWALLOWING
+from embedlab import leaks, pairs
+from embedlab.collection import SWALLOWING, Collection
 from embedlab.splits import LARGE_GROUP, assign_parts, cap_per_document, group_queries
 from embedlab.text import fold, near_duplicate
+from embedlab.training.probe import relatives_of
 
 WORDS = tuple("amber basil cedar dune ember fjord grove heath inlet jetty knoll ledge moor nook pier quay".split())  # noqa: SIM905
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join)
@@ -156,3 +158,21 @@ def test_a_swallowing_group_is_a_finding_with_its_glue_and_a_way_out(tmp_path):
     assert "one group would hold 100% of the queries" in found["detail"].iloc[0]
     assert "Way out:" in found["detail"].iloc[0]
     assert found["detail"].iloc[1].startswith("document d0 joins 12 queries; without it")
+
+
+@given(collections(), st.integers(0, 5))
+@settings(max_examples=100, deadline=None)
+def test_train_and_validation_tear_no_group_either(data, seed):
+    corpus, queries, qrels = data
+    grouping = group_queries(corpus, queries, qrels)
+    queries = queries.assign(group=queries["query_id"].map(grouping.group))
+    rows = pairs.judged_rows(Collection(corpus, queries.assign(part="train"), qrels))
+    relatives, ties = relatives_of(corpus), list(must_stay_together(corpus, queries, qrels, grouping.unit))
+    clean, unit = leaks.with_groups(rows, grouping.unit)
+    split, _ = leaks.split_rows(clean, relatives, 0.3, 300, unit, seed)
+    part = dict(zip(split["query_id"], split["split"], strict=True))
+    if unit == grouping.unit:
+        assert not [(a, b) for a, b in ties if a in part and b in part and part[a] != part[b]]
+    nothing = pd.DataFrame(columns=["query_id", "text", "doc_ids", "group", "part"])
+    report = leaks.leakage(split, nothing, relatives, grouping.unit, unit)
+    assert not leaks.listed(report).to_dict("records")
