@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import embedlab
 from embedlab import leaks, pairs
-from embedlab.collection import SWALLOWING, Collection
-from embedlab.splits import LARGE_GROUP, assign_parts, cap_per_document, group_queries
+from embedlab.collection import SWALLOWING, Collection, swallowing
+from embedlab.splits import LARGE_GROUP, Grouping, assign_parts, cap_per_document, group_queries
 from embedlab.text import fold, near_duplicate
 from embedlab.training.probe import relatives_of
 
@@ -156,7 +156,7 @@ def test_a_swallowing_group_is_a_finding_with_its_glue_and_a_way_out(tmp_path):
     findings = embedlab.load_collection("beir", path=folder).findings
     found = findings[findings["kind"] == SWALLOWING]
     assert "one group would hold 100% of the queries" in found["detail"].iloc[0]
-    assert "Way out:" in found["detail"].iloc[0]
+    assert "Way out: without the 1 links below it would have 8%: give them grade 0" in found["detail"].iloc[0]
     assert found["detail"].iloc[1].startswith("document d0 joins 12 queries; without it")
 
 
@@ -176,3 +176,12 @@ def test_train_and_validation_tear_no_group_either(data, seed):
     nothing = pd.DataFrame(columns=["query_id", "text", "doc_ids", "group", "part"])
     report = leaks.leakage(split, nothing, relatives, grouping.unit, unit)
     assert not leaks.listed(report).to_dict("records")
+
+
+def test_a_chain_of_many_links_blames_no_few(tmp_path):
+    corpus, queries, _ = glued_by_one_document(14)
+    chain = [(q, f"d{i + k}", 1) for i, q in enumerate(queries["query_id"]) for k in (0, 1)]
+    qrels = pd.DataFrame(chain, columns=["query_id", "doc_id", "relevance"])
+    glue = group_queries(corpus, queries, qrels).glue
+    found = swallowing(Grouping(pd.Series(dtype=str), "query", 1.0, glue.head(1)))
+    assert "no few links are to blame (without the 1 below it would still have 93%)" in found[0].detail
