@@ -19,8 +19,11 @@ Cleaned = tuple[pd.DataFrame, pd.DataFrame]
 MARKUP = re.compile(r"<\s*/?\s*[a-zA-Z][^<>]*>|\[[^\]]+\]\(https?:[^)]*\)|\{\{.*?\}\}")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]")
 
-LANGUAGE_SAMPLE, LANGUAGE_SHARE, FOREIGN = 300, 0.9, 1e-4
-"""A corpus has a language if so many of so many documents are in it; a query less likely in it than this is foreign."""
+LANGUAGE_SAMPLE, LANGUAGE_SHARE = 300, 0.9
+"""A corpus has a language if this share of so many of its documents are in it."""
+
+FOREIGN, FOREIGN_WORDS = 0.01, 5
+"""A query of at least so many words is foreign if its text is less likely than this to be in the corpus' language."""
 
 
 def malformed(text: str) -> str:
@@ -70,7 +73,11 @@ def drop_foreign(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     if not language:
         return rows, removals([])
     ranked = [dict(_identifier().rank(query)) for query in rows["query"]]
-    foreign = pd.Series([found[language] < FOREIGN for found in ranked], index=rows.index, dtype=bool)
+    sure = [
+        found[language] < FOREIGN and len(query.split()) >= FOREIGN_WORDS
+        for found, query in zip(ranked, rows["query"], strict=True)
+    ]
+    foreign = pd.Series(sure, index=rows.index, dtype=bool)
     evidence = [
         f"reads as {max(found, key=found.__getitem__)}, the corpus is {language}"
         for found, gone in zip(ranked, foreign, strict=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from embedlab.errors import DataError, ParameterError, nearest
 from embedlab.sources.raw import Finding as Finding
 from embedlab.sources.raw import Raw as Raw
-from embedlab.splits import Grouping, assign_parts, cap_per_document, group_queries, query_groups
+from embedlab.splits import GLUED, Grouping, assign_parts, cap_per_document, group_queries, query_groups
 from embedlab.temporal import parts_by_date, wanted
 from embedlab.validate import validate
 
@@ -149,10 +149,16 @@ def swallowing(grouping: Grouping) -> list[Finding]:
     """Return findings about a group with more than half of the queries: what glues it, and a way out."""
     if grouping.glue.empty:
         return []
+    left = float(grouping.glue["largest share without"].iloc[-1])
+    few = (
+        f"without the {len(grouping.glue)} links below it would have {left:.0%}: give them grade 0 or take them out "
+        "where they say little; or "
+        if left <= GLUED
+        else f"no few links are to blame (without the {len(grouping.glue)} below it would still have {left:.0%}): "
+    )
     way_out = (
         f"one group would hold {grouping.largest_share:.0%} of the queries, so the unit is the query (new queries over "
-        "known documents). Way out: give the links listed below grade 0 or take them out where they say little, bring "
-        "your own train, dev and test, or split by date (dev_from, test_from)"
+        f"known documents). Way out: {few}bring your own train, dev and test, or split by date (dev_from, test_from)"
     )
     found = [Finding(SWALLOWING, "warning", "qrels", "", way_out)]
     for kind, name, queries, without in grouping.glue.itertuples(index=False):

@@ -1,0 +1,134 @@
+"""Every rule of step 12 finds the fault that is planted, names its row, and leaves the others alone."""
+
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+from notebook_cells import toy_store
+
+from embedlab import cleaning
+from embedlab.negatives import twins
+from embedlab.text import MIN_WORDS, fold, near_duplicates
+
+
+@pytest.fixture
+def rows():
+    return toy_store()[0].assign(source="judged query", provenance="p", group="g", split="")
+
+
+DOCUMENTS = toy_store()[1]
+
+
+def test_queries_in_another_language_are_removed_and_named(rows):
+    rows.loc[1, "query"] = "où vit le blaireau et que mange-t-il pendant l'hiver"
+    rows.loc[4, "query"] = "Wo lebt der Marder und was frisst er im Winter am liebsten"
+    kept, gone = cleaning.drop_foreign(rows, DOCUMENTS)
+    assert kept["query_id"].tolist() == ["q0", "q2", "q3", "q5"]
+    assert gone["query_id"].tolist() == ["q1", "q4"]
+    assert gone["evidence"].tolist() == ["reads as fr, the corpus is en", "reads as de, the corpus is en"]
+
+
+def test_where_the_corpus_mixes_languages_none_is_wrong(rows):
+    mixed = DOCUMENTS | {f"x{i}": "Der Otter lebt am Fluss und frisst gerne Fische." for i in range(4)}
+    assert cleaning.corpus_language(mixed) == ""
+    assert len(cleaning.drop_foreign(rows.assign(query="où vit le blaireau"), mixed)[0]) == len(rows)
+
+
+def test_no_query_of_the_demo_is_in_another_language(attack):
+    texts = attack.queries["text"].head(3000)
+    demo = pd.DataFrame({"query_id": texts.index.astype(str), "query": texts.to_numpy(), "positive_ids": ""})
+    assert cleaning.drop_foreign(demo, dict(attack.document_texts()))[1].empty
+
+
+def test_a_twin_of_an_answer_becomes_known_and_is_no_negative(rows):
+    corpus = pd.DataFrame({"doc_id": list(DOCUMENTS), "title": "", "text": list(DOCUMENTS.values())})
+    corpus.loc[1, "text"] = corpus.loc[0, "text"].replace("fish", "fishes")
+    kept, gone = cleaning.know_twins(rows, twins(corpus))
+    first = kept.iloc[0]
+    assert "d1" in first["known_ids"]
+    assert "d1" not in {n["id"] for n in first["negatives"]}
+    taken = gone[gone["query_id"] == "q0"].iloc[0]
+    assert (taken["reason"], taken["evidence"]) == ("negative taken out", "near-duplicate of a positive")
+    assert len(kept) == len(rows)
+
+
+def test_one_query_with_twin_answers_is_no_conflict_and_with_others_is(rows):
+    rows.loc[1, "query"] = rows.loc[0, "query"]
+    assert set(cleaning.drop_conflicts(rows, DOCUMENTS)[1]["query_id"]) == {"q0", "q1"}
+    known, _ = cleaning.know_twins(rows, {d: {"d0", "d1", "d5"} - {d} for d in ("d0", "d1", "d5")})
+    assert cleaning.drop_conflicts(known, DOCUMENTS)[1].empty
+
+
+def test_a_positive_less_like_its_query_than_a_random_document_goes(rows):
+    ids = list(DOCUMENTS)
+    both = np.full((len(rows), len(ids)), 0.3, dtype=np.float32)
+    for i in range(len(rows)):
+        both[i, i] = 0.9
+    both[2, 2] = 0.1  # its only positive
+    both[0, 5] = 0.1  # one of two positives
+    words = both.copy()
+    words[3, 3], both[3, 3] = 0.9, 0.0  # one system alone finds it: it stays
+    kept, gone = cleaning.drop_irrelevant(rows, ids, {"cosine": iter(both), "BM25": iter(words)})
+    assert kept["query_id"].tolist() == ["q0", "q1", "q3", "q4", "q5"]
+    assert kept["positive_ids"].iloc[0] == ["d0"]
+    assert gone[["query_id", "reason", "other"]].to_numpy().tolist() == [
+        ["q0", "positive taken out", "d5"],
+        ["q2", "irrelevant", "d2"],
+    ]
+    assert gone["evidence"].iloc[1] == "cosine 0.10, random 0.27; BM25 0.10, random 0.27"
+
+
+def flipped(attack, share=0.05):
+    """Return rows of the demo's slice of which a twentieth answer with a document of another family."""
+    from embedlab import pairs
+
+    rng = np.random.default_rng(0)
+    rows = pairs.judged_rows(attack.part("train")).sample(1000, random_state=0, ignore_index=True)
+    family = dict(zip(attack.corpus["doc_id"], attack.corpus["family"], strict=True))
+    wrong = rng.choice(len(rows), round(share * len(rows)), replace=False)
+    for i in wrong:
+        others = [d for d in family if family[d] != family[rows.at[i, "positive_ids"][0]]]
+        rows.at[i, "positive_ids"] = [str(rng.choice(others))]
+        rows.at[i, "known_ids"] = list(rows.at[i, "positive_ids"])
+    return rows, set(rows["query_id"].iloc[wrong])
+
+
+@pytest.mark.full
+def test_of_flipped_labels_the_audit_finds_seven_in_eight_and_the_rule_two_in_five(attack):
+    """5 % flipped: beyond the audit's rank for both systems (step 08), below a random document for both (step 12)."""
+    import embedlab
+    from embedlab import pairs, retrieval
+    from embedlab.models.resolve import MINILM
+
+    rows, wrong = flipped(attack)
+    texts, encoder = attack.document_texts(), embedlab.load_model(MINILM, "float32")
+    queries = pd.Series(rows["query"].to_numpy(), index=rows["query_id"].to_numpy())
+    dense, bm25 = retrieval.Dense(encoder, texts), retrieval.BM25(texts)
+    cutoff = min(100, len(texts) // 10)
+    audited = set(pairs.beyond_both(rows, [s.search(queries, cutoff) for s in (dense, bm25)])["query_id"])
+    vectors = encoder.encode(queries.tolist(), "query")
+    scores = {"cosine": (dense.vectors @ v for v in vectors), "BM25": (bm25.scores(q).to_numpy() for q in queries)}
+    _, gone = cleaning.drop_irrelevant(rows, texts.index.tolist(), scores)
+    ruled = set(gone["query_id"])
+    assert len(audited & wrong) >= 0.8 * len(wrong)  # 44 of 50
+    assert len(audited - wrong) <= 0.05 * (len(rows) - len(wrong))  # 29 of 950
+    assert len(ruled & wrong) >= 0.3 * len(wrong)  # 20 of 50; 3 of 950 beside them
+    assert len(ruled - wrong) <= 0.01 * (len(rows) - len(wrong))
+
+
+def test_of_1000_twins_with_one_word_changed_the_finder_misses_none_in_a_hundred(attack):
+    chance = random.Random(0)
+    texts = {fold(text) for text in attack.queries["text"]}
+    originals = chance.sample(sorted(t for t in texts if len(t.split()) >= MIN_WORDS), 1000)
+    planted = []
+    for text in originals:
+        words = text.split()
+        words[chance.randrange(len(words))] = chance.choice(["zebra", "quartz", "oboe"])
+        planted.append(" ".join(words))
+    found = {pair for clique in near_duplicates([*originals, *planted]) for pair in _pairs(clique)}
+    assert sum((i, 1000 + i) in found for i in range(1000)) >= 990
+
+
+def _pairs(clique):
+    return [(a, b) for a in clique for b in clique if a < b]
