@@ -70,7 +70,7 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "slices": evaluation["slices"],
         "blocked_by": blocked,
         "claim": contract["generalize_to"],
-        "transductive": contract["transductive"],
+        **({} if contract["transductive"] else {"transductive": False}),
         "kept": (facts.json("14", "training.json") or {}).get("kept"),
         "versus_hybrid": {key: evaluation["versus_hybrid"][key] for key in ("delta", "ci95")},
         "concentration": evaluation.get("concentration"),
