@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 from conftest import open_step
-from test_notebook_07 import run_cells, write_guard
+from notebook_cells import run_cells, write_guard
 from toy_encoder import ToyEncoder
 
 from embedlab import models, negatives, review_queue, schema
@@ -57,7 +57,7 @@ def prepare(store, transductive):
     lab = open_step("03")
     lab.write("choice.json", {"model": "toy"})
     lab.finish("written by a test")
-    run_cells()
+    run_cells("07", probe_seeds=0)
     rows = store.read("07", "rows.parquet")
     positives, known = rows["positive_ids"].map(list).tolist(), rows["known_ids"].map(list).tolist()
     positives[0] = known[0] = positives[2] = known[2] = positives[-1]
