@@ -51,5 +51,5 @@ def test_cranfield_ends_in_an_honest_verdict_about_new_queries_over_known_docume
     assert verdict["unseen_only"] is None
     if verdict["verdict"] == "SHIP":
         assert verdict["ci95"][0] >= verdict["min_gain"]
-    for number, words in TOO_LITTLE.items():
-        assert words in conclusions[number].lower(), (number, conclusions[number])
+    for number in ("19", "22"):  # it has no dates; metadata and judged negatives it has
+        assert TOO_LITTLE[number] in conclusions[number].lower(), (number, conclusions[number])
