@@ -467,7 +467,7 @@ def test_no_negative_on_nl2bash_is_a_known_answer_and_memory_stays_small(tmp_pat
     with Resident() as memory:
         mined = embedlab.mine_negatives(train, rows, encoder=encoder, exclude=exclude)
     assert len(whole.corpus) == 10_624
-    assert 0 < memory.most < 2**30
+    assert memory.most < 2**30  # 0 in a process that has had more memory before
     print(f"{len(mined.negatives):,} negatives; {memory.most / 2**20:.0f} MiB above the vectors")
     schema.checked(mined.training, "a test").to_parquet(tmp_path / "training.parquet")
     written = schema.read_rows(tmp_path / "training.parquet")
