@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from embedlab.label_audit import Scores
 from embedlab.pairs import removal, removals
 from embedlab.text import fold, near_duplicates, stable_hash
 
@@ -157,9 +157,7 @@ def drop_contradicting_negatives(rows: pd.DataFrame, documents: Mapping[str, str
     return cleaned, removals(found)
 
 
-def drop_irrelevant(
-    rows: pd.DataFrame, doc_ids: list[str], scores: Mapping[str, Iterable[NDArray[np.float32]]]
-) -> Cleaned:
+def drop_irrelevant(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) -> Cleaned:
     """Take out positives less similar to the query than a random document by every system; rows without any go.
 
     A random document is as similar as the mean over the corpus. A positive that is taken out stays
@@ -168,20 +166,17 @@ def drop_irrelevant(
     Args:
         rows: the canonical store.
         doc_ids: the documents that are scored, ``n`` of them.
-        scores: by system, for each row in turn the similarity of every document, ``[n]``.
+        lines: for each row in turn, by system, the similarity of every document, ``[n]``.
     """
     position, kept, found = {d: i for i, d in enumerate(doc_ids)}, [], []
-    for number, lines in enumerate(zip(*scores.values(), strict=True)):
-        means, positives = [float(line.mean()) for line in lines], rows["positive_ids"].iloc[number]
-        weak = [
-            d
-            for d in positives
-            if d in position and all(line[position[d]] < mean for line, mean in zip(lines, means, strict=True))
-        ]
+    for number, (positives, line) in enumerate(zip(rows["positive_ids"], lines, strict=True)):
+        means = {name: float(scores.mean()) for name, scores in line.items()}
+        known = [d for d in positives if d in position]
+        weak = [d for d in known if all(line[name][position[d]] < mean for name, mean in means.items())]
         kept.append([d for d in positives if d not in weak])
         if weak:
-            named = zip(scores, lines, means, strict=True)
-            evidence = "; ".join(f"{n} {line[position[weak[0]]]:.2f}, random {mean:.2f}" for n, line, mean in named)
+            at = position[weak[0]]
+            evidence = "; ".join(f"{name} {line[name][at]:.2f}, random {mean:.2f}" for name, mean in means.items())
             reason = "positive taken out" if kept[-1] else "irrelevant"
             found.append(removal(rows.iloc[[number]], reason, [", ".join(weak)], [evidence]))
     left = np.array([bool(ids) for ids in kept], dtype=bool)

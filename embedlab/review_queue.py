@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pandas as pd
 
@@ -19,13 +19,20 @@ LINES, CHARACTERS = 30, 200
 
 @dataclass(frozen=True)
 class Doubtful:
-    """A positive that no system finds near its query, with both texts."""
+    """A positive that stands late, with both texts.
+
+    ``above`` is the share of the documents that score higher, ``rival`` the first of them, ``waits``
+    whether it stays out of training until somebody accepts it.
+    """
 
     query_id: str
     doc_id: str
     query: str
     document: str
     source: str
+    above: float
+    rival: str
+    waits: bool
 
     @property
     def key(self) -> str:
@@ -37,15 +44,15 @@ class Queue(Cards[Doubtful]):
     """A browser over doubtful positives, with a button to accept and one to refuse.
 
     Args:
-        queue: ``query_id, doc_id, query, document, source``, whole texts.
+        queue: ``query_id, doc_id, query, document, source, above, rival, waits``, whole texts.
         judgments: see :func:`decisions`.
     """
 
     noun = "positives"
 
     def __init__(self, queue: pd.DataFrame, judgments: Judgments) -> None:
-        columns = ["query_id", "doc_id", "query", "document", "source"]
-        super().__init__([Doubtful(*map(str, row)) for row in queue[columns].itertuples(index=False)], judgments)
+        columns = [field.name for field in fields(Doubtful)]
+        super().__init__([Doubtful(*row) for row in queue[columns].itertuples(index=False, name=None)], judgments)
 
     def key(self, item: Doubtful) -> str:
         """Return query and document id."""
@@ -61,8 +68,20 @@ class Queue(Cards[Doubtful]):
 
     def twin(self) -> pd.DataFrame:
         """Return the first lines of the queue, documents shortened."""
-        rows = [(i.query, i.doc_id, i.document[:CHARACTERS], i.source) for i in self.items[:LINES]]
-        return pd.DataFrame(rows, columns=["query", "document", "text", "source"])
+        rows = [
+            (
+                i.query,
+                i.doc_id,
+                i.document[:CHARACTERS],
+                i.rival,
+                f"{i.above:.0%}",
+                i.source,
+                "waits" if i.waits else "trains",
+            )
+            for i in self.items[:LINES]
+        ]
+        columns = ["query", "document", "text", "rival", "above it", "source", "unless decided"]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def decisions(store: Store, data: str) -> Judgments:

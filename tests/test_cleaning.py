@@ -69,7 +69,7 @@ def test_a_positive_less_like_its_query_than_a_random_document_goes(rows):
     both[0, 5] = 0.1  # one of two positives
     words = both.copy()
     words[3, 3], both[3, 3] = 0.9, 0.0  # one system alone finds it: it stays
-    kept, gone = cleaning.drop_irrelevant(rows, ids, {"cosine": iter(both), "BM25": iter(words)})
+    kept, gone = cleaning.drop_irrelevant(rows, ids, _lines(both, words))
     assert kept["query_id"].tolist() == ["q0", "q1", "q3", "q4", "q5"]
     assert kept["positive_ids"].iloc[0] == ["d0"]
     assert gone[["query_id", "reason", "other"]].to_numpy().tolist() == [
@@ -77,6 +77,10 @@ def test_a_positive_less_like_its_query_than_a_random_document_goes(rows):
         ["q2", "irrelevant", "d2"],
     ]
     assert gone["evidence"].iloc[1] == "cosine 0.10, random 0.27; BM25 0.10, random 0.27"
+
+
+def _lines(cosines, words):
+    return ({"cosine": c, "BM25": w} for c, w in zip(cosines, words, strict=True))
 
 
 def flipped(attack, share=0.05):

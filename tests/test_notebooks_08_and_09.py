@@ -128,7 +128,8 @@ def test_decisions_make_the_step_stale_and_count_when_it_runs_again(prepared):
 
 
 def test_the_queue_escapes_corpus_text_in_widget_and_table(store):
-    queue = pd.DataFrame({"query_id": ["q"], "doc_id": [EVIL], "query": [EVIL], "document": [EVIL], "source": [EVIL]})
+    texts = {name: [EVIL] for name in ("doc_id", "query", "document", "source", "rival")}
+    queue = pd.DataFrame({"query_id": ["q"], **texts, "above": [0.5], "waits": [True]})
     browser = review_queue.Queue(queue, review_queue.decisions(store, "data"))
     views = [browser._repr_mimebundle_()["text/html"], browser.widget().children[1].value]
     for view in views:

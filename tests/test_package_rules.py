@@ -17,7 +17,7 @@ FLOORS = {
     "intervals": 3, "power": 3,
     "contract": 3, "slices": 3, "hardware": 3, "validate": 3, "sizing": 3, "querylog": 3,
     "models": 4, "retrieval": 4,
-    "miners": 5, "known_answers": 5, "negatives": 5, "hidden_positives": 5, "pairs": 5, "cleaning": 5,
+    "miners": 5, "known_answers": 5, "negatives": 5, "hidden_positives": 5, "pairs": 5, "cleaning": 5, "label_audit": 5,
     "formats": 5, "training": 5, "index": 5, "pipeline": 5,
     "rag": 5, "leaks": 5, "retention": 5,
     "rollout": 6,

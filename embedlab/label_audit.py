@@ -1,0 +1,96 @@
+"""How sure each label is: where a positive stands among all documents, and how many labels look random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from embedlab.progress import Progress
+from embedlab.retrieval import BM25, Dense
+
+Scores = Mapping[str, NDArray[np.float32]]
+"""For one query, by system, the score of every document, ``[documents]``."""
+
+LATE = 0.5
+"""Positives behind this share of the documents are counted to estimate how many labels look random."""
+
+
+def score_lines(dense: Dense, bm25: BM25, queries: list[str]) -> Iterator[Scores]:
+    """Yield for each query what every document scores; one query at a time is in memory."""
+    vectors = dense.encoder.encode(queries, "query")
+    with Progress("Scoring every document", len(queries)) as bar:
+        for query, vector in zip(queries, vectors, strict=True):
+            yield {"cosine": dense.vectors @ vector, "BM25": bm25.scores(query).to_numpy()}
+            bar.advance()
+
+
+def standing(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) -> pd.DataFrame:
+    """Return where each positive stands among the documents that nobody knows to answer its query.
+
+    Each system's scores are standardized over the documents, query by query, and added up.
+
+    Args:
+        rows: ``query_id, query, positive_ids, known_ids``.
+        doc_ids: the documents that are scored.
+        lines: for each row in turn what every document scores.
+
+    Returns:
+        ``query_id, query, doc_id, above`` (share of those documents that score higher, 0 is best) and
+        ``rival``, the best of them, blank where there is none; one row a positive.
+    """
+    position, names, found = {d: i for i, d in enumerate(doc_ids)}, np.array(doc_ids, dtype=object), []
+    columns = ["query_id", "query", "positive_ids", "known_ids"]
+    for (query_id, query, positives, known), line in zip(rows[columns].itertuples(index=False), lines, strict=True):
+        fused = np.sum([_standardized(scores) for scores in line.values()], axis=0)
+        answers = [position[d] for d in {*positives, *known} if d in position]
+        others = np.delete(fused, answers)
+        rival = str(np.delete(names, answers)[others.argmax()]) if len(others) else ""
+        for d in positives:
+            above = float((others > fused[position[d]]).mean()) if len(others) else 0.0
+            found.append((query_id, query, d, round(above, 6), rival))
+    return pd.DataFrame(found, columns=["query_id", "query", "doc_id", "above", "rival"])
+
+
+def _standardized(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    values = scores.astype(np.float64)
+    return (values - values.mean()) / (values.std() or 1.0)
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The share of labels that look as if they pointed at a random document, and its 95 % interval."""
+
+    share: float
+    low: float
+    high: float
+    late: int
+    labels: int
+
+
+def looks_random(above: pd.Series, beyond: float = LATE) -> Chance:
+    """Estimate how many labels point at a random document.
+
+    Such a document stands anywhere with equal chance, a right one near the front. So the labels
+    behind ``beyond``, divided by the share of ranks that lies there, estimate the random ones: how
+    Storey (2002) estimates the share of true null hypotheses from p-values. Right answers that no
+    system finds are counted too, wrong ones that look right are not.
+
+    Args:
+        above: share of the documents that score higher than the label's, one a label.
+        beyond: between 0 and 1.
+
+    Returns:
+        the share with its exact binomial interval (Clopper and Pearson 1934); labels count as independent.
+    """
+    from scipy import stats
+
+    late, labels = int((above > beyond).sum()), len(above)
+    if not labels:
+        return Chance(0.0, 0.0, 1.0, 0, 0)
+    ends = stats.binomtest(late, labels).proportion_ci(0.95)
+    share, low, high = (min(1.0, float(p) / (1 - beyond)) for p in (late / labels, ends.low, ends.high))
+    return Chance(share, low, high, late, labels)
