@@ -43,8 +43,8 @@ def standing(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) ->
         ``rival``, the best of them, blank where there is none; one row a positive.
     """
     position, names, found = {d: i for i, d in enumerate(doc_ids)}, np.array(doc_ids, dtype=object), []
-    columns = ["query_id", "query", "positive_ids", "known_ids"]
-    for (query_id, query, positives, known), line in zip(rows[columns].itertuples(index=False), lines, strict=True):
+    read = rows[["query_id", "query", "positive_ids", "known_ids"]].itertuples(index=False)
+    for (query_id, query, positives, known), line in zip(read, lines, strict=True):
         fused = np.sum([_standardized(scores) for scores in line.values()], axis=0)
         answers = [position[d] for d in {*positives, *known} if d in position]
         others = np.delete(fused, answers)
@@ -89,8 +89,6 @@ def looks_random(above: pd.Series, beyond: float = LATE) -> Chance:
     from scipy import stats
 
     late, labels = int((above > beyond).sum()), len(above)
-    if not labels:
-        return Chance(0.0, 0.0, 1.0, 0, 0)
-    ends = stats.binomtest(late, labels).proportion_ci(0.95)
-    share, low, high = (min(1.0, float(p) / (1 - beyond)) for p in (late / labels, ends.low, ends.high))
+    ends = stats.binomtest(late, max(labels, 1)).proportion_ci(0.95)
+    share, low, high = (min(1.0, float(p) / (1 - beyond)) for p in (late / max(labels, 1), ends.low, ends.high))
     return Chance(share, low, high, late, labels)

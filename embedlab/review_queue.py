@@ -51,8 +51,8 @@ class Queue(Cards[Doubtful]):
     noun = "positives"
 
     def __init__(self, queue: pd.DataFrame, judgments: Judgments) -> None:
-        columns = [field.name for field in fields(Doubtful)]
-        super().__init__([Doubtful(*row) for row in queue[columns].itertuples(index=False, name=None)], judgments)
+        rows = queue[[field.name for field in fields(Doubtful)]].itertuples(index=False, name=None)
+        super().__init__([Doubtful(*row) for row in rows], judgments)
 
     def key(self, item: Doubtful) -> str:
         """Return query and document id."""
@@ -68,20 +68,10 @@ class Queue(Cards[Doubtful]):
 
     def twin(self) -> pd.DataFrame:
         """Return the first lines of the queue, documents shortened."""
-        rows = [
-            (
-                i.query,
-                i.doc_id,
-                i.document[:CHARACTERS],
-                i.rival,
-                f"{i.above:.0%}",
-                i.source,
-                "waits" if i.waits else "trains",
-            )
-            for i in self.items[:LINES]
-        ]
-        columns = ["query", "document", "text", "rival", "above it", "source", "unless decided"]
-        return pd.DataFrame(rows, columns=columns)
+        shown = pd.DataFrame([vars(item) for item in self.items[:LINES]], columns=[f.name for f in fields(Doubtful)])
+        shown["document"], shown["above"] = shown["document"].str[:CHARACTERS], shown["above"].map("{:.0%}".format)
+        shown["unless decided"] = shown["waits"].map({True: "waits", False: "trains"})
+        return shown[["query", "doc_id", "document", "rival", "above", "source", "unless decided"]]
 
 
 def decisions(store: Store, data: str) -> Judgments:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from notebook_cells import toy_store
 
-from embedlab import cleaning
+from embedlab import cleaning, label_audit
 from embedlab.negatives import twins
 from embedlab.text import MIN_WORDS, fold, near_duplicates
 
@@ -96,6 +96,42 @@ def flipped(attack, share=0.05):
         rows.at[i, "positive_ids"] = [str(rng.choice(others))]
         rows.at[i, "known_ids"] = list(rows.at[i, "positive_ids"])
     return rows, set(rows["query_id"].iloc[wrong])
+
+
+def test_a_positive_stands_behind_what_scores_higher_and_known_answers_do_not_count():
+    rows = pd.DataFrame({"query_id": ["q"], "query": ["x"], "positive_ids": [["c"]], "known_ids": [["a", "c"]]})
+    line = {"cosine": np.array([0.9, 0.8, 0.3, 0.1, 0.5], "f4"), "BM25": np.array([9, 0, 0, 0, 1], "f4")}
+    found = label_audit.standing(rows, list("abcde"), [line]).iloc[0]
+    assert found[["query_id", "doc_id", "rival"]].tolist() == ["q", "c", "b"]
+    assert found["above"] == pytest.approx(2 / 3)  # b and e of b, d and e
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.05, 0.3])
+def test_the_share_of_random_labels_is_recovered(wrong):
+    rng = np.random.default_rng(3)
+    above = np.where(rng.random(4000) < wrong, rng.random(4000), rng.beta(1, 60, 4000))
+    chance = label_audit.looks_random(pd.Series(above))
+    assert chance.low <= wrong <= chance.high
+    assert chance.share == pytest.approx(wrong, abs=0.02)
+    assert label_audit.looks_random(pd.Series([], dtype=float)).share == 0.0
+
+
+@pytest.mark.full
+def test_the_list_holds_as_many_flipped_labels_as_it_says_and_their_number_is_estimated(attack):
+    """Planted 5 %: by chance 95 % of them stand behind the first twentieth of the documents."""
+    import embedlab
+    from embedlab import retrieval
+    from embedlab.models.resolve import MINILM
+
+    rows, wrong = flipped(attack)
+    texts, encoder = attack.document_texts(), embedlab.load_model(MINILM, "float32")
+    lines = label_audit.score_lines(retrieval.Dense(encoder, texts), retrieval.BM25(texts), rows["query"].tolist())
+    found = label_audit.standing(rows, texts.index.tolist(), lines)
+    listed = set(found.loc[found["above"] > 0.05, "query_id"])
+    assert len(listed & wrong) >= 0.9 * len(wrong)  # 48 of 50
+    assert len(listed) <= 0.2 * len(rows)
+    chance = label_audit.looks_random(found["above"])
+    assert chance.low <= 0.05 <= chance.high
 
 
 @pytest.mark.full
