@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from embedlab.errors import DataError, ParameterError, nearest
+from embedlab.keys import sha256_json
+from embedlab.params import SHARED
 from embedlab.sources.raw import Finding as Finding
 from embedlab.sources.raw import Raw as Raw
 from embedlab.splits import GLUED, Grouping, assign_parts, cap_per_document, group_queries, query_groups
@@ -207,3 +209,12 @@ def _honour(queries: pd.DataFrame, raw: Raw, given: dict[str, str], seed: int) -
                 taken = assign_parts(of_donor, seed, {"dev": 1 - share})
             queries.loc[rows, "part"] = queries.loc[rows, "query_id"].map(taken)
     return queries, unit
+
+
+def settings_of(values: dict[str, Any], collection: Collection) -> dict[str, Any]:
+    """Return what step 01 writes down for all later steps: shared parameters and the data's facts."""
+    shared = {k: values[k] for k in SHARED if k not in ("run", "path")}
+    counts = collection.queries["part"].value_counts().to_dict()
+    facts = {"unit": collection.unit, "parted_by": collection.parted_by, "notice": collection.notice, "queries": counts}
+    digest = sha256_json([f.to_csv(index=False) for f in (collection.corpus, collection.queries, collection.qrels)])
+    return shared | facts | {"documents": len(collection.corpus), "content": digest}

@@ -11,6 +11,7 @@ import pandas as pd
 from embedlab.errors import ParameterError
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind
+from embedlab.pairs import removal, removals
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,6 +31,8 @@ OF_RERANKERS = FITS["labeled_list"]
 LOSSES = tuple(sorted({loss for losses in FITS.values() for loss in losses}))
 
 CANDIDATES = 4
+NEGATIVES = {"triplets": 1, "candidates": CANDIDATES, "labeled_list": 1}  # that a row needs to stand there
+
 QUERY_COLUMNS = ("anchor", "sentence1", "query")
 LABEL_COLUMNS = ("score", "labels")
 
@@ -53,12 +56,23 @@ def render(rows: pd.DataFrame, documents: Mapping[str, str], form: str) -> pd.Da
     found: list[dict[str, Any]] = []
     for query, positives, negatives in zip(rows["query"], rows["positive_ids"], rows["negatives"], strict=True):
         hard = [documents[n["id"]] for n in negatives]
+        if len(hard) < NEGATIVES.get(form, 0):
+            continue
         if form == "labeled_list":
             found += _labeled(query, [documents[d] for d in positives], hard)
             continue
         for positive in positives:
             found += _RENDER[form](query, documents[positive], hard)
     return pd.DataFrame(found, columns=None if found else ["anchor", "positive"])
+
+
+def left_out(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a removal for each row and format that has too few negatives to hold it."""
+    count, found = rows["negatives"].map(len), []
+    for form, least in NEGATIVES.items():
+        short = count[count < least].map(f"{{}} negatives, {least} needed".format)
+        found.append(removal(rows.loc[short.index], f"not in {form}", [""] * len(short), short))
+    return removals(found)
 
 
 def _pairs(query: str, positive: str, hard: list[str]) -> list[dict[str, Any]]:
@@ -75,15 +89,11 @@ def _scored(query: str, positive: str, hard: list[str]) -> list[dict[str, Any]]:
 
 
 def _candidates(query: str, positive: str, hard: list[str]) -> list[dict[str, Any]]:
-    if len(hard) < CANDIDATES:
-        return []
     named = {f"negative_{i + 1}": text for i, text in enumerate(hard[:CANDIDATES])}
     return [{"anchor": query, "positive": positive, **named}]
 
 
 def _labeled(query: str, positives: list[str], hard: list[str]) -> list[dict[str, Any]]:
-    if not hard:
-        return []
     return [{"query": query, "docs": [*positives, *hard], "labels": [1] * len(positives) + [0] * len(hard)}]
 
 

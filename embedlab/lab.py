@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedlab import seal
+from embedlab import schema, seal
 from embedlab.contract import stamped, under_contract
 from embedlab.errors import MissingInputError, ParameterError
-from embedlab.keys import sha256_json, step_key
+from embedlab.keys import step_key
 from embedlab.params import SHARED, RunParams, cell_parameters, load_params, located
 from embedlab.paths import run_folder
 from embedlab.steps import BY_NUMBER, Step, get_step
@@ -108,6 +108,10 @@ class Lab:
         if name == "guard.parquet" and self.step.number in GUARD_STEPS:
             seal.record(self.store, self.step, self.key, "mask, exclude and count leaks", "guard", [])
         return under_contract(self.store.read(step, name), self.store, f"{name} of step {step}")
+
+    def rows(self, step: str, name: str) -> pd.DataFrame:
+        """Return the training store as another step wrote it, its schema checked; see :func:`schema.read_rows`."""
+        return schema.read_rows(self.path(step, name))
 
     def path(self, step: str, name: str) -> Path:
         """Return the checked path of another step's artifact; raises as :meth:`read` does."""
@@ -268,13 +272,3 @@ class Conclusion:
 
     def _repr_markdown_(self) -> str:
         return f"**What we learned.** {self.text}"
-
-
-def settings_of(values: dict[str, Any], collection: Collection) -> dict[str, Any]:
-    """Return what step 01 writes down for all later steps: shared parameters and the data's facts."""
-    shared = {k: values[k] for k in SHARED if k not in ("run", "path")}
-    counts = collection.queries["part"].value_counts().to_dict()
-    facts = {"unit": collection.unit, "parted_by": collection.parted_by, "notice": collection.notice, "queries": counts}
-    content = [collection.corpus, collection.queries, collection.qrels]
-    digest = sha256_json([frame.to_csv(index=False) for frame in content])
-    return shared | facts | {"documents": len(collection.corpus), "content": digest}

@@ -15,9 +15,6 @@ from embedlab.retrieval import BM25, Dense
 Scores = Mapping[str, NDArray[np.float32]]
 """For one query, by system, the score of every document, ``[documents]``."""
 
-LATE = 0.5
-"""Positives behind this share of the documents are counted to estimate how many labels look random."""
-
 
 def score_lines(dense: Dense, bm25: BM25, queries: list[str]) -> Iterator[Scores]:
     """Yield for each query what every document scores; one query at a time is in memory."""
@@ -71,7 +68,7 @@ class Chance:
     labels: int
 
 
-def looks_random(above: pd.Series, beyond: float = LATE) -> Chance:
+def looks_random(above: pd.Series, beyond: float = 0.5) -> Chance:
     """Estimate how many labels point at a random document.
 
     Such a document stands anywhere with equal chance, a right one near the front. So the labels

@@ -52,7 +52,6 @@ def group_of_documents(judged: pd.DataFrame, relatives: Mapping[str, str]) -> di
 
 def documentation_rows(documentation: pd.DataFrame, group_of: Mapping[str, str]) -> pd.DataFrame:
     """Return a row for each documentation text, in the group of the first document it describes."""
-    first = [ids[0] for ids in documentation["doc_ids"]]
     return _store(
         [f"doc-{i:05d}" for i in range(len(documentation))],
         documentation["text"],
@@ -60,7 +59,7 @@ def documentation_rows(documentation: pd.DataFrame, group_of: Mapping[str, str])
         documentation["doc_ids"].map(list),
         documentation["kind"],
         documentation["provenance"],
-        [group_of.get(d, f"document {d}") for d in first],
+        [group_of.get(ids[0], f"document {ids[0]}") for ids in documentation["doc_ids"]],
     )
 
 

@@ -107,14 +107,15 @@ STEPS: tuple[Step, ...] = (
         "choose_format",
         "Which shape does the data support?",
         "01 09",
-        "pairs.parquet triplets.parquet scored_pairs.parquet candidates.parquet labeled_list.parquet formats.json",
+        "pairs.parquet triplets.parquet scored_pairs.parquet candidates.parquet labeled_list.parquet "
+        "formats.json removed.parquet",
     ),
     _step(
         "11",
         "choose_loss",
         "Which loss learns most here?",
         "01 03 09 10",
-        "tournament.parquet loss.json",
+        "tournament.parquet loss.json removed.parquet",
     ),
     _step(
         "12",

@@ -110,7 +110,7 @@ def started(outputs, toy):
 
 def write_collection(lab: Lab, collection: Collection) -> None:
     """Write what step 01 writes of a collection."""
-    from embedlab.lab import settings_of
+    from embedlab.collection import settings_of
 
     test = set(collection.queries.loc[collection.queries["part"] == "test", "query_id"])
     held = collection.qrels["query_id"].isin(test)

@@ -63,6 +63,21 @@ def test_a_reranker_learns_from_the_labeled_list_as_it_is(tmp_path, loss):
     assert found.requires_grad
 
 
+def test_a_row_with_too_few_negatives_for_a_format_is_left_out_and_listed():
+    rows = ROWS.copy()
+    rows["negatives"] = [[], list(rows["negatives"].iloc[1])[:2], *rows["negatives"].iloc[2:]]
+    gone = formats.left_out(rows)
+    assert gone[["query_id", "reason", "evidence"]].to_numpy().tolist() == [
+        ["q0", "not in triplets", "0 negatives, 1 needed"],
+        ["q0", "not in candidates", "0 negatives, 4 needed"],
+        ["q1", "not in candidates", "2 negatives, 4 needed"],
+        ["q0", "not in labeled_list", "0 negatives, 1 needed"],
+    ]
+    for form in formats.FITS:
+        queries = set(formats.render(rows, DOCUMENTS, form).iloc[:, 0])
+        assert queries == set(rows["query"]) - set(gone.loc[gone["reason"] == f"not in {form}", "query"])
+
+
 def test_the_labeled_list_holds_a_query_once_with_all_its_answers():
     row = TABLES["labeled_list"].iloc[0]
     source = ROWS.iloc[0]

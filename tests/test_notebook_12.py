@@ -5,7 +5,7 @@ import pytest
 from conftest import open_step
 from notebook_cells import run_cells, write_guard
 
-from embedlab import pairs
+from embedlab import pairs, schema
 from embedlab.errors import EmbedlabError
 
 
@@ -15,7 +15,7 @@ def write_rows(**changes):
     rows = pairs.judged_rows(lab.collection("train"))
     for column, value in changes.items():
         rows.at[0, column] = value
-    lab.write("training.parquet", rows)
+    lab.write("training.parquet", schema.checked(rows))
     lab.finish("written by a test")
     return rows
 
@@ -58,7 +58,7 @@ def test_the_effect_of_cleaning_is_measured_on_dev(ready):
     rows = write_rows()
     lab = open_step("09")
     copied = rows.iloc[[0]].assign(query_id="again")
-    lab.write("training.parquet", pd.concat([rows, copied], ignore_index=True))
+    lab.write("training.parquet", schema.checked(pd.concat([rows, copied], ignore_index=True)))
     lab.finish("written by a test")
     run_cells("12", probe_steps=1)
     assert len(list((ready.folder / "probes").glob("*.json"))) == 2

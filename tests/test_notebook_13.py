@@ -6,7 +6,7 @@ from conftest import open_step, toy_rows, write_beir, write_collection
 from notebook_cells import run_cells, write_guard
 
 import embedlab
-from embedlab import pairs
+from embedlab import pairs, schema
 from embedlab.errors import EmbedlabError
 
 DATES = {"dev_from": "2021-01-01", "test_from": "2022-01-01"}
@@ -32,7 +32,7 @@ def write_clean(**changes):
     rows = pairs.judged_rows(lab.collection("train"))
     for column, value in changes.items():
         rows.at[0, column] = value
-    lab.write("clean.parquet", rows)
+    lab.write("clean.parquet", schema.checked(rows))
     lab.finish("written by a test")
     return rows
 
@@ -99,7 +99,7 @@ def test_own_parts_are_kept_and_what_dev_shares_with_test_is_listed_and_is_no_er
     assert {"q3", "q4"} == set(gone.index)
     assert gone["reason"].str.contains("held-out").all()
     lab = open_step("12")
-    lab.write("clean.parquet", lab.store.read("07", "rows.parquet"))
+    lab.write("clean.parquet", schema.checked(lab.store.read("07", "rows.parquet")))
     lab.finish("written by a test")
     run_13()
     report = pd.DataFrame(store.read("13", "leakage.json")["counts"])

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -19,6 +20,13 @@ from embedlab.kernels import PROVISIONER, IpcKernelManager
 from embedlab.steps import STEPS
 from embedlab.store import Store
 
+STORES = {
+    "07": "rows.parquet",
+    "08": "positives.parquet",
+    "09": "training.parquet",
+    "12": "clean.parquet",
+    "13": "training.parquet",
+}
 SANITIZE = PROJECT / "tests/nbval_sanitize.cfg"
 NUMBERS = (
     "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta retention unseen_only"
@@ -48,6 +56,18 @@ def test_the_chain_prints_a_line_a_step_the_verdict_and_the_reports_path(smoke):
     assert re.search(r"ship|inconclusive", smoke.done.stdout, re.I)
     assert str(smoke.folder / "report/index.html") in smoke.done.stdout
     assert (smoke.folder / "report/index.html").exists()
+
+
+def test_steps_07_to_13_list_the_rows_that_they_removed(smoke):
+    from embedlab.pairs import REMOVED
+
+    store = Store(smoke.folder)
+    removed = {f"{n:02d}": store.read(f"{n:02d}", "removed.parquet") for n in range(7, 14)}
+    assert {number: list(table.columns) for number, table in removed.items()} == dict.fromkeys(removed, REMOVED)
+    rows = {number: store.read(number, name) for number, name in STORES.items()}
+    for before, after in pairwise(STORES):
+        left = set(rows[before]["query_id"]) - set(rows[after]["query_id"])
+        assert left <= set(removed[after]["query_id"]), f"step {after} loses rows silently"
 
 
 def test_every_step_is_recorded_with_key_times_and_hashed_outputs(smoke):

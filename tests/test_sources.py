@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import open_step
 
 from embedlab import leaks, pairs, review, schema
 from embedlab.errors import DataError, ParameterError
@@ -471,6 +472,18 @@ def test_a_file_of_another_schema_is_refused_on_reading(tmp_path):
     source_rows("a").assign(weight=1).to_parquet(tmp_path / "x.parquet")
     with pytest.raises(DataError, match="column 'query_id': expected string, found large_string"):
         schema.read_rows(tmp_path / "x.parquet")
+
+
+def test_a_step_reads_another_steps_rows_through_the_schema(started):
+    lab = open_step("07")
+    lab.write("rows.parquet", source_rows("a").drop(columns="provenance"))
+    lab.finish("written by a test")
+    with pytest.raises(DataError, match=r"07_.*rows\.parquet: column 'query_id': expected string"):
+        open_step("08").rows("07", "rows.parquet")
+    lab = open_step("07")
+    lab.write("rows.parquet", schema.checked(source_rows("a")))
+    lab.finish("written by a test")
+    assert open_step("08").rows("07", "rows.parquet")["query_id"].tolist() == ["a"]
 
 
 GUARD = pd.DataFrame({
