@@ -16,12 +16,29 @@ Scores = Mapping[str, NDArray[np.float32]]
 """For one query, by system, the score of every document, ``[documents]``."""
 
 
-def score_lines(dense: Dense, bm25: BM25, queries: list[str]) -> Iterator[Scores]:
-    """Yield for each query what every document scores; one query at a time is in memory."""
-    vectors = dense.encoder.encode(queries, "query")
-    with Progress("Scoring every document", len(queries)) as bar:
-        for query, vector in zip(queries, vectors, strict=True):
-            yield {"cosine": dense.vectors @ vector, "BM25": bm25.scores(query).to_numpy()}
+def score_lines(dense: Dense, bm25: BM25, rows: pd.DataFrame, neighbours: bool = False) -> Iterator[Scores]:
+    """Yield for each row's query what every document scores; one query at a time is in memory.
+
+    Args:
+        dense: over the same documents as ``bm25``, in the same order.
+        bm25: see there.
+        rows: ``query, positive_ids``.
+        neighbours: score documents by the nearest other query labelled with them, too (by cosine, its
+            own label left out, so that a random label stays random); those without one are in the middle.
+    """
+    vectors = dense.encoder.encode(rows["query"].tolist(), "query")
+    position = {d: i for i, d in enumerate(dense.ids)}
+    labels = [(row, position[d]) for row, ids in enumerate(rows["positive_ids"]) for d in ids if d in position]
+    asked, labelled = np.array(labels, dtype=int).reshape(-1, 2).T
+    with Progress("Scoring every document", len(rows)) as bar:
+        for row, (query, vector) in enumerate(zip(rows["query"], vectors, strict=True)):
+            line = {"cosine": dense.vectors @ vector, "BM25": bm25.scores(query).to_numpy()}
+            if neighbours:
+                nearest = np.full(len(position), -np.inf, dtype=np.float32)
+                np.maximum.at(nearest, labelled[asked != row], (vectors @ vector)[asked[asked != row]])
+                wanted = np.isfinite(nearest)
+                line["queries"] = np.where(wanted, nearest, nearest[wanted].mean() if wanted.any() else 0)
+            yield line
             bar.advance()
 
 

@@ -32,14 +32,14 @@ class Dense:
     def __init__(self, encoder: Encodes, documents: pd.Series) -> None:
         self.name = encoder.name
         self.encoder = encoder
-        self._ids = documents.index.to_numpy()
+        self.ids = documents.index.to_numpy()
         self.vectors = encoder.encode(documents.tolist(), "document")
 
     def search(self, queries: pd.Series, k: int = DEPTH) -> pd.DataFrame:
         """Return the run of the queries."""
         vectors = self.encoder.encode(queries.tolist(), "query")
-        positions, scores = exact_search(self.vectors, vectors, min(k, len(self._ids)))
-        return as_run(queries.index.tolist(), self._ids, positions, scores)
+        positions, scores = exact_search(self.vectors, vectors, min(k, len(self.ids)))
+        return as_run(queries.index.tolist(), self.ids, positions, scores)
 
 
 def exact_search(documents: Vectors, queries: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
