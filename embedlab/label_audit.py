@@ -34,12 +34,20 @@ def score_lines(dense: Dense, bm25: BM25, rows: pd.DataFrame, neighbours: bool =
         for row, (query, vector) in enumerate(zip(rows["query"], vectors, strict=True)):
             line = {"cosine": dense.vectors @ vector, "BM25": bm25.scores(query).to_numpy()}
             if neighbours:
-                nearest = np.full(len(position), -np.inf, dtype=np.float32)
-                np.maximum.at(nearest, labelled[asked != row], (vectors @ vector)[asked[asked != row]])
-                wanted = np.isfinite(nearest)
-                line["queries"] = np.where(wanted, nearest, nearest[wanted].mean() if wanted.any() else 0)
+                line["queries"] = _nearest(vectors @ vector, row, asked, labelled, len(position))
             yield line
             bar.advance()
+
+
+def _nearest(
+    similarity: NDArray[np.float32], own: int, asked: NDArray[np.int64], labelled: NDArray[np.int64], documents: int
+) -> NDArray[np.float32]:
+    """Score documents by the most similar query ``asked`` that they are ``labelled`` with, never the ``own`` one."""
+    similarity[own] = -np.inf
+    best = np.full(documents, -np.inf, dtype=np.float32)
+    np.maximum.at(best, labelled, similarity[asked])
+    wanted = np.isfinite(best)
+    return np.where(wanted, best, best[wanted].mean() if wanted.any() else 0)
 
 
 def standing(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) -> pd.DataFrame:
