@@ -14,6 +14,8 @@ from embedlab.retrieval import BM25, Dense
 
 Scores = Mapping[str, NDArray[np.float32]]
 """For one query, by system, the score of every document, ``[documents]``."""
+MOST_LABELS = 10_000
+"""So many labels speak as neighbours; of more, each n-th, so that a row costs no more the more rows there are."""
 
 
 def score_lines(dense: Dense, bm25: BM25, rows: pd.DataFrame, neighbours: bool = False) -> Iterator[Scores]:
@@ -25,27 +27,27 @@ def score_lines(dense: Dense, bm25: BM25, rows: pd.DataFrame, neighbours: bool =
         rows: ``query, positive_ids``.
         neighbours: score documents by the nearest other query labelled with them, too (by cosine, its
             own label left out, so that a random label stays random); those without one are in the middle.
+            Of more than ``MOST_LABELS`` labels only a part speaks.
     """
     vectors = dense.encoder.encode(rows["query"].tolist(), "query")
     position = {d: i for i, d in enumerate(dense.ids)}
     labels = [(row, position[d]) for row, ids in enumerate(rows["positive_ids"]) for d in ids if d in position]
-    asked, labelled = np.array(labels, dtype=int).reshape(-1, 2).T
+    asked, labelled = np.array(labels[:: 1 + len(labels) // MOST_LABELS], dtype=int).reshape(-1, 2).T
+    neighbour_vectors = vectors[asked]
     with Progress("Scoring every document", len(rows)) as bar:
         for row, (query, vector) in enumerate(zip(rows["query"], vectors, strict=True)):
             line = {"cosine": dense.vectors @ vector, "BM25": bm25.scores(query).to_numpy()}
             if neighbours:
-                line["queries"] = _nearest(vectors @ vector, row, asked, labelled, len(position))
+                others = np.where(asked == row, -np.inf, neighbour_vectors @ vector)
+                line["queries"] = _nearest(others, labelled, len(position))
             yield line
             bar.advance()
 
 
-def _nearest(
-    similarity: NDArray[np.float32], own: int, asked: NDArray[np.int64], labelled: NDArray[np.int64], documents: int
-) -> NDArray[np.float32]:
-    """Score documents by the most similar query ``asked`` that they are ``labelled`` with, never the ``own`` one."""
-    similarity[own] = -np.inf
+def _nearest(similarity: NDArray[np.float32], labelled: NDArray[np.int64], documents: int) -> NDArray[np.float32]:
+    """Return the best similarity among each document's labels, the mean of these where there is none."""
     best = np.full(documents, -np.inf, dtype=np.float32)
-    np.maximum.at(best, labelled, similarity[asked])
+    np.maximum.at(best, labelled, similarity)
     wanted = np.isfinite(best)
     return np.where(wanted, best, best[wanted].mean() if wanted.any() else 0)
 

@@ -127,6 +127,17 @@ def test_a_document_also_scores_as_the_nearest_other_query_that_is_labelled_with
     assert set(alone["queries"]) == {0.0}  # no other query, no opinion
 
 
+def test_of_many_labels_a_part_speaks_evenly_spread_over_the_rows(rows, monkeypatch):
+    monkeypatch.setattr(label_audit, "MOST_LABELS", 4)
+    rows = rows[["query_id", "query"]].assign(positive_ids=[[f"d{i}"] for i in range(len(rows))])
+    texts = pd.Series(DOCUMENTS)
+    lines = list(label_audit.score_lines(Dense(ToyEncoder(), texts), BM25(texts), rows, neighbours=True))
+    vectors = ToyEncoder().encode(rows["query"].tolist(), "query")
+    said = [vectors[1] @ vectors[i] for i in (0, 2, 4)]  # each second of six
+    assert lines[1]["queries"][[0, 2, 4]] == pytest.approx(said)
+    assert lines[1]["queries"][[1, 3, 5]] == pytest.approx(sum(said) / 3)
+
+
 @pytest.mark.parametrize("wrong", [0.0, 0.05, 0.3])
 def test_the_share_of_random_labels_is_recovered(wrong):
     rng = np.random.default_rng(3)
