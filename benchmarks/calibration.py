@@ -15,10 +15,10 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 import embedlab
-from embedlab import stats
-from embedlab.collection import Collection, read_raw
-from embedlab.intervals import RESAMPLES
-from embedlab.splits import cap_per_document
+from embedlab.data import Collection, cap_per_document, read_raw
+from embedlab.evaluation import detectable_gain
+from embedlab.evaluation.intervals import RESAMPLES
+from embedlab.evaluation.power import unit_error
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCORES = Path(__file__).resolve().parent / "scores"
@@ -37,7 +37,7 @@ CHUNK = 250
 
 def score_pair(documents, queries, qrels) -> pd.DataFrame:
     """Return nDCG@10 of BM25 and of the base model for each query."""
-    from embedlab.metrics import per_query
+    from embedlab.evaluation import per_query
     from embedlab.retrieval import BM25, Dense
 
     systems = {"bm25": BM25(documents), "base": Dense(embedlab.load_model(MINILM, "float32"), documents)}
@@ -63,13 +63,13 @@ def difference(name: str) -> pd.DataFrame:
     return table.assign(difference=table["base"] - table["bm25"])
 
 
-# --- the same intervals as embedlab.stats, for many trials at once -----------------------------
+# --- the same intervals as embedlab.evaluation, for many trials at once -----------------------------
 
 
 def draws(units: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """Return how often each resample draws each unit, ``[resamples, units]``.
 
-    The same draws as scipy's bootstrap with this seed, and so as :func:`embedlab.stats.interval`.
+    The same draws as scipy's bootstrap with this seed, and so as :func:`embedlab.evaluation.interval`.
     """
     drawn = np.random.default_rng(seed).integers(0, units, (resamples, units))
     flat = (drawn + np.arange(resamples)[:, None] * units).ravel()
@@ -109,7 +109,7 @@ def query_cell(values: np.ndarray, n: int, trials: int = TRIALS, resamples: int 
     """Return the rates of SHIP over ``n`` queries: at a true gain of ``min_gain``, and at the detectable gain."""
     sample = values[np.random.default_rng(seed).integers(0, len(values), (trials, n))]
     low = bootstrap_ends(sample, np.ones_like(sample), draws(n, resamples))[0]
-    above = stats.detectable_gain(stats.unit_error(values, [str(i) for i in range(len(values))]), n)
+    above = detectable_gain(unit_error(values, [str(i) for i in range(len(values))]), n)
     return {"false": (low >= values.mean()).mean(), "found": (low >= values.mean() - above).mean()}
 
 
@@ -129,7 +129,7 @@ def group_cell(
     resampled, student = bootstrap_ends(sums, sizes, draws(n, resamples)), t_ends(sums, sizes)
     decides = widest(over_queries, resampled, student)
     mean_size = len(values) / len(members)
-    above = stats.detectable_gain(stats.unit_error(values, labels.tolist()), round(n * mean_size))
+    above = detectable_gain(unit_error(values, labels.tolist()), round(n * mean_size))
     rates = {"queries": over_queries, "bootstrap": resampled, "t": student, "decides": decides}
     found = {name: (ends[0] >= values.mean()).mean() for name, ends in rates.items()}
     return found | {"found": (decides[0] >= values.mean() - above).mean()}

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from embedlab.chain.steps import STEPS, Step, step_number
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
-from embedlab.steps import STEPS, Step, step_number
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from embedlab.stats import Comparison
+    from embedlab.evaluation.comparison import Comparison
 
 EXIT_OF = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}
 USAGE: type[Any] = typer.BadParameter.__mro__[2]  # click's ClickException, whichever copy of click typer carries
@@ -45,8 +45,8 @@ def run(
     force: Annotated[bool, typer.Option(help="Execute steps that are up to date too")] = False,
 ) -> None:
     """Run the chain of notebooks; what is up to date is skipped."""
-    from embedlab.params import load_params
-    from embedlab.runner import run_chain
+    from embedlab.chain.params import load_params
+    from embedlab.chain.runner import run_chain
 
     loaded = load_params(params, set_ or [])
     first, last = (step_number(only), step_number(only)) if only else (step_number(from_), step_number(to))
@@ -84,12 +84,12 @@ def _closing(folder: Path, changed: bool) -> None:
     verdict = folder / "verdict.json"
     report = folder / "report" / "index.html"
     if changed or not report.exists():
+        from embedlab.chain.store import Store
         from embedlab.report import build
-        from embedlab.store import Store
 
         report = build(Store(folder))
     if verdict.exists():
-        from embedlab.evidence import sentence
+        from embedlab.verdict.words import sentence
 
         out.print(escape(sentence(json.loads(verdict.read_text(encoding="utf-8")))))
     out.print(f"Report: {report}")
@@ -98,7 +98,8 @@ def _closing(folder: Path, changed: bool) -> None:
 @app.command()
 def check(folder: Annotated[Path, typer.Argument(help="Run folder, such as outputs/attack")]) -> None:
     """Print a run's verdict; exit code 0 SHIP, 1 DO_NOT_SHIP, 2 INCONCLUSIVE, 3 none or out of date."""
-    from embedlab.evidence import read_verdict, sentence
+    from embedlab.verdict.rule import read_verdict
+    from embedlab.verdict.words import sentence
 
     try:
         verdict = read_verdict(_run(folder))
@@ -132,8 +133,8 @@ def _run(folder: Path) -> Path:
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Run folder, such as outputs/attack")]) -> None:
     """Render the HTML report of a run, one folder that opens from disk."""
+    from embedlab.chain.store import Store
     from embedlab.report import build
-    from embedlab.store import Store
 
     out.print(f"Report: {build(Store(_run(folder)))}")
 
@@ -155,7 +156,7 @@ def validate(
     most: Annotated[int, typer.Option(help="Findings to list of each kind")] = 20,
 ) -> None:
     """Say whether a folder is a usable collection, and what is wrong with it, row by row."""
-    from embedlab.collection import read_raw, stop_at_errors
+    from embedlab.data.load import read_raw, stop_at_errors
 
     raw = read_raw("beir", path=path)
     seen: dict[str, int] = {}
@@ -190,7 +191,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Compare two TREC runs query by query; exit code 0 SHIP, 1 DO_NOT_SHIP, 2 INCONCLUSIVE."""
-    from embedlab.stats import compare as compare_runs
+    from embedlab.evaluation.comparison import compare as compare_runs
 
     found = compare_runs(qrels, baseline, candidate, metric, min_gain, groups)
     if as_json:

@@ -17,11 +17,10 @@ from chat_service import Service
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import embedlab
-from embedlab.collection import Collection
-from embedlab.lab import Lab
-from embedlab.params import cell_parameters
-from embedlab.steps import BY_NUMBER, STEPS
-from embedlab.store import Store
+from embedlab.chain import STEPS, Lab, Store
+from embedlab.chain.params import cell_parameters
+from embedlab.chain.steps import BY_NUMBER
+from embedlab.data import Collection
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -110,7 +109,7 @@ def started(outputs, toy):
 
 def write_collection(lab: Lab, collection: Collection) -> None:
     """Write what step 01 writes of a collection."""
-    from embedlab.collection import settings_of
+    from embedlab.chain import settings_of
 
     test = set(collection.queries.loc[collection.queries["part"] == "test", "query_id"])
     held = collection.qrels["query_id"].isin(test)
@@ -124,7 +123,7 @@ def write_collection(lab: Lab, collection: Collection) -> None:
 
 def write_seal(store: Store) -> None:
     """Seal the test judgments as step 04 does."""
-    from embedlab.keys import sha256_file
+    from embedlab.files import sha256_file
 
     lab = open_step("04", run=store.folder.name)
     judgments = store.folder / "artifacts/01_define_problem/qrels_test.parquet"

@@ -3,12 +3,12 @@
 import pandas as pd
 from conftest import open_step
 
-from embedlab.keys import notebook_code
-from embedlab.models.resolve import MINILM
-from embedlab.params import cell_parameters
-from embedlab.paths import notebook_path
-from embedlab.steps import BY_NUMBER
-from embedlab.text import fold
+from embedlab.chain.keys import notebook_code
+from embedlab.chain.params import cell_parameters
+from embedlab.chain.paths import notebook_path
+from embedlab.chain.steps import BY_NUMBER
+from embedlab.data import fold
+from embedlab.models import MINILM
 
 
 def run_cells(number: str, **values) -> dict:

@@ -7,8 +7,8 @@ import pytest
 from conftest import CRANFIELD, needs_cranfield
 
 import embedlab
-from embedlab import cli
-from embedlab.trec import run_text
+from embedlab.cli import EXIT_OF, main
+from embedlab.data import run_text
 
 pytestmark = needs_cranfield
 QRELS = CRANFIELD / "qrels" / "test.tsv"
@@ -16,8 +16,8 @@ QRELS = CRANFIELD / "qrels" / "test.tsv"
 
 @pytest.fixture(scope="module")
 def cranfield():
-    raw = embedlab.collection.read_raw("beir", path=CRANFIELD)
-    return embedlab.collection.Collection(raw.corpus, raw.queries, raw.qrels)
+    raw = embedlab.data.read_raw("beir", path=CRANFIELD)
+    return embedlab.data.Collection(raw.corpus, raw.queries, raw.qrels)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def runs(cranfield, tmp_path_factory):
 def compare(capsys, monkeypatch, *words) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["embedlab", "compare", *map(str, words)])
     with pytest.raises(SystemExit) as stopped:
-        cli.main()
+        main()
     return stopped.value.code, *capsys.readouterr()
 
 
@@ -65,7 +65,7 @@ def test_json_is_what_the_function_returns(runs, command):
     code, printed, _ = command(one, two, "--qrels", QRELS, "--metric", "R@100", "--json")
     found = embedlab.compare(QRELS, one, two, "R@100")
     assert json.loads(printed) == json.loads(json.dumps(found.as_dict()))
-    assert code == cli.EXIT_OF[found.verdict]
+    assert code == EXIT_OF[found.verdict]
 
 
 def test_the_table_shows_both_intervals_and_which_decides(runs, command, tmp_path, cranfield):

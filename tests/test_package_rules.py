@@ -10,22 +10,9 @@ from conftest import PROJECT, literal_tail, run_python
 
 PACKAGE = PROJECT / "embedlab"
 
-FLOORS = {
-    "errors": 1, "steps": 1, "text": 1, "progress": 1,
-    "paths": 2, "params": 2, "keys": 2, "freshness": 2, "lock": 2, "store": 2, "seal": 2, "endpoint": 2, "schema": 2,
-    "collection": 3, "sources": 3, "splits": 3, "temporal": 3, "lab": 3, "trec": 3, "metrics": 3, "stats": 3,
-    "intervals": 3, "power": 3,
-    "contract": 3, "slices": 3, "hardware": 3, "validate": 3, "sizing": 3, "querylog": 3,
-    "models": 4, "retrieval": 4,
-    "miners": 5, "known_answers": 5, "negatives": 5, "hidden_positives": 5, "pairs": 5, "cleaning": 5, "label_audit": 5,
-    "formats": 5, "training": 5, "index": 5, "pipeline": 5,
-    "rag": 5, "leaks": 5, "retention": 5,
-    "rollout": 6,
-    "evidence": 7,
-    "plots": 8, "judging": 8, "review": 8, "review_queue": 8, "report": 8,
-    "runner": 9, "kernels": 9, "cli": 9,
-}  # fmt: skip
-ROOMY = ("rollout", "sources")
+LIBRARY = ("data", "models", "retrieval", "evaluation", "trainset", "training", "rollout")
+WORKBENCH = ("chain", "verdict", "report", "cli")
+MOST_MODULES = 13
 HEAVY = ("torch", "sentence_transformers", "transformers", "faiss", "scipy", "IPython", "matplotlib", "papermill")
 
 
@@ -42,61 +29,53 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def room(name: str) -> str:
-    return name.split(".")[0]
+def public_names(room: str) -> list[str]:
+    """Return the names on the face of a room, as its stub lists them."""
+    stub = ast.parse((PACKAGE / room / "__init__.pyi").read_text(encoding="utf-8"))
+    return [alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names]
 
 
-def imports(path: Path) -> set[str]:
-    """Return the modules of the package that a file imports anywhere, for types alone left out."""
-    found = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in for_types:
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            full = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name.removeprefix("embedlab.") in MODULES else node.module for name in full.values()}
-    inner = {name.removeprefix("embedlab.") for name in found if name.startswith("embedlab.")}
-    return inner & set(MODULES)
+def test_imports_point_one_way_and_in_no_circle():
+    program = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([program], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 kept, 0 broken" in done.stdout
 
 
-def test_every_module_has_a_floor():
-    unknown = {room(name) for name in MODULES} - set(FLOORS)
-    assert not unknown, f"say on which floor these stand, in FLOORS: {sorted(unknown)}"
+@pytest.mark.parametrize("room", [r for r in (*LIBRARY, *WORKBENCH) if r != "cli"])
+def test_a_room_holds_about_ten_modules_and_says_what_it_is_for(room):
+    own = [name for name in MODULES if name.startswith(f"{room}.") and name.count(".") == 1]
+    assert 3 <= len(own) <= MOST_MODULES, f"{room} has {len(own)} modules: {own}"
+    face = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+    assert len((ast.get_docstring(face) or "").split()) > 5
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_from_its_floor_or_below(name):
-    above = {other for other in imports(MODULES[name]) if FLOORS[room(other)] > FLOORS[room(name)]}
-    assert not above, f"{name} (floor {FLOORS[room(name)]}) imports {sorted(above)} from above"
+def test_no_module_only_hands_on_the_names_of_others(name):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    is_face = MODULES[name].name == "__init__.py"
+    assert is_face or any(not isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr)) for node in tree.body), name
+    again = [a.asname for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names if a.asname == a.name]
+    assert not again, f"{name} hands on {again}: import them from where they are defined"
 
 
-def test_no_modules_import_one_another_in_a_circle():
-    needs = {name: imports(path) - {name} for name, path in MODULES.items()}
-    while free := {name for name, others in needs.items() if not others}:
-        needs = {name: others - free for name, others in needs.items() if name not in free}
-    on_circle = {n: o for n, o in needs.items() if any(n in needs.get(other, ()) for other in o)} or needs
-    assert not needs, f"a circle among {on_circle}"
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_has_at_most_about_250_lines(name):
-    lines = len(MODULES[name].read_text(encoding="utf-8").splitlines())
-    assert lines <= 280, f"{MODULES[name].name} has {lines} lines; split it"
-
-
-def test_the_core_stays_under_about_8100_lines():
-    """Without ``rollout`` and ``sources``: a reader of one more kind of file makes nothing else harder to follow."""
-    core = [path.read_text(encoding="utf-8") for name, path in MODULES.items() if room(name) not in ROOMY]
-    assert sum(bool(line.strip()) for text in core for line in text.splitlines()) < 8100, "blank lines left out"
+@pytest.mark.parametrize("room", LIBRARY)
+def test_the_library_is_used_without_the_workbench(room):
+    modules = [name for name in MODULES if name.split(".")[0] == room]
+    code = f"""
+import importlib, sys
+for name in {modules!r}:
+    importlib.import_module("embedlab." + name)
+face = importlib.import_module("embedlab.{room}")
+missing = [n for n in {public_names(room)!r} if not hasattr(face, n)]
+inside = [m.split(".") for m in sys.modules if m.startswith("embedlab.")]
+workbench = sorted(".".join(parts) for parts in inside if parts[1] in {WORKBENCH!r})
+print((len(face.__all__), missing, workbench))
+"""
+    count, missing, workbench = literal_tail(run_python(code).stdout)
+    assert count == len(public_names(room)) > 0
+    assert missing == []
+    assert workbench == []
 
 
 def test_import_embedlab_loads_neither_torch_nor_pandas():

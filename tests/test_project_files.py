@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from ruamel.yaml import YAML
 
-from embedlab.params import load_params
+from embedlab.chain import load_params
 
 CONDA_NAMES = {"pytorch": "torch"}
 SECTIONS = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]

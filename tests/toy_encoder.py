@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
+from embedlab.data import fold, stable_hash
 from embedlab.models import EmbeddingIdentity
-from embedlab.text import fold, stable_hash
 
 DIMENSIONS = 64
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from embedlab.errors import ModelError
-from embedlab.lab import Lab
 from embedlab.models.cache import VectorCache, Vectors
-from embedlab.models.identity import EmbeddingIdentity
+from embedlab.models.loading import identity_of, load_sentence_transformer, tokenizer_file
 from embedlab.models.resolve import ModelFiles, resolve
 from embedlab.progress import Progress
 
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
 Kind = Literal["query", "document"]
 
 BATCH = 32
+
 CHUNK = 256
 """Texts after which vectors are saved; a stopped encoding goes on from there."""
 
@@ -36,7 +34,7 @@ class Encoder:
 
     def __init__(self, files: ModelFiles, precision: str, cache: Path | None = None) -> None:
         self.files = files
-        self.identity = _identity(files, precision)
+        self.identity = identity_of(files, precision)
         self._cache = VectorCache(cache, self.identity.digest)
 
     @property
@@ -111,22 +109,12 @@ def load_model(name: str, precision: str = "auto", cache: Path | None = None) ->
         ModelError: if the model cannot be had here or its files are not what they should be.
     """
     if precision == "auto":
-        from embedlab.hardware import calibrate
+        from embedlab.models.hardware import calibrate
 
         precision = calibrate().precision
     if precision not in ("float32", "bfloat16"):
         raise ModelError(f"precision must be 'float32', 'bfloat16' or 'auto', found {precision!r}")
     return Encoder(resolve(name), precision, cache)
-
-
-def lab_model(lab: Lab, name: str | None = None) -> Encoder:
-    """Return a model with the run's precision and vector cache; the run's base model by default."""
-    return load_model(name or lab.base_model, lab.settings["precision"], lab.vectors)
-
-
-def tuned_model(lab: Lab) -> Encoder:
-    """Return the model that step 14 put forward, after checking its recorded hashes."""
-    return lab_model(lab, str(lab.path("14", "models/tuned/model.safetensors").parent))
 
 
 def cosine_to_fp32(encoder: Encoder, texts: list[str]) -> float:
@@ -139,59 +127,3 @@ def normalize(vectors: Vectors) -> Vectors:
     """Return rows scaled to unit length; zero rows stay zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
-
-
-def load_sentence_transformer(files: ModelFiles) -> SentenceTransformer:
-    """Load a model in fp32, from safetensors only and without remote code."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    if files.is_static:
-        return _static(files)
-    return SentenceTransformer(
-        str(files.folder), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
-    )
-
-
-def _static(files: ModelFiles) -> SentenceTransformer:
-    from safetensors.numpy import load_file
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from tokenizers import Tokenizer
-
-    table = next(iter(load_file(next(files.folder.glob("*.safetensors"))).values()))
-    tokenizer = Tokenizer.from_file(str(tokenizer_file(files)))
-    module = StaticEmbedding(tokenizer, embedding_weights=table.astype(np.float32))
-    return SentenceTransformer(modules=[module], device="cpu")
-
-
-def tokenizer_file(files: ModelFiles) -> Path:
-    """Return the file of a model's fast tokenizer."""
-    if files.is_static:
-        return next((files.folder.parent / "tokenizers").glob("*.json"))
-    for name in ("tokenizer.json", "0_Transformer/tokenizer.json", "0_StaticEmbedding/tokenizer.json"):
-        if (files.folder / name).is_file():
-            return files.folder / name
-    raise ModelError(f"{files.folder}: no tokenizer.json")
-
-
-def _identity(files: ModelFiles, precision: str) -> EmbeddingIdentity:
-    """Read a model's dimensions, length limit and prompts from its files, without torch."""
-    if files.is_static:
-        return EmbeddingIdentity(files.name, files.weights, files.config, 256, 0, "", "", "float32")
-    folder = files.folder
-    config = _json(folder / "config.json")
-    limits = _json(folder / "sentence_bert_config.json")
-    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
-    modules = [_json(p) for p in sorted(folder.glob("*_Dense/config.json"))]
-    dimensions = modules[-1]["out_features"] if modules else config.get("hidden_size", 0)
-    length = limits.get("max_seq_length") or config.get("max_position_embeddings", 512)
-    query, document = prompts.get("query") or "", prompts.get("document") or prompts.get("passage") or ""
-    return EmbeddingIdentity(files.name, files.weights, files.config, dimensions, length, query, document, precision)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from embedlab.errors import IdentityError
-from embedlab.keys import sha256_json
+from embedlab.files import sha256_json
 
 
 @dataclass(frozen=True)

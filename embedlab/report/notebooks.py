@@ -7,17 +7,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from embedlab.chain.steps import Step
 from embedlab.report.pages import page
-from embedlab.steps import Step
 
 SHOWN = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
 """Output types that a page may hold, best first; of a widget its static twin remains."""
 
 _INLINE = "a abbr b br code del em i img kbd s small span strong sub sup u"
+
 _BLOCKS = "blockquote dd details div dl dt figcaption figure h1 h2 h3 h4 h5 h6 hr li ol p pre section summary ul"
+
 _TABLES = "caption table tbody td tfoot th thead tr"
+
 TAGS = frozenset(f"{_INLINE} {_BLOCKS} {_TABLES}".split())
+
 _DROPPED = re.compile(r"<(style|script)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+
 _PLAIN = frozenset({"class", "title", "colspan", "rowspan", "align", "scope", "start", "id", "alt", "width", "height"})
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from embedlab.trec import RUN, trec_order
+from embedlab.data.trec import RUN, trec_order
 
 DEPTH = 100
 """Documents kept for each query."""

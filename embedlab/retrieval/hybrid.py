@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from embedlab.data.trec import trec_order
 from embedlab.retrieval.base import DEPTH, top_k
-from embedlab.trec import trec_order
 
 RRF_K = 60
+
 WEIGHTS = tuple(round(0.1 * i, 1) for i in range(11))
 
 

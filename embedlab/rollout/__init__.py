@@ -1,3 +1,5 @@
-"""Going live and back: registry of indexes, re-indexing beside the live one, gradual traffic."""
+"""Into production and back: releases, re-indexing beside the live index, gradual traffic, drift."""
 
-from __future__ import annotations
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from embedlab.rollout.registry import Registry
-from embedlab.text import stable_hash
+from embedlab.data.text import stable_hash
+from embedlab.rollout.releases import Registry
 
 STAGES = (1, 5, 25, 50, 100)
 """Percent of the traffic that the candidate answers."""

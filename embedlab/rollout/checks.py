@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from embedlab.index import Embeds, Indexed, VectorIndex, Vectors, recall_against
 from embedlab.retrieval.dense import exact_search
+from embedlab.retrieval.index import Embeds, Indexed, VectorIndex, Vectors, recall_against
 
 SAME_COSINE = 0.999
 """A text encoded again must come this near; bf16 in another batch stays above it."""

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from embedlab.stats import Floats, holm, interval
-from embedlab.text import fold
+from embedlab.data.text import fold
+from embedlab.evaluation.comparison import holm
+from embedlab.evaluation.intervals import Floats, interval
 
 SIGNALS = ("words", "unseen terms", "top score")
+
 TERMS = 500
 """Most frequent terms that the term distribution keeps apart; the rest counts as one."""
 

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import EmbedlabError, IntegrityError
-from embedlab.index import Embeds, Vectors, build_index
-from embedlab.keys import sha256_file, sha256_json
+from embedlab.files import sha256_file, sha256_json
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
+from embedlab.retrieval.index import Embeds, Vectors, build_index
 from embedlab.rollout.checks import Check
-from embedlab.rollout.registry import Registry, Release
+from embedlab.rollout.releases import Registry, Release
 
 JOURNAL = "journal.jsonl"
 

@@ -8,16 +8,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from embedlab.evaluation.comparison import Comparison
 from embedlab.models.encoder import Encoder
-from embedlab.retrieval import BM25, Dense, fuse_scores
 from embedlab.retrieval.base import DEPTH, as_run
-from embedlab.stats import Comparison
-from embedlab.trec import trec_order
-
-PERSISTENCE = 0.9
-"""RBO's p: the first 10 ranks carry 86 % of the weight."""
+from embedlab.retrieval.bm25 import BM25
+from embedlab.retrieval.dense import Dense
+from embedlab.retrieval.hybrid import fuse_scores
 
 REPEATS = 3
+
 NOISE = 1.25
 """Ratio of two median latencies that one busy machine gives the same pipeline twice."""
 
@@ -101,49 +100,6 @@ def latest(queries: pd.DataFrame, count: int) -> tuple[pd.DataFrame, bool]:
         return queries.sort_values("query_id", ignore_index=True), False
     ordered = queries[queries["created"].notna()].sort_values(["created", "query_id"], ignore_index=True)
     return ordered.tail(count).reset_index(drop=True), True
-
-
-def rbo(first: Sequence[str], second: Sequence[str], p: float = PERSISTENCE) -> float:
-    """Return the extrapolated rank-biased overlap of two rankings, 0 to 1 (1 = the same ranking).
-
-    Equation 32 of Webber, Moffat and Zobel, "A Similarity Measure for Indefinite Rankings",
-    TOIS 28(4), 2010; the lists may differ in length. Two empty lists agree fully.
-
-    Args:
-        first: document ids, best first, none twice.
-        second: likewise.
-        p: persistence: how far down a reader looks, above 0 and below 1.
-    """
-    short, long = sorted((list(first), list(second)), key=len)
-    if not short:
-        return 1.0 if not long else 0.0
-    s, n = len(short), len(long)
-    agree, total = 0, 0.0
-    seen_short: set[str] = set()
-    seen_long: set[str] = set()
-    at_s = 0
-    for depth in range(1, n + 1):
-        new = set(short[depth - 1 : depth])
-        seen_short |= new
-        seen_long.add(long[depth - 1])
-        agree = len(seen_short & seen_long)
-        at_s = agree if depth <= s else at_s
-        beyond = at_s * (depth - s) / s if depth > s else 0.0
-        total += (agree + beyond) / depth * p**depth
-    return (1 - p) / p * total + ((agree - at_s) / n + at_s / s) * p**n
-
-
-def agreement(before: pd.DataFrame, after: pd.DataFrame, k: int = 10, p: float = PERSISTENCE) -> pd.DataFrame:
-    """Return ``overlap`` (share of the top ``k`` in both) and ``rbo`` by query id, for two runs."""
-    lists = [
-        {str(q): ids.tolist() for q, ids in trec_order(run).groupby("query_id")["doc_id"]} for run in (before, after)
-    ]
-    rows = {}
-    for query_id in sorted(set(lists[0]) | set(lists[1])):
-        one, two = (found.get(query_id, []) for found in lists)
-        longest = max(len(one[:k]), len(two[:k]), 1)
-        rows[query_id] = {"overlap": len(set(one[:k]) & set(two[:k])) / longest, "rbo": rbo(one, two, p)}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["overlap", "rbo"]).rename_axis("query_id")
 
 
 def gate(comparison: Comparison, unanswered: int, in_time: bool | None, budget_ms: float) -> tuple[bool, str]:

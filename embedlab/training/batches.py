@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embedlab.errors import DataError
-from embedlab.training.collisions import joint_answers
 from embedlab.training.recipe import Recipe
+from embedlab.trainset.answers import joint_answers
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class BatchSampler:
         rows: the canonical store: ``query_id, query, positive_ids, negatives, weight`` and, where
             judged, ``known_ids``, the relevant documents of any grade.
         relatives: for a document the name of its family, where there is one; near-duplicate documents
-            are of one family (see :func:`embedlab.training.probe.relatives_of`). Relatives of what
+            are of one family (see :func:`embedlab.data.groups.relatives_of`). Relatives of what
             answers a query, or one with nearly the same text, are never its negatives.
         recipe: sizes and seed.
 

@@ -3,44 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from embedlab.text import near_duplicates
-
-if TYPE_CHECKING:
-    from embedlab.training.batches import BatchSampler
+from embedlab.training.batches import BatchSampler
 
 Pair = tuple[int, str]
 """A row's position and one of its positives."""
-
-
-def joint_answers(rows: pd.DataFrame) -> list[frozenset[str]]:
-    """Return for each row the documents known to answer its query, or one with nearly the same text.
-
-    Args:
-        rows: ``query, positive_ids`` and, where judged, ``known_ids``.
-    """
-    known = rows["known_ids" if "known_ids" in rows else "positive_ids"]
-    own = [frozenset((*p, *k)) for p, k in zip(rows["positive_ids"], known, strict=True)]
-    joint = [set(answers) for answers in own]
-    for clique in near_duplicates(rows["query"].tolist()):
-        shared = frozenset().union(*(own[i] for i in clique))
-        for i in clique:
-            joint[i] |= shared
-    return [frozenset(answers) for answers in joint]
-
-
-def right_answers(rows: pd.DataFrame, twins: Mapping[str, set[str]]) -> list[frozenset[str]]:
-    """Return for each row what would be wrong as its negative: its answers and their near-duplicates.
-
-    Args:
-        rows: as for :func:`joint_answers`.
-        twins: near-duplicates by document id; equal texts are among them.
-    """
-    return [a.union(*(twins.get(d, ()) for d in a)) for a in joint_answers(rows)]
 
 
 def pairs_of(rows: pd.DataFrame) -> list[Pair]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+
 SCALE = 20.0
+
 MARGIN = 0.3
 
 

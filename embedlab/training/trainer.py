@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import ParameterError, nearest
-from embedlab.models.encoder import Encoder, load_sentence_transformer, normalize
+from embedlab.models.encoder import Encoder, normalize
+from embedlab.models.loading import load_sentence_transformer
 from embedlab.progress import Progress
 from embedlab.training.batches import Batch, BatchSampler
 from embedlab.training.losses import LOSSES
@@ -25,6 +26,7 @@ from embedlab.training.validation import History, Validation
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
+
 
 QUERY_CHUNK = 64
 

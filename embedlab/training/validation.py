@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from embedlab.metrics import per_query
+from embedlab.evaluation.metrics import per_query
 from embedlab.retrieval.base import DEPTH, as_run
 from embedlab.retrieval.dense import exact_search
 

@@ -1,0 +1,168 @@
+"""The problem contract: what is retrieved, what counts as better, and what must not get worse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from embedlab.chain.store import Store
+from embedlab.errors import ContractError, MissingInputError, ParameterError
+from embedlab.files import sha256_json
+
+NEW, KNOWN = "new queries and new documents", "new queries over known documents"
+
+SCORING = ("02", "03", "05", "06", "11", "14", "15", "18", "19", "22")
+"""Steps whose tables hold measured quality: each table carries the contract."""
+
+SHARES = ("slice_tolerance", "retention_tolerance")
+
+BUDGETS = ("latency_budget_ms", "index_budget_mb", "migration_budget", "monthly_budget")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Agreed before anything is measured; every later number carries its hash."""
+
+    objective: str
+    unit_retrieved: str
+    generalize_to: str
+    shown: int
+    primary_metric: str
+    min_gain: float
+    expected_gain: float
+    confidence: float
+    guardrail_slices: list[str]
+    slices: list[str]
+    slice_tolerance: float
+    retention_tolerance: float
+    latency_budget_ms: float
+    index_budget_mb: float
+    migration_budget: float
+    monthly_budget: float
+    test_openings: int
+    transductive: bool
+
+    def __post_init__(self) -> None:
+        from embedlab.evaluation.metrics import parse_measure
+
+        parse_measure(self.primary_metric)
+        if not 0.5 < self.confidence < 1:
+            raise ParameterError(f"confidence must lie between .5 and 1, found {self.confidence}")
+        for name in ("shown", "test_openings"):
+            if getattr(self, name) < 1:
+                raise ParameterError(f"{name} must be 1 or more, found {getattr(self, name)}")
+        for name in (*SHARES, *BUDGETS):
+            if not getattr(self, name) >= 0:
+                raise ParameterError(f"{name} must be 0 or more, found {getattr(self, name)}")
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any], unit: str) -> Contract:
+        """Return the contract of step 01's parameters; ``unit`` is the collection's."""
+        names = [f.name for f in fields(cls) if f.name != "generalize_to"]
+        return cls(generalize_to=generalize_to(unit), **{name: params[name] for name in names})
+
+    @property
+    def hash(self) -> str:
+        """A hash of every field, in hex."""
+        return sha256_json(asdict(self))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields and the hash, for JSON."""
+        return asdict(self) | {"hash": self.hash}
+
+    def in_words(self) -> str:
+        """Return the contract as Markdown."""
+        texts = "may" if self.transductive else "may not"
+        return (
+            f"- **Objective:** {self.objective or '*not stated*'}\n"
+            f"- **Retrieved:** {self.unit_retrieved}; {self.shown} are shown\n"
+            f"- **Must generalize to:** {self.generalize_to}; training {texts} use held-out documents' bare texts\n"
+            f"- **Better means:** {self.primary_metric} up by at least {self.min_gain:+.3f}, at "
+            f"{self.confidence:.0%} confidence (a gain of {self.expected_gain:+.3f} is expected)\n"
+            f"- **Must not get worse** by more than {self.slice_tolerance:.3f}: "
+            f"{', '.join(self.guardrail_slices) or 'none'}; by more than {self.retention_tolerance:.3f}: "
+            "the retention set, another domain\n"
+            f"- **Slices of your own:** {'; '.join(self.slices) or 'none'}\n"
+            f"- **Budgets:** {self.latency_budget_ms:g} ms a query (p95), {self.index_budget_mb:g} MB of index, "
+            f"{self.migration_budget:,.2f} once for the migration, {self.monthly_budget:,.2f} a month\n"
+            f"- **Sealed test:** at most {self.test_openings} sets of tuned models may be scored on it\n"
+            f"- **Hash:** `{self.hash[:12]}`"
+        )
+
+
+def generalize_to(unit: str) -> str:
+    """Return in words what the parts of a collection let us claim."""
+    return NEW if unit == "group" else KNOWN
+
+
+def known_guardrails(contract: Contract, slices: Sequence[str]) -> None:
+    """Raise a ParameterError where a guardrail names a slice that nothing computes."""
+    for name in contract.guardrail_slices:
+        if name not in slices:
+            raise ParameterError(
+                f"guardrail_slices of step 01: no slice {name!r}; there are: {', '.join(slices)}; "
+                "define one of your own in slices"
+            )
+
+
+def stamped(value: Any, store: Store, number: str) -> Any:
+    """Return what a step writes with the run's contract on it, hash and terms.
+
+    A table of a scoring step carries it in its ``attrs``, a JSON object beside its ``contract``.
+    """
+    is_table = hasattr(value, "attrs")
+    if not (is_table and number in SCORING) and not (isinstance(value, dict) and "contract" in value):
+        return value
+    try:
+        agreed = store.read("01", "contract.json")
+    except MissingInputError:
+        return value
+    carried = {"contract": agreed["hash"], "terms": {k: v for k, v in agreed.items() if k != "hash"}}
+    if not is_table:
+        return value | carried
+    value = value.copy(deep=False)
+    value.attrs = carried
+    return value
+
+
+def under_contract(value: Any, store: Store, where: str) -> Any:
+    """Return what was read of a run, refused where it was made under another contract than the run's."""
+    if _carried(value)[0] is not None:
+        agreed = store.read("01", "contract.json")
+        same_contract(value, agreed, where, f"the contract of {store.folder.name}")
+    return value
+
+
+def same_contract(one: Any, two: Any, where_one: str, where_two: str) -> None:
+    """Refuse to compare numbers that were made under different contracts.
+
+    Args:
+        one: a stamped table or JSON object, or a contract; what carries none is not checked.
+        two: another.
+        where_one: what the first is, for the message.
+        where_two: what the second is.
+
+    Raises:
+        ContractError: names every field that differs, with both values.
+    """
+    (hash_one, terms_one), (hash_two, terms_two) = _carried(one), _carried(two)
+    if hash_one is None or hash_two is None or hash_one == hash_two:
+        return
+    names = sorted({*terms_one, *terms_two})
+    differ = [
+        f"{n}: {terms_one.get(n)!r} and {terms_two.get(n)!r}" for n in names if terms_one.get(n) != terms_two.get(n)
+    ]
+    raise ContractError(
+        f"{where_one} and {where_two} were made under different contracts ({hash_one[:12]} and {hash_two[:12]}): "
+        f"{'; '.join(differ)}; run both again under one contract"
+    )
+
+
+def _carried(value: Any) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the contract's hash and terms that a value carries; a contract carries itself."""
+    found = value.attrs if hasattr(value, "attrs") else value if isinstance(value, Mapping) else {}
+    if "contract" in found:
+        return found["contract"], found.get("terms", {})
+    terms = {name: item for name, item in found.items() if name != "hash"}
+    return (found.get("hash"), terms) if "primary_metric" in found else (None, {})

@@ -1,0 +1,175 @@
+"""Step keys: a hash of all that a step's results depend on, and whether a result still has the key it would get."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from embedlab.chain.params import FILES, RunParams, load_params
+from embedlab.chain.paths import notebook_path
+from embedlab.chain.steps import STEPS, Step
+from embedlab.chain.store import FINISHED, Store
+from embedlab.errors import IntegrityError
+from embedlab.files import content_hash, sha256_file, sha256_json
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def step_key(step: Step, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """Return the key of a step: code, parameters, reachable package source, input hashes, the user's files.
+
+    Args:
+        step: the step.
+        params: every parameter of its cell with its value; ``run`` does not count.
+        inputs: path to sha256 of every artifact of the steps that it reads.
+    """
+    code = notebook_code(notebook_path(step))
+    return sha256_json(
+        {
+            "notebook": code,
+            "params": {k: v for k, v in params.items() if k != "run"},
+            "package": source_hash(frozenset(imported(code))),
+            "inputs": dict(inputs),
+            "files": {name: content_hash(Path(params[name])) for name in FILES.get(step.number, ()) if params[name]},
+        }
+    )
+
+
+def notebook_code(path: Path) -> str:
+    """Return the code cells of a notebook as one text; injected parameters are left out."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    keep = [
+        "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code" and "injected-parameters" not in cell.get("metadata", {}).get("tags", [])
+    ]
+    return "\n\n".join(keep)
+
+
+# --- which source a result depends on ---------------------------------------------------------
+
+
+def source_hash(modules: frozenset[str]) -> str:
+    """Return one hash over the source of all modules reachable from these."""
+    files = {path: sha256_file(path) for path in reachable(modules)}
+    return sha256_json({str(p.relative_to(PACKAGE)): h for p, h in files.items()})
+
+
+def reachable(modules: Iterable[str]) -> list[Path]:
+    """Return the package's files that these modules lead to, themselves included, sorted."""
+    waiting, seen = list(modules), set()
+    while waiting:
+        path = _file_of(waiting.pop())
+        if path is not None and path not in seen:
+            seen.add(path)
+            waiting.extend(_imports_of(path))
+    return sorted(seen)
+
+
+@cache
+def _imports_of(path: Path) -> frozenset[str]:
+    return frozenset(imported(path.read_text(encoding="utf-8")))
+
+
+def imported(code: str) -> set[str]:
+    """Return the modules of embedlab that a piece of Python uses, lazily imported ones too.
+
+    A name taken from a room's face stands for the module that defines it, not for the whole room: so
+    an edit in a room leaves the steps alone that do not use what was edited.
+    """
+    tree = ast.parse(code)
+    found: set[str] = set()
+    packages: dict[str, str] = {}  # by local name: what may be reached through its attributes
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            packages |= {(a.asname or a.name): a.name for a in node.names if a.name.split(".")[0] == "embedlab"}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "embedlab":
+            for alias in node.names:
+                name = _defining(str(node.module), alias.name)
+                if _is_package(name):
+                    packages[alias.asname or alias.name] = name
+                else:
+                    found.add(name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in packages:
+            found.add(_defining(packages[ast.unparse(node.value)], node.attr))
+    return found
+
+
+def _defining(package: str, name: str) -> str:
+    """Return the module that defines a name taken from a package or module."""
+    face = _face(package)
+    if name in face:
+        module = face[name]
+        return _defining(module, name) if _is_package(module) else module
+    inside = f"{package}.{name}"
+    return inside if _file_of(inside) is not None or _is_package(inside) else package
+
+
+@cache
+def _face(package: str) -> dict[str, str]:
+    """Return the names that a package hands on, each with the module it comes from, as its stub lists them."""
+    stub = _folder(package) / "__init__.pyi"
+    if not stub.is_file():
+        return {}
+    found: dict[str, str] = {}
+    for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                found[alias.name] = f"{package}.{node.module}" if node.module else f"{package}.{alias.name}"
+    return found
+
+
+def _folder(name: str) -> Path:
+    return PACKAGE.joinpath(*name.split(".")[1:])
+
+
+def _is_package(name: str) -> bool:
+    return (_folder(name) / "__init__.py").is_file()
+
+
+def _file_of(name: str) -> Path | None:
+    """Return the file of a module; None for a package, which only hands names on."""
+    path = _folder(name).with_suffix(".py")
+    return path if name != "embedlab" and path.is_file() else None
+
+
+# --- is a result still what it would be now? ----------------------------------------------------
+
+
+def current_key(store: Store, step: Step, params: RunParams) -> str:
+    """Return the key that the step would have if it ran now."""
+    return step_key(step, params.for_step(step.number), store.inputs(step))
+
+
+def why_stale(store: Store, step: Step, params: RunParams) -> str | None:
+    """Return why a step would have to run again, or None where it is up to date."""
+    entry = store.entry(step.number)
+    status = entry.get("status", "not run")
+    if status not in FINISHED:
+        return f"step {step.number} is {status}"
+    if entry.get("key") != current_key(store, step, params):
+        return f"step {step.number} is stale: its code, parameters or inputs changed since it ran"
+    try:
+        for output in entry["outputs"]:
+            store.check(output["path"], output["sha256"], step.number)
+    except IntegrityError as error:
+        return str(error)
+    return None
+
+
+def is_current(store: Store, step: Step, params: RunParams) -> bool:
+    """Return whether a step is finished, its key unchanged and its outputs as they were written."""
+    return why_stale(store, step, params) is None
+
+
+def stale_steps(store: Store) -> list[str]:
+    """Return the finished steps whose results no longer follow from the run's parameters, code and inputs."""
+    file = store.folder / "params.yaml"
+    params = load_params(file) if file.exists() else RunParams()
+    finished = [s for s in STEPS if store.entry(s.number).get("status") in FINISHED]
+    return [step.number for step in finished if not is_current(store, step, params)]

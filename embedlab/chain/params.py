@@ -1,0 +1,231 @@
+"""Parameters: YAML files and ``--set``, checked against the notebooks' own parameters cells."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from embedlab.chain.paths import notebook_path
+from embedlab.chain.steps import BY_NUMBER, STEPS, get_step, step_number
+from embedlab.errors import ParameterError, nearest
+
+SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "test_from")
+"""Keys that stand at the top of a params file; step 01 writes them down for all others."""
+
+FILES: dict[str, tuple[str, ...]] = {
+    "01": ("path", "base_model"),
+    "04": ("query_log",),
+    "07": (
+        "search_log",
+        "click_log",
+        "judgments",
+        "judgment_queries",
+        "tickets",
+        "documentation_queries",
+        "documentation_folder",
+        "curated_examples",
+    ),
+}
+"""Parameters that name files or folders of the user's: what they hold counts, not their names alone."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a parameters cell: name, annotation, default and comment."""
+
+    name: str
+    annotation: str
+    default: Any
+    comment: str
+
+
+@dataclass
+class RunParams:
+    """Overrides of one run: shared keys and per-step keys, nothing that is at its default."""
+
+    shared: dict[str, Any] = field(default_factory=dict)
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def for_step(self, number: str) -> dict[str, Any]:
+        """Return every parameter of the step's cell with the value it has in this run."""
+        cell = cell_parameters(number)
+        given = {k: v for k, v in self.shared.items() if k in cell} | self.steps.get(number, {})
+        return {name: given.get(name, p.default) for name, p in cell.items()}
+
+    def dump(self) -> str:
+        """Return the overrides as YAML text that :func:`load_params` reads back."""
+        text = io.StringIO()
+        _yaml().dump({**self.shared, **self.steps}, text)
+        return text.getvalue()
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)  # YAML 1.2: 5e-5 is a number, 05 is five, no is a word
+    yaml.default_flow_style = False
+    return yaml
+
+
+@cache
+def cell_parameters(number: str) -> dict[str, Parameter]:
+    """Return the parameters cell of a step's notebook, in order: name to :class:`Parameter`.
+
+    Raises:
+        ParameterError: if the notebook has no parameters cell, or a line of it is not
+            ``name: type = literal  # comment``.
+    """
+    path = notebook_path(get_step(number))
+    source = _parameters_source(path)
+    lines = source.splitlines()
+    found: dict[str, Parameter] = {}
+    for node in ast.parse(source).body:
+        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value):
+            raise ParameterError(f"{path}: parameters cell: not 'name: type = value': {ast.unparse(node)}")
+        line = lines[(node.end_lineno or node.lineno) - 1]
+        comment = line.split("#", 1)[1].strip() if "#" in line else ""
+        default = ast.literal_eval(node.value)
+        found[node.target.id] = Parameter(node.target.id, ast.unparse(node.annotation), default, comment)
+    return found
+
+
+def _parameters_source(path: Path) -> str:
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if "parameters" in cell.get("metadata", {}).get("tags", []):
+            return "".join(cell["source"])
+    raise ParameterError(f"{path}: no cell is tagged 'parameters'")
+
+
+def load_params(path: Path | None, overrides: Iterable[str] = ()) -> RunParams:
+    """Read a params file, apply ``key=value`` overrides and check everything.
+
+    Args:
+        path: the YAML file, or None for overrides alone.
+        overrides: texts such as ``14.learning_rate=5e-5`` or ``run=mine``.
+
+    Raises:
+        ParameterError: names the file or option, the key, what was found and what is valid.
+    """
+    params = RunParams()
+    if path is not None:
+        for key, value in _read_yaml(path).items():
+            _place(params, key, value, str(path))
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ParameterError(f"--set {text}: expected key=value, such as 14.learning_rate=5e-5")
+        _set(params, key.strip(), value.strip(), f"--set {text}")
+    return params
+
+
+def _read_yaml(path: Path) -> dict[Any, Any]:
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        data = _yaml().load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise ParameterError(f"{path}: no such params file; found there: {', '.join(near) or 'none'}") from None
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ParameterError(f"{path}: not readable as YAML: {error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ParameterError(f"{path}: expected keys and values at the top, found {type(data).__name__}")
+    return data
+
+
+def _place(params: RunParams, key: Any, value: Any, where: str) -> None:
+    if key in SHARED:
+        params.shared[key] = check_value("01", key, value, where)
+        return
+    if not str(key).strip().split("_")[0].isdigit():
+        hint = nearest(str(key), list(SHARED))
+        raise ParameterError(f"{where}: unknown shared parameter {key!r}{hint}; step keys are 01 to 22")
+    number = step_number(key)
+    if number in params.steps:
+        raise ParameterError(f"{where}: step {number} is given twice (5, 05 and '05' are the same step)")
+    if not isinstance(value, dict):
+        raise ParameterError(f"{where}: step {number}: expected parameters and values, found {value!r}")
+    params.steps[number] = {}
+    for name, item in value.items():
+        _refuse_shared(number, name, where)
+        params.steps[number][name] = check_value(number, name, item, where)
+
+
+def _set(params: RunParams, key: str, value: str, where: str) -> None:
+    step, dot, name = key.rpartition(".")
+    if not dot:
+        if key not in SHARED:
+            raise ParameterError(f"{where}: unknown shared parameter {key!r}{nearest(key, _all_keys())}")
+        params.shared[key] = check_value("01", key, _parse(key, "01", value, where), where)
+        return
+    number = step_number(step)
+    _refuse_shared(number, name, where)
+    item = _parse(name, number, value, where)
+    params.steps.setdefault(number, {})[name] = check_value(number, name, item, where)
+
+
+def _refuse_shared(number: str, name: Any, where: str) -> None:
+    if name in SHARED:
+        raise ParameterError(f"{where}: {name!r} is shared: write it at the top, not under step {number}")
+
+
+def _all_keys() -> list[str]:
+    return [*SHARED, *(f"{s.number}.{name}" for s in STEPS for name in cell_parameters(s.number))]
+
+
+def _parse(name: str, number: str, text: str, where: str) -> Any:
+    """Return the text as YAML, but as it stands where the parameter is a string."""
+    from ruamel.yaml.error import YAMLError
+
+    known = cell_parameters(number).get(name)
+    if known is not None and known.annotation == "str":
+        return text
+    try:
+        return _yaml().load(text)
+    except YAMLError as error:
+        raise ParameterError(f"{where}: not readable as YAML: {error}") from None
+
+
+def check_value(number: str, name: Any, value: Any, where: str) -> Any:
+    """Return the value in the parameter's type, or raise a ParameterError that names both."""
+    cell = cell_parameters(number)
+    if name not in cell:
+        valid = [key for key in cell if key not in SHARED]
+        hint = nearest(str(name), valid) if valid else "; it has no parameters of its own"
+        raise ParameterError(f"{where}: step {BY_NUMBER[number].name} has no parameter {name!r}{hint}")
+    annotation = cell[name].annotation
+    try:
+        return located(number, name, _convert(value, annotation))
+    except TypeError:
+        found = f"{value!r} ({type(value).__name__})"
+        raise ParameterError(f"{where}: {name} of step {number} must be {annotation}, found {found}") from None
+
+
+def located(number: str, name: str, value: Any) -> Any:
+    """Return the value, as an absolute path where it names a file: a notebook runs in another folder."""
+    if name not in FILES.get(number, ()) or not value or (name == "base_model" and not Path(value).is_dir()):
+        return value
+    return str(Path(value).resolve())
+
+
+def _convert(value: Any, annotation: str) -> Any:
+    if annotation.startswith("list["):
+        if not isinstance(value, list):
+            raise TypeError
+        return [_convert(item, annotation[5:-1]) for item in value]
+    if annotation == "str" and type(value) is date:  # YAML reads 2023-06-30 as a date
+        return value.isoformat()
+    if annotation == "float" and type(value) is int:
+        return float(value)
+    if type(value) is not {"int": int, "float": float, "str": str, "bool": bool}[annotation]:
+        raise TypeError
+    return value

@@ -1,0 +1,86 @@
+"""The cheap probe of a run: trained once, and kept by all that its scores depend on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+
+from embedlab.chain.lab import Lab
+from embedlab.files import sha256_json
+from embedlab.models.encoder import Encoder
+from embedlab.progress import Progress
+from embedlab.training.probes import probe as train_and_score
+from embedlab.training.probes import validation_of, validation_on
+from embedlab.training.recipe import Recipe
+from embedlab.training.validation import Validation
+
+
+def probe(
+    lab: Lab,
+    encoder: Encoder,
+    rows: pd.DataFrame,
+    relatives: dict[str, str],
+    recipe: Recipe,
+    steps: int = 12,
+    validation: Validation | None = None,
+) -> pd.Series:
+    """Train briefly and return scores by query id; the same probe is never trained twice in a run.
+
+    Args:
+        lab: the open step.
+        encoder: the base model.
+        rows: training rows of the canonical store.
+        relatives: family by document id.
+        recipe: settings; ``steps`` replaces its number of steps.
+        steps: how many steps to train.
+        validation: what is scored; None for the dev part with the contract's measure.
+    """
+    short = replace(recipe, steps=steps)
+    validation = validation or validation_on(lab.collection("dev"), lab.contract["primary_metric"])
+    path = f"probes/{_key(encoder, rows, relatives, short, validation)[:24]}.json"
+    file = lab.store.folder / path
+    if not file.exists():
+        documents = lab.collection().document_texts()
+        scores = train_and_score(encoder, rows, documents, relatives, short, validation, steps)
+        lab.store.write(path, {str(q): float(v) for q, v in scores.items()})
+    else:  # show the same bar as the first time, so that an executed notebook looks the same again
+        with Progress(f"Training ({short.loss})", short.steps) as bar:
+            bar.advance(short.steps)
+    return pd.Series(json.loads(file.read_text()), name=recipe.loss).rename_axis("query_id")
+
+
+def _key(
+    encoder: Encoder, rows: pd.DataFrame, relatives: dict[str, str], recipe: Recipe, validation: Validation
+) -> str:
+    """Return a hash of all that a probe's scores depend on."""
+    content = rows[["query", "positive_ids", "negatives"]].to_json(orient="values", default_handler=str)
+    asked = validation.queries.to_dict(), list(validation.documents.index), validation.metric
+    judged = validation.qrels.to_json(orient="values")
+    return sha256_json([encoder.identity.digest, recipe.as_dict(), content, sorted(relatives.items()), asked, judged])
+
+
+def split_probe(
+    lab: Lab, encoder: Encoder, rows: pd.DataFrame, relatives: dict[str, str], recipe: Recipe, steps: int
+) -> pd.DataFrame:
+    """Train briefly on a split's train rows and score the base and the result on its validation rows.
+
+    Args:
+        lab: the open step; the contract's measure counts.
+        encoder: the base model.
+        rows: ``query_id, query, positive_ids, known_ids, group, split``.
+        relatives: family by document id.
+        recipe: settings; ``steps`` replaces its number of steps.
+        steps: how many steps to train.
+
+    Returns:
+        ``base, tuned, group``, one row a validation query.
+    """
+    held = rows[rows["split"] == "validation"]
+    validation = validation_of(held, lab.collection().corpus, lab.contract["primary_metric"])
+    train = rows[rows["split"] == "train"].reset_index(drop=True)
+    tuned = probe(lab, encoder, train, relatives, recipe, steps, validation)
+    base = validation.scores(encoder.encode).reindex(tuned.index)
+    group = held.set_index("query_id")["group"].reindex(tuned.index)
+    return pd.DataFrame({"base": base, "tuned": tuned, "group": group})

@@ -1,0 +1,215 @@
+"""The run folder: artifacts written atomically and read back by their recorded hash."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from embedlab.chain.lock import RunLock
+from embedlab.chain.steps import DECISIONS, Step, get_step
+from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
+from embedlab.files import sha256_file
+
+FINISHED = ("done", "skipped")
+
+
+class Store:
+    """One run folder.
+
+    ``manifest.json`` maps every step to its key, status, seconds, time of finish and outputs
+    (path and sha256). It is replaced as a whole after each change of state.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = RunLock(folder)
+
+    # --- manifest -------------------------------------------------------------------------
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest; an empty one where there is none yet."""
+        path = self.folder / "manifest.json"
+        if not path.exists():
+            return {"steps": {}}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise IntegrityError(f"{path}: not readable: {error}; delete the run folder and run again") from None
+
+    def entry(self, number: str) -> dict[str, Any]:
+        """Return the manifest's entry of a step, empty where it never ran."""
+        return dict(self.manifest()["steps"].get(number, {}))
+
+    def update(self, number: str, **changes: Any) -> None:
+        """Change a step's entry in the manifest."""
+        with self.writing():
+            manifest = self.manifest()
+            entry = manifest["steps"].setdefault(number, {"key": None, "outputs": []})
+            entry.update(changes)
+            manifest["steps"] = dict(sorted(manifest["steps"].items()))
+            self._replace("manifest.json", lambda path: path.write_text(json.dumps(manifest, indent=1)))
+
+    def outputs(self, numbers: tuple[str, ...]) -> dict[str, str]:
+        """Return path to sha256 of everything that these steps wrote, as recorded."""
+        steps = self.manifest()["steps"]
+        return {o["path"]: o["sha256"] for n in numbers for o in steps.get(n, {}).get("outputs", [])}
+
+    def inputs(self, step: Step) -> dict[str, str]:
+        """Return path to sha256 of what a step reads: outputs of others, and what people decided for it."""
+        file = DECISIONS.get(step.number, "")
+        decided = {file: sha256_file(self.folder / file)} if file and (self.folder / file).is_file() else {}
+        return self.outputs(step.reads) | decided
+
+    def finish(self, step: Step, key: str, seconds: float, outputs: Mapping[str, str]) -> None:
+        """Record a step as done; files it wrote before and no longer writes are removed."""
+        stale = {o["path"] for o in self.entry(step.number).get("outputs", [])} - set(outputs)
+        listed = [{"path": path, "sha256": digest} for path, digest in sorted(outputs.items())]
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        self.update(step.number, key=key, status="done", seconds=round(seconds, 2), finished_at=now, outputs=listed)
+        for path in stale:
+            (self.folder / path).unlink(missing_ok=True)
+
+    # --- files ----------------------------------------------------------------------------
+
+    def write(self, path: str, value: Any) -> str:
+        """Write a value under a path relative to the run folder and return its sha256.
+
+        A DataFrame goes to ``.parquet``, text to any other suffix, bytes as they are, and
+        anything else to ``.json``.
+        """
+        with self.writing():
+            return self._replace(path, lambda target: _dump(value, target))
+
+    @contextlib.contextmanager
+    def folder_for(self, path: str, hashes: dict[str, str]) -> Iterator[Path]:
+        """Yield an empty folder that takes the place of ``path`` when the block ends well.
+
+        The sha256 of each of its files is added to ``hashes``.
+
+        Raises:
+            EmbedlabError: if the disk is full or the folder cannot be written; the old one stays.
+        """
+        target = self.folder / path
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in temporary.rglob("*"):
+                _sync(file)
+            with self.writing():
+                old = target.with_name(f".{target.name}.{os.getpid()}.old")
+                if target.exists():
+                    target.rename(old)
+                temporary.rename(target)
+                shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            raise EmbedlabError(f"cannot write {target}: {error.strerror or error}; nothing was changed") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        for file in sorted(p for p in target.rglob("*") if p.is_file()):
+            hashes[str(file.relative_to(self.folder))] = sha256_file(file)
+
+    def read(self, step: str, name: str) -> Any:
+        """Return an artifact of a finished step, after checking its hash.
+
+        Raises:
+            MissingInputError: if the step has not finished; names the command that runs it.
+            IntegrityError: if the file is gone or is not the one recorded.
+        """
+        path = self.path(step, name)
+        return _load(path)
+
+    def path(self, step: str, name: str) -> Path:
+        """Return the checked path of an artifact; raises as :meth:`read` does."""
+        found = get_step(step)
+        relative = name if "/" in name else f"artifacts/{found.name}/{name}"
+        entry = self.entry(found.number)
+        recorded = {o["path"]: o["sha256"] for o in entry.get("outputs", [])}
+        if entry.get("status") not in FINISHED or relative not in recorded:
+            raise MissingInputError(
+                f"{self.folder.name}: {relative} does not exist yet (step {found.number} is "
+                f"{entry.get('status', 'not run')}); run: embedlab run params/<your>.yaml "
+                f"--set run={self.folder.name} --to {found.number}"
+            )
+        self.check(relative, recorded[relative], found.number)
+        return self.folder / relative
+
+    def check(self, relative: str, digest: str, number: str) -> None:
+        """Raise an IntegrityError unless the file has this sha256."""
+        path = self.folder / relative
+        found = sha256_file(path) if path.is_file() else "no file"
+        if found != digest:
+            raise IntegrityError(
+                f"{path} is not what step {number} wrote: found {found[:12]}, recorded {digest[:12]}; "
+                f"run it again: embedlab run {self.folder / 'params.yaml'} --only {number} --force"
+            )
+
+    def _replace(self, path: str, dump: Callable[[Path], Any]) -> str:
+        """Write through a temporary file, fsync and rename, so that no half file is ever seen."""
+        target = self.folder / path
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            dump(temporary)
+            _sync(temporary)
+            digest = sha256_file(temporary)
+            temporary.replace(target)
+        except OSError as error:
+            raise EmbedlabError(f"cannot write {target}: {error.strerror or error}; nothing was changed") from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return digest
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Allow one change (see :meth:`RunLock.writing`); an unwritable folder is a clear error."""
+        with contextlib.ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(self.lock.writing())
+            except OSError as error:
+                raise EmbedlabError(f"cannot write to {self.folder}: {error.strerror or error}") from error
+            yield
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file is on the disk before anything refers to it."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+def _dump(value: Any, target: Path) -> None:
+    if hasattr(value, "to_parquet"):
+        value.to_parquet(target, index=False, compression="zstd")
+    elif isinstance(value, bytes):
+        target.write_bytes(value)
+    elif isinstance(value, str):
+        target.write_text(value, encoding="utf-8")
+    else:
+        text = json.dumps(value, indent=1, ensure_ascii=False, default=_plain, allow_nan=False)
+        target.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy scalars and arrays as plain Python for JSON."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+def _load(path: Path) -> Any:
+    if path.suffix == ".parquet":
+        import pandas as pd
+
+        return pd.read_parquet(path)
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text) if path.suffix == ".json" else text

@@ -1,0 +1,113 @@
+"""Parts by date: what is asked later is held out, and a near-duplicate pair stays on its later side."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+
+from embedlab.data.groups import query_groups
+from embedlab.data.raw import Finding
+from embedlab.errors import DataError, ParameterError
+
+ORDER = {"train": 0, "dev": 1, "test": 2}
+
+
+def wanted(dev_from: str, test_from: str) -> bool:
+    """Return whether parts are made by date; blank dates mean no.
+
+    Raises:
+        ParameterError: if one date is missing, is none, or dev would not begin before test.
+    """
+    if not dev_from and not test_from:
+        return False
+    for name, value in (("dev_from", dev_from), ("test_from", test_from)):
+        if not _is_date(value):
+            raise ParameterError(
+                f"{name} must be a date such as 2023-06-30, found {value!r}; give dev_from and test_from, or neither"
+            )
+    if dev_from >= test_from:
+        raise ParameterError(f"dev_from must lie before test_from, found {dev_from} and {test_from}")
+    return True
+
+
+def parts_by_date(queries: pd.DataFrame, dev_from: str, test_from: str) -> tuple[pd.DataFrame, list[Finding]]:
+    """Return the queries with ``part`` and ``group``, and findings about those that are left out.
+
+    Train is what was asked before ``dev_from``, dev what was asked before ``test_from``, test the
+    rest. Where near-duplicates reach over a date, the latest part keeps its own and the earlier
+    ones are left out, so that no later query ever trains.
+
+    Args:
+        queries: ``query_id, text, created`` (ISO dates; what follows the day is not read).
+        dev_from: the first day of dev.
+        test_from: the first day of test.
+
+    Raises:
+        DataError: if there are no dates, one is none, or a part stays empty.
+    """
+    day = _days(queries)
+    part = day.map(lambda d: "test" if d >= test_from else "dev" if d >= dev_from else "train")
+    group = queries["query_id"].map(query_groups(queries))
+    latest = part[day != ""].map(ORDER).groupby(group).transform("max").reindex(part.index)
+    undated, early = day == "", (day != "") & (part.map(ORDER) < latest)
+    findings = [
+        Finding("query without a date", "warning", "queries", q, "left out: parts are made by date")
+        for q in queries["query_id"][undated]
+    ]
+    for query_id, own, created, name in zip(
+        queries["query_id"][early], part[early], day[early], group[early], strict=True
+    ):
+        later = queries["query_id"][(group == name) & (part.map(ORDER) == latest)].iloc[0]
+        detail = f"left out of {own} ({created}): a near-duplicate, {later}, was asked later and is held out"
+        findings.append(Finding("near-duplicate across dates", "warning", "queries", query_id, detail))
+    kept = queries.assign(group=group, part=part)[~undated & ~early].reset_index(drop=True)
+    _require_parts(kept, day, dev_from, test_from)
+    return kept, findings
+
+
+def _days(queries: pd.DataFrame) -> pd.Series:
+    """Return the day of each query, blank where it has none."""
+    if "created" not in queries:
+        raise DataError(
+            "parts by date need a date in every query's 'created'; this collection's queries have no such field"
+        )
+    day = queries["created"].fillna("").astype(str).str.strip().str[:10]
+    if not day.any():
+        raise DataError(f"parts by date need a date in every query's 'created'; it is blank in all {len(day)} queries")
+    for query_id, value in zip(queries["query_id"], day, strict=True):
+        if value and not _is_date(value):
+            raise DataError(f"query {query_id}: 'created' must be a date such as 2023-06-30, found {value!r}")
+    return day
+
+
+def _is_date(value: str) -> bool:
+    try:
+        return date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+def _require_parts(kept: pd.DataFrame, day: pd.Series, dev_from: str, test_from: str) -> None:
+    sizes = kept["part"].value_counts().reindex(list(ORDER), fill_value=0)
+    if (sizes > 0).all():
+        return
+    dated = day[day != ""]
+    raise DataError(
+        f"dev_from {dev_from} and test_from {test_from} leave {', '.join(sizes.index[sizes == 0])} without a query "
+        f"({', '.join(f'{n} {name}' for name, n in sizes.items())}); queries are dated {dated.min()} to {dated.max()}"
+    )
+
+
+def date_table(queries: pd.DataFrame, parts: pd.Series) -> pd.DataFrame:
+    """Return for each part its number of dated queries, its first and its last day.
+
+    Args:
+        queries: ``query_id, created``.
+        parts: part by query id; queries of no part are left out.
+    """
+    found = queries.assign(part=queries["query_id"].map(parts), day=queries["created"].astype(str).str[:10])
+    found = found.dropna(subset=["part"])
+    return (
+        found.groupby("part")["day"].agg(["size", "min", "max"]).set_axis(["queries", "first day", "last day"], axis=1)
+    )

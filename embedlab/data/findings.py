@@ -1,0 +1,90 @@
+"""Validation of a collection: what is wrong with its rows, in one place for every source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from embedlab.data.raw import Finding, Raw
+from embedlab.data.text import fold
+
+HIGHEST_GRADE = 10
+
+
+def validate(raw: Raw) -> list[Finding]:
+    """Return every finding about a collection's content, with its rows.
+
+    Dangling ids, queries without a relevant document or without a judgment, empty queries and
+    documents, one text under two ids, duplicate judgments, contradictory grades, grades out of
+    range, queries that equal the title of a document.
+
+    Args:
+        raw: what a source read; its judgments as they stand in the files, where it kept them.
+    """
+    return [*_texts(raw), *_judgments(raw), *_coverage(raw)]
+
+
+def _texts(raw: Raw) -> Iterator[Finding]:
+    bodies = raw.corpus["title"].str.strip() + " " + raw.corpus["text"].str.strip()
+    for doc_id in raw.corpus["doc_id"][bodies.str.strip() == ""]:
+        yield Finding("empty document", "warning", "corpus", doc_id, "title and text are both blank")
+    for query_id in raw.queries["query_id"][raw.queries["text"].str.strip() == ""]:
+        yield Finding("empty query", "warning", "queries", query_id, "the text is blank")
+    yield from _same_text("document", "corpus", raw.corpus["doc_id"], bodies)
+    yield from _same_text("query", "queries", raw.queries["query_id"], raw.queries["text"])
+    titled = dict(zip(raw.corpus["title"].map(fold), raw.corpus["doc_id"], strict=True))
+    for query_id, text in zip(raw.queries["query_id"], raw.queries["text"], strict=True):
+        if fold(text) in titled and fold(text):
+            detail = f"{text[:80]!r} is the title of document {titled[fold(text)]}"
+            yield Finding("query equals a title", "warning", "queries", query_id, detail)
+
+
+def _same_text(what: str, where: str, ids: pd.Series, texts: pd.Series) -> Iterator[Finding]:
+    """Every id after the first of a text; texts count as the same after case and punctuation are folded."""
+    first: dict[str, str] = {}
+    for identifier, text in zip(ids, texts, strict=True):
+        before = first.setdefault(fold(text), identifier)
+        if before != identifier and fold(text):
+            detail = f"the text of {before} stands again under {identifier}: {text.strip()[:80]!r}"
+            yield Finding(f"same text under two {what} ids", "warning", where, identifier, detail)
+
+
+def _judgments(raw: Raw) -> Iterator[Finding]:
+    """Go through the judgments row by row, in the order of the files."""
+    rows = raw.qrels.assign(where="qrels") if raw.judgments is None else raw.judgments
+    queries, documents = set(raw.queries["query_id"]), set(raw.corpus["doc_id"])
+    highest: dict[tuple[str, str], float] = {}
+    for query_id, doc_id, grade, where in rows[["query_id", "doc_id", "relevance", "where"]].itertuples(index=False):
+        if query_id not in queries:
+            yield Finding("dangling query", "warning", where, query_id, f"unknown query {query_id!r}")
+            continue
+        if doc_id not in documents:
+            yield Finding("dangling document", "warning", where, doc_id, f"unknown document {doc_id!r}")
+        if grade != int(grade) or not grade <= HIGHEST_GRADE:
+            detail = f"{query_id} {doc_id}: expected a whole number from 0 to {HIGHEST_GRADE}, found {grade:g}"
+            yield Finding("grade out of range", "error", where, query_id, detail)
+        elif grade < 0:
+            detail = f"{query_id} {doc_id}: {grade:g} counts as irrelevant, as 0 does"
+            yield Finding("grade out of range", "warning", where, query_id, detail)
+        before = highest.get((query_id, doc_id))
+        if before is not None:
+            kind = "duplicate judgment" if before == grade else "contradictory grades"
+            detail = f"{query_id} {doc_id}: {before:g} before, {grade:g} here; the higher counts"
+            yield Finding(kind, "warning", where, query_id, detail)
+        highest[query_id, doc_id] = max(grade, grade if before is None else before)
+
+
+def _coverage(raw: Raw) -> Iterator[Finding]:
+    judged = set(raw.qrels["query_id"])
+    for query_id in sorted(judged - set(raw.qrels.loc[raw.qrels["relevance"] >= 1, "query_id"])):
+        yield Finding("no relevant", "warning", "qrels", query_id, "no document is judged relevant")
+    for query_id in sorted(set(raw.queries["query_id"]) - judged):
+        yield Finding("no judgment", "warning", "queries", query_id, "no judgment names this query")
+
+
+def summary(findings: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a kind of finding: how many rows, and the first as an example."""
+    grouped = findings.groupby(["kind", "level"], sort=True)
+    table = grouped.agg(rows=("id", "size"), where=("where", "first"), example=("detail", "first"))
+    return table.reset_index().sort_values(["level", "kind"], ignore_index=True)

@@ -1,0 +1,56 @@
+"""Which part a query belongs to: a pure function of its group's name and the seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+
+from embedlab.data.text import stable_hash
+
+TEST_SHARE, DEV_SHARE = 0.24, 0.12
+"""Shares of the groups that go to test and dev."""
+
+LARGE_GROUP = 0.1
+"""A group with more than this share of all queries goes to training."""
+
+
+def assign_parts(group: pd.Series, seed: int, shares: dict[str, float] | None = None) -> pd.Series:
+    """Return the part of every query: ``test``, ``dev`` or ``train``.
+
+    Groups are put in an order that depends on their name and the seed alone; the first
+    24 % are test, the next 12 % dev. Groups with over a tenth of the queries are training.
+
+    Args:
+        group: group name by query id.
+        seed: chooses the order.
+        shares: part to share of the groups, in order; the rest is ``train``.
+    """
+    shares = {"test": TEST_SHARE, "dev": DEV_SHARE} if shares is None else shares
+    sizes = Counter(group)
+    names = [n for n in sizes if sizes[n] <= max(1.0, LARGE_GROUP * len(group))]
+    names.sort(key=lambda name: stable_hash(seed, name))
+    part_of: dict[str, str] = {}
+    start = 0
+    for part, share in shares.items():
+        stop = start + -(-int(share * len(names) * 1000) // 1000)
+        part_of |= dict.fromkeys(names[start:stop], part)
+        start = stop
+    return group.map(lambda name: part_of.get(name, "train"))
+
+
+def cap_per_document(queries: pd.DataFrame, qrels: pd.DataFrame, cap: int, seed: int) -> set[str]:
+    """Return the ids of queries to keep so that no document has more than ``cap`` of them.
+
+    A query counts for its documents of highest grade; which are kept depends on id and seed.
+    """
+    best = qrels.groupby("query_id")["relevance"].transform("max")
+    top = qrels[(qrels["relevance"] == best) & qrels["query_id"].isin(queries["query_id"])]
+    documents = top.groupby("query_id")["doc_id"].agg(list).to_dict()
+    counts: Counter[str] = Counter()
+    keep = set()
+    for query_id in sorted(queries["query_id"], key=lambda q: stable_hash("cap", seed, q)):
+        if all(counts[d] < cap for d in documents.get(query_id, [])):
+            counts.update(documents.get(query_id, []))
+            keep.add(query_id)
+    return keep

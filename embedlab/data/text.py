@@ -1,0 +1,115 @@
+"""Text rules shared by loading, cleaning and splitting: folding and near-duplicates."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+
+JACCARD = 0.8
+"""Character-3-gram Jaccard similarity from which two texts are near-duplicates."""
+
+MIN_WORDS = 6
+"""Texts at least this long are near-duplicates when one word differs."""
+
+_NOT_WORD = re.compile(r"[\W_]+")
+
+
+def fold(text: str) -> str:
+    """Return the text in lower case, punctuation and runs of space as one space."""
+    return _NOT_WORD.sub(" ", text.casefold()).strip()
+
+
+def stable_hash(*parts: object) -> int:
+    """Return a 64-bit integer that depends on the parts alone, on every machine."""
+    joined = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(joined.encode()).digest()[:8], "big")
+
+
+def fence(texts: Iterable[str]) -> str:
+    """Return a mark that is derived from the texts and stands in none of them, so that none can close it."""
+    joined, salt = "\n".join(texts), 0
+    while (mark := f"<<{stable_hash(joined, salt):016x}>>") in joined:
+        salt += 1
+    return mark
+
+
+def trigrams(folded: str) -> set[str]:
+    """Return the character 3-grams of a folded text (the text itself if it is shorter)."""
+    return {folded[i : i + 3] for i in range(len(folded) - 2)} or {folded}
+
+
+def jaccard(a: set[str], b: set[str]) -> float:
+    """Return the Jaccard similarity of two sets; 1 for two empty ones."""
+    return len(a & b) / len(a | b) if a or b else 1.0
+
+
+def one_word_apart(a: str, b: str) -> bool:
+    """Return whether at most one word is inserted, deleted or replaced between folded texts."""
+    x, y = a.split(), b.split()
+    if min(len(x), len(y)) < MIN_WORDS or abs(len(x) - len(y)) > 1:
+        return a == b
+    head = 0
+    while head < min(len(x), len(y)) and x[head] == y[head]:
+        head += 1
+    skip_x, skip_y = int(len(x) >= len(y)), int(len(y) >= len(x))
+    return x[head + skip_x :] == y[head + skip_y :]
+
+
+def near_duplicate(a: str, b: str) -> bool:
+    """Return whether two folded texts are near-duplicates: the one exact rule."""
+    return one_word_apart(a, b) or jaccard(trigrams(a), trigrams(b)) >= JACCARD
+
+
+def near_duplicates(texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return sets of positions whose texts are all near-duplicates of one another.
+
+    Equal and one-word-apart texts are found exactly, by the word patterns that they share;
+    MinHash proposes the other pairs and :func:`near_duplicate` decides. Empty texts are left
+    out: they are a fault of their own.
+    """
+    folded = [fold(text) for text in texts]
+    first: dict[str, int] = {}
+    same: dict[str, list[int]] = defaultdict(list)
+    for position, text in enumerate(folded):
+        if text:
+            first.setdefault(text, position)
+            same[text].append(position)
+    cliques = {tuple(group) for group in same.values() if len(group) > 1}
+    for clique in _one_word_cliques(first) | _similar_pairs(first):
+        cliques.add(tuple(sorted(copy for i in clique for copy in same[folded[i]])))
+    return sorted(cliques)
+
+
+def _one_word_cliques(first: dict[str, int]) -> set[tuple[int, ...]]:
+    replaced: dict[tuple[Hashable, ...], list[int]] = defaultdict(list)
+    words = {tuple(text.split()): position for text, position in first.items()}
+    cliques: set[tuple[int, ...]] = set()
+    for text, position in words.items():
+        if len(text) < MIN_WORDS:
+            continue
+        for i in range(len(text)):
+            rest = text[:i] + text[i + 1 :]
+            replaced[(i, *rest)].append(position)
+            if len(rest) >= MIN_WORDS and rest in words:
+                cliques.add(tuple(sorted((position, words[rest]))))
+    return cliques | {tuple(sorted(set(group))) for group in replaced.values() if len(group) > 1}
+
+
+def _similar_pairs(first: dict[str, int]) -> set[tuple[int, ...]]:
+    from rensa import RMinHash, RMinHashLSH
+
+    grams = {text: trigrams(text) for text in first}
+    index = RMinHashLSH(threshold=0.5, num_perm=128, num_bands=32)
+    by_position = {position: text for text, position in first.items()}
+    pairs: set[tuple[int, ...]] = set()
+    for text, position in first.items():
+        sketch = RMinHash(num_perm=128, seed=7)
+        sketch.update(sorted(grams[text]))
+        for other in index.query(sketch):
+            a, b = grams[text], grams[by_position[other]]
+            if min(len(a), len(b)) >= JACCARD * max(len(a), len(b)) and jaccard(a, b) >= JACCARD:
+                pairs.add(tuple(sorted((position, other))))
+        index.insert(position, sketch)
+    return pairs

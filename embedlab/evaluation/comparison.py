@@ -1,0 +1,269 @@
+"""Paired comparison of two runs: an interval, and a verdict at a minimum gain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from embedlab.data.trec import read_groups, read_qrels, read_run
+from embedlab.errors import DataError, ParameterError
+from embedlab.evaluation.intervals import (
+    Alternative,
+    Ends,
+    Floats,
+    gain,
+    randomization_p,
+)
+from embedlab.evaluation.metrics import parse_measure, per_query
+from embedlab.evaluation.power import queries_needed, unit_error
+
+MIN_GROUPS = 10
+"""Under this many groups an interval is not to be trusted with a SHIP."""
+
+SAME = 1e-9
+"""Scores closer than this tie."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison of two runs; ``verdict`` is SHIP, DO_NOT_SHIP or INCONCLUSIVE.
+
+    Attributes:
+        ci95: the 95 % interval of the gain: the wider of ``ci95_queries`` and ``ci95_groups``.
+        p_value: two-sided, of no difference (paired randomization); decides nothing.
+        queries_needed: to settle it, were ``delta`` the true gain; None above a million.
+        ci95_groups: None where each query is its own group.
+        ci: the interval at ``confidence`` that the verdict rests on.
+        p_gain: one-sided, of "the gain is at most ``min_gain``", by the method of ``ci``.
+        p_loss: one-sided, of "the gain is at least ``min_gain``"; at a ``min_gain`` of minus a
+            tolerance: of "the loss is at most the tolerance".
+    """
+
+    verdict: str
+    metric: str
+    n_queries: int
+    n_groups: int
+    baseline: float
+    candidate: float
+    delta: float
+    ci95: Ends
+    p_value: float
+    min_gain: float
+    queries_needed: int | None
+    wins: int
+    ties: int
+    losses: int
+    warnings: tuple[str, ...]
+    ci95_queries: Ends
+    ci95_groups: Ends | None
+    confidence: float
+    ci: Ends
+    p_gain: float
+    p_loss: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    def in_words(self) -> str:
+        """Return the verdict and why, in two sentences of plain English."""
+        low, high = self.ci
+        least = f"the minimum gain of {self.min_gain:+.4f}" if self.min_gain else "zero"
+        span = f"the {self.confidence * 100:g} % interval of the gain, {low:+.4f} to {high:+.4f},"
+        if self.verdict == "SHIP" and self.min_gain < 0:
+            return f"The candidate is not worse by more than {-self.min_gain:.4f}: {span} lies above {least}."
+        if self.verdict == "SHIP":
+            return f"The candidate is better by enough: {span} lies above {least}."
+        if self.verdict == "DO_NOT_SHIP":
+            return f"The candidate is not better by enough: {span} lies below {least}."
+        if self.wins == self.losses == 0 and self.min_gain == 0:
+            return "Nothing is gained: the two runs score the same on every query."
+        if enough(low, self.min_gain):
+            few = f"{self.n_groups} groups are too few to ship on; {MIN_GROUPS} are needed"
+            return f"These queries cannot tell: {span} lies above {least}, but {few}."
+        needed = f"About {self.queries_needed:,}" if self.queries_needed else "Over a million"
+        return (
+            f"These queries cannot tell: {span} reaches to both sides of {least}. "
+            f"{needed} queries would settle it, if the true gain is the {self.delta:+.4f} seen here."
+        )
+
+
+def compare(
+    qrels: Any,
+    baseline: Any,
+    candidate: Any,
+    metric: str = "nDCG@10",
+    min_gain: float = 0.0,
+    groups: Mapping[str, str] | str | Path | None = None,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> Comparison:
+    """Compare two runs query by query.
+
+    Args:
+        qrels: judgments: a TREC or BEIR file, a dict of dicts, or a DataFrame.
+        baseline: the run to beat: a TREC file, a dict of dicts, or a DataFrame.
+        candidate: the run that should be better.
+        metric: an ir-measures name.
+        min_gain: the smallest gain worth having; may be negative (non-inferiority).
+        groups: group by query id, or a TSV file with the header ``query-id``, ``group``, for
+            queries that are not independent; None: each its own.
+        seed: of the resampling.
+        confidence: of the interval that decides.
+
+    Raises:
+        DataError: if a file or score is faulty, or runs and judgments share no query.
+        ParameterError: if there is no such metric, or ``min_gain`` or ``confidence`` is illegal.
+    """
+    parse_measure(metric)
+    judged = read_qrels(qrels)
+    runs = {name: read_run(run, name) for name, run in (("baseline", baseline), ("candidate", candidate))}
+    known = read_groups(Path(groups)) if isinstance(groups, (str, Path)) else groups
+    warnings = _warnings(judged, runs, known is None)
+    scores = [
+        per_query(judged, run[run["query_id"].isin(judged["query_id"])], [metric])[metric] for run in runs.values()
+    ]
+    return compare_scores(scores[0], scores[1], metric, min_gain, known, seed, tuple(warnings), confidence)
+
+
+def _warnings(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], independent: bool) -> list[str]:
+    ids, relevant = set(judged["query_id"]), judged[judged["relevance"] >= 1]
+    warnings = []
+    for name, run in runs.items():
+        seen = set(run["query_id"])
+        if not seen & ids:
+            raise DataError(f"{name}: none of its {len(seen)} queries is among the {len(ids)} judged ones")
+        if ids - seen:
+            warnings.append(f"{name}: {len(ids - seen)} judged queries are missing and score 0")
+        if seen - ids:
+            warnings.append(f"{name}: {len(seen - ids)} queries without judgments are left out")
+    if hopeless := len(ids - set(relevant["query_id"])):
+        warnings.append(f"{hopeless} judged queries have no relevant document and score 0")
+    shared = relevant.loc[relevant.duplicated("doc_id", keep=False), "query_id"].nunique()
+    if independent and shared:
+        warnings.append(f"{shared} queries share relevant documents; give groups for an honest interval")
+    return warnings
+
+
+def compare_scores(
+    baseline: pd.Series,
+    candidate: pd.Series,
+    metric: str = "nDCG@10",
+    min_gain: float = 0.0,
+    groups: Mapping[str, str] | None = None,
+    seed: int = 0,
+    warnings: tuple[str, ...] = (),
+    confidence: float = 0.95,
+) -> Comparison:
+    """Compare per-query scores (Series over the same query ids); see :func:`compare`."""
+    difference = _difference(baseline, candidate)
+    if not math.isfinite(min_gain) or not 0.5 < confidence < 1:
+        raise ParameterError(
+            f"min_gain must be a number and confidence lie between .5 and 1, found {min_gain} and {confidence}"
+        )
+    labels = _labels(baseline.index, groups)
+    known = gain(difference, labels, seed)
+    deciding, n_groups, delta = known.deciding(confidence), len(set(labels)), float(difference.mean())
+    low, high = deciding.ends(confidence)
+    return Comparison(
+        verdict=decide(low, high, min_gain, n_groups),
+        metric=metric,
+        n_queries=len(difference),
+        n_groups=n_groups,
+        baseline=float(baseline.mean()),
+        candidate=float(candidate.mean()),
+        delta=delta,
+        ci95=known.deciding().ends(0.95),
+        p_value=randomization_p(difference, seed),
+        min_gain=min_gain,
+        queries_needed=queries_needed(unit_error(difference, labels), abs(delta - min_gain), confidence=confidence),
+        wins=int((difference > SAME).sum()),
+        ties=int((np.abs(difference) <= SAME).sum()),
+        losses=int((difference < -SAME).sum()),
+        warnings=warnings,
+        ci95_queries=known.over_queries(),
+        ci95_groups=known.over_groups(),
+        confidence=confidence,
+        ci=(low, high),
+        p_gain=deciding.p_value(min_gain, "greater"),
+        p_loss=deciding.p_value(min_gain, "less"),
+    )
+
+
+def _difference(baseline: pd.Series, candidate: pd.Series) -> Floats:
+    if not baseline.index.equals(candidate.index):
+        raise DataError(f"scores of {len(baseline)} and {len(candidate)} queries: not the same queries")
+    if baseline.empty:
+        raise DataError("scores of 0 queries: nothing to compare")
+    for name, values in (("baseline", baseline), ("candidate", candidate)):
+        for query_id, value in values[~np.isfinite(values)].items():
+            raise DataError(f"{name}: the score of query {query_id!r} is {value}, not a finite number")
+    return (candidate - baseline).to_numpy(dtype=float)
+
+
+def _labels(index: pd.Index, groups: Mapping[str, str] | None) -> list[str]:
+    if groups is None:
+        return [str(q) for q in index]
+    missing = [q for q in index if q not in groups]
+    if missing:
+        raise DataError(
+            f"groups: {len(missing)} of {len(index)} judged queries have no group, the first: {missing[0]!r}"
+        )
+    return [str(groups[q]) for q in index]
+
+
+def enough(low: float, min_gain: float) -> bool:
+    """Whether an interval with this lower end shows the gain: above 0 where the minimum is 0."""
+    return low > 0 if min_gain == 0 else low >= min_gain
+
+
+def decide(low: float, high: float, min_gain: float, n_groups: int) -> str:
+    """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE for an interval of the gain.
+
+    SHIP needs the lower end at ``min_gain`` or more, above 0 where that is 0, and ten groups.
+    """
+    if high < min_gain:
+        return "DO_NOT_SHIP"
+    return "SHIP" if enough(low, min_gain) and n_groups >= MIN_GROUPS else "INCONCLUSIVE"
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return p-values adjusted for being several (Holm 1979)."""
+    ordered = sorted(p_values.items(), key=lambda item: item[1])
+    adjusted, worst = {}, 0.0
+    for position, (name, p) in enumerate(ordered):
+        worst = max(worst, min(1.0, p * (len(ordered) - position)))
+        adjusted[name] = worst
+    return adjusted
+
+
+def several(comparisons: Mapping[str, Comparison], alternative: Alternative = "greater") -> pd.DataFrame:
+    """Return a table of comparisons made together: candidates, measures or slices.
+
+    Args:
+        comparisons: by name, each at its own ``min_gain``, all at one confidence.
+        alternative: ``greater`` asks which gains exceed ``min_gain``. ``less`` asks which fall
+            short of it: of slices at a ``min_gain`` of minus the tolerance, which lose more.
+
+    Returns:
+        ``delta, low, high, wins, ties, losses, p, p_holm, survives``, one row a comparison:
+        ``low, high`` is ``ci``, not widened for being several; ``p`` is one-sided and ``p_holm``
+        adjusted (Holm 1979); ``survives`` says whether it is at most ``1 - confidence``.
+    """
+    p = {name: c.p_gain if alternative == "greater" else c.p_loss for name, c in comparisons.items()}
+    adjusted = holm(p)
+    rows = {
+        name: {
+            "delta": c.delta, "low": c.ci[0], "high": c.ci[1], "wins": c.wins, "ties": c.ties, "losses": c.losses,
+            "p": p[name], "p_holm": adjusted[name], "survives": adjusted[name] <= 1 - c.confidence,
+        }
+        for name, c in comparisons.items()
+    }  # fmt: skip
+    columns = ["delta", "low", "high", "wins", "ties", "losses", "p", "p_holm", "survives"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

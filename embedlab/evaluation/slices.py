@@ -1,0 +1,121 @@
+"""Slices of queries: those computed for any collection, and those that the user names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from embedlab.data.collection import Collection
+from embedlab.data.text import fold
+from embedlab.errors import ParameterError
+
+NEGATION = re.compile(r"\b(not|no|never|without|except|none|cannot|can't|don't|doesn't|isn't)\b", re.I)
+
+CODE = re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])\w{2,}\b|\b[A-Z]{2,}\b|\w+[._/\\-]\w*\d\w*|--?\w+=")
+
+SHORT_QUERY, LONG_QUERY = 6, 20
+
+LONG_DOCUMENT = 190
+
+LOW_OVERLAP = 0.2
+
+MOST_VALUES = 8
+"""A metadata field with more different values than this makes no slices of its own accord."""
+
+NO_METADATA = {"query_id", "doc_id", "text", "title", "part", "group", "family", "created"}
+
+
+def query_slices(collection: Collection, named: Sequence[str] = ()) -> pd.DataFrame:
+    """Say for each query which slices it is in.
+
+    ``other words``: under a fifth of its words stand in any relevant document; ``long document``:
+    its relevant documents all have over 190 words. Then one slice a value of the queries'
+    metadata (``matrix=mobile``) and of the best documents' own (``document subtechnique=True``),
+    and those of the user.
+
+    Args:
+        collection: the queries with their judgments.
+        named: the user's slices, each ``name: regular expression over the query`` or ``field=value``.
+
+    Returns:
+        one row a query (index ``query_id``), one boolean column a slice.
+
+    Raises:
+        ParameterError: if a named slice cannot be read; names it.
+    """
+    texts = collection.query_texts()
+    found = [text_slices(texts), _by_relevant(collection), _by_metadata(collection), _named(collection, named)]
+    table = pd.concat(found, axis=1).rename_axis("query_id")
+    return table.loc[:, ~table.columns.duplicated()]
+
+
+def text_slices(texts: pd.Series) -> pd.DataFrame:
+    """Return the slices that a query's text alone decides, so for unjudged queries too."""
+    words = texts.map(lambda text: len(text.split()))
+    return pd.DataFrame(
+        {
+            "short query": words <= SHORT_QUERY,
+            "long query": words >= LONG_QUERY,
+            "negation": texts.map(lambda text: bool(NEGATION.search(text))).astype(bool),
+            "abbreviation or code": texts.map(lambda text: bool(CODE.search(text))).astype(bool),
+        }
+    )
+
+
+def _by_relevant(collection: Collection) -> pd.DataFrame:
+    documents, relevant = collection.document_texts(), collection.relevant()
+    words = {doc_id: set(fold(text).split()) for doc_id, text in documents.items()}
+    lengths = {doc_id: len(text.split()) for doc_id, text in documents.items()}
+    rows = {}
+    for query_id, text in collection.query_texts().items():
+        known = [d for d in relevant.get(str(query_id), ()) if d in words]
+        own = set(fold(text).split())
+        overlap = max((len(own & words[d]) / max(len(own), 1) for d in known), default=0.0)
+        long = bool(known) and min(lengths[d] for d in known) > LONG_DOCUMENT
+        rows[query_id] = (overlap < LOW_OVERLAP, long, len(known) > 1)
+    columns = ["other words", "long document", "several relevant"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype(bool)
+
+
+def _by_metadata(collection: Collection) -> pd.DataFrame:
+    """Return a column for each value of a field; a query has the values of its best documents."""
+    queries = collection.queries.set_index("query_id")
+    relevant = collection.qrels[collection.qrels["relevance"] >= 1]
+    best = relevant[relevant["relevance"] == relevant.groupby("query_id")["relevance"].transform("max")]
+    columns: dict[str, pd.Series] = {}
+    for prefix, frame in (("", queries), ("document ", collection.corpus.set_index("doc_id"))):
+        for field in sorted(set(frame.columns) - NO_METADATA - (set(queries.columns) if prefix else set())):
+            values = sorted(set(frame[field].dropna().astype(str)))
+            if not 2 <= len(values) <= MOST_VALUES:
+                continue
+            of_query = frame[field].astype(str) if not prefix else best["doc_id"].map(frame[field].astype(str))
+            ids = queries.index if not prefix else best["query_id"]
+            for value in values:
+                members = set(ids[(of_query == value).to_numpy()])
+                columns[f"{prefix}{field}={value}"] = pd.Series(queries.index.isin(members), index=queries.index)
+    return pd.DataFrame(columns, index=queries.index, dtype=bool)
+
+
+def _named(collection: Collection, named: Sequence[str]) -> pd.DataFrame:
+    queries = collection.queries.set_index("query_id")
+    return pd.DataFrame(dict(_one_named(queries, entry) for entry in named), index=queries.index, dtype=bool)
+
+
+def _one_named(queries: pd.DataFrame, entry: str) -> tuple[str, pd.Series]:
+    name, colon, pattern = (part.strip() for part in entry.partition(":"))
+    if colon and name and pattern:
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ParameterError(f"slices of step 01: {entry!r}: not a regular expression: {error}") from None
+        return name, queries["text"].map(lambda text: bool(compiled.search(text))).astype(bool)
+    field, equals, value = (part.strip() for part in entry.partition("="))
+    fields = sorted(set(queries.columns) - {"text", "part", "group"})
+    if not equals or field not in fields:
+        raise ParameterError(
+            f"slices of step 01: {entry!r}: expected 'name: regular expression' or 'field=value' "
+            f"with a field of the queries ({', '.join(fields) or 'they have none'})"
+        )
+    return entry.strip(), queries[field].astype(str) == value

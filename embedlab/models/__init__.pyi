@@ -1,0 +1,11 @@
+from .chat import Endpoint as Endpoint
+from .chat import Reply as Reply
+from .encoder import Encoder as Encoder
+from .encoder import cosine_to_fp32 as cosine_to_fp32
+from .encoder import load_model as load_model
+from .hardware import Calibration as Calibration
+from .hardware import calibrate as calibrate
+from .identity import EmbeddingIdentity as EmbeddingIdentity
+from .resolve import MINILM as MINILM
+from .resolve import WORDLLAMA as WORDLLAMA
+from .resolve import ModelFiles as ModelFiles

@@ -1,0 +1,15 @@
+from . import plots as plots
+from .folder import build as build
+from .judging import Judgments as Judgments
+from .queue import ACCEPT as ACCEPT
+from .queue import REFUSE as REFUSE
+from .queue import Queue as Queue
+from .queue import decided as decided
+from .queue import decisions as decisions
+from .review import SAME_SCORE as SAME_SCORE
+from .review import Browser as Browser
+from .review import choose as choose
+from .review import rank_changes as rank_changes
+from .review import side_by_side as side_by_side
+from .review import table as table
+from .review import to_html as to_html

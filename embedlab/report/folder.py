@@ -1,0 +1,62 @@
+"""The report of a run: one folder that opens from disk, without network and without scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from embedlab.chain.steps import STEPS, Step
+from embedlab.chain.store import FINISHED, Store
+from embedlab.errors import MissingInputError
+from embedlab.report.content import contract_hash, front_page
+from embedlab.report.notebooks import notebook_page
+from embedlab.report.pages import page
+
+__all__ = ["build"]
+
+REVIEW = "review.html"
+
+
+def build(store: Store) -> Path:
+    """Write ``report/`` anew from whatever the run has so far, and return its ``index.html``.
+
+    The folder is replaced as a whole. Steps that have not run are shown as such.
+
+    Raises:
+        MissingInputError: if the run folder does not exist.
+        IntegrityError: if an artifact is not the one recorded.
+    """
+    if not (store.folder / "manifest.json").exists():
+        raise MissingInputError(f"there is no run in {store.folder}: embedlab run params/<your>.yaml")
+    with store.folder_for("report", {}) as folder:
+        agreed = contract_hash(store)
+        rendered = _notebooks(store, folder, agreed)
+        review = _review(store, folder)
+        front = page("index.html.j2", agreed, **front_page(store, rendered, review))
+        (folder / "index.html").write_text(front, encoding="utf-8")
+    return store.folder / "report" / "index.html"
+
+
+def _notebooks(store: Store, folder: Path, agreed: str) -> set[str]:
+    """Render every executed notebook; return the numbers of the steps that have one."""
+    found = [step for step in STEPS if executed(store, step).is_file()]
+    (folder / "notebooks").mkdir()
+    for position, step in enumerate(found):
+        before = found[position - 1] if position else None
+        after = found[position + 1] if position + 1 < len(found) else None
+        text = notebook_page(executed(store, step), step, before, after, store.folder.name, agreed)
+        (folder / "notebooks" / f"{step.number}.html").write_text(text, encoding="utf-8")
+    return {step.number for step in found}
+
+
+def executed(store: Store, step: Step) -> Path:
+    """Return where a run keeps the executed notebook of a step."""
+    return store.folder / "notebooks" / f"{step.name}.ipynb"
+
+
+def _review(store: Store, folder: Path) -> bool:
+    """Copy the side-by-side review where step 16 wrote one."""
+    entry = store.entry("16")
+    if entry.get("status") not in FINISHED or not any(o["path"].endswith(REVIEW) for o in entry["outputs"]):
+        return False
+    (folder / REVIEW).write_text(store.read("16", REVIEW), encoding="utf-8")
+    return True

@@ -1,0 +1,234 @@
+"""A FAISS index stamped with the identity of the model that made its vectors."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from embedlab.errors import DataError, IntegrityError, ParameterError, nearest
+from embedlab.files import sha256_file
+from embedlab.models.encoder import Kind
+from embedlab.models.identity import EmbeddingIdentity
+from embedlab.retrieval.base import DEPTH, as_run, top_k
+
+Vectors = NDArray[np.float32]
+
+KINDS = ("flat", "hnsw")
+
+LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 200, 64
+"""HNSW: links a node, candidates kept while building and while searching (Malkov and Yashunin 2018)."""
+
+INDEX, STAMP, IDS = "index.faiss", "identity.json", "doc_ids.json"
+
+
+class Embeds(Protocol):
+    """An encoder that knows its embedding space."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        ...
+
+    @property
+    def identity(self) -> EmbeddingIdentity:
+        """The space of its vectors."""
+        ...
+
+    def encode(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return one unit vector a text, float32 ``[n, d]``."""
+        ...
+
+    def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return the same without a cache."""
+        ...
+
+
+@dataclass(frozen=True)
+class VectorIndex:
+    """An index over unit vectors that knows whose vectors they are.
+
+    Attributes:
+        identity: the embedding space.
+        kind: ``flat`` (exact) or ``hnsw`` (approximate).
+        doc_ids: the document of each vector; passages of one document share its id.
+        faiss: the FAISS index itself, inner product.
+    """
+
+    identity: EmbeddingIdentity
+    kind: str
+    doc_ids: NDArray[Any]
+    faiss: Any
+
+    def search(self, queries: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
+        """Return positions (-1: none) and inner products, both ``[queries, k]``, best first."""
+        scores, positions = self.faiss.search(np.ascontiguousarray(queries), min(k, len(self.doc_ids)))
+        return positions, scores
+
+    def vectors(self) -> Vectors:
+        """Return the stored vectors, float32 ``[n, d]``."""
+        found: Vectors = self.faiss.reconstruct_n(0, len(self.doc_ids))
+        return found
+
+    def size_bytes(self) -> int:
+        """Return the size of the index as stored, in bytes, without the ids."""
+        import faiss
+
+        return int(faiss.serialize_index(self.faiss).nbytes)
+
+    def save(self, folder: Path) -> None:
+        """Write ``index.faiss``, ``doc_ids.json`` and, last, ``identity.json`` into a folder.
+
+        A folder without ``identity.json`` is no index, so one that was never finished is not
+        taken for one.
+        """
+        import faiss
+
+        folder.mkdir(parents=True, exist_ok=True)
+        faiss.write_index(self.faiss, str(folder / INDEX))
+        (folder / IDS).write_text(json.dumps(self.doc_ids.tolist(), ensure_ascii=False), encoding="utf-8")
+        hashes = {name: _synced_hash(folder / name) for name in (INDEX, IDS)}
+        stamp = {"identity": self.identity.as_dict(), "kind": self.kind, "vectors": len(self.doc_ids), "files": hashes}
+        (folder / STAMP).write_text(json.dumps(stamp, indent=1, ensure_ascii=False), encoding="utf-8")
+        _synced_hash(folder / STAMP)
+
+
+def build_index(vectors: Vectors, doc_ids: list[str], identity: EmbeddingIdentity, kind: str = "flat") -> VectorIndex:
+    """Build an index; the same vectors always give the same index.
+
+    Args:
+        vectors: unit vectors, float32 ``[n, d]``.
+        doc_ids: the document of each vector.
+        identity: of the model that made the vectors.
+        kind: ``flat`` or ``hnsw``.
+
+    Raises:
+        ParameterError: if the kind is unknown.
+        DataError: if numbers or dimensions disagree, or a vector is not finite.
+    """
+    import faiss
+
+    _check_vectors(vectors, doc_ids, identity)
+    dimensions = vectors.shape[1]
+    index: Any
+    if kind == "flat":
+        index = faiss.IndexFlatIP(dimensions)
+    elif kind == "hnsw":
+        index = faiss.IndexHNSWFlat(dimensions, LINKS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction, index.hnsw.efSearch = BUILD_WIDTH, SEARCH_WIDTH
+    else:
+        raise ParameterError(f"unknown index kind {kind!r}{nearest(kind, list(KINDS))}")
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # several threads would link an HNSW graph in another order each time
+    try:
+        index.add(np.ascontiguousarray(vectors))
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return VectorIndex(identity, kind, np.asarray(doc_ids, dtype=object), index)
+
+
+def _check_vectors(vectors: Vectors, doc_ids: list[str], identity: EmbeddingIdentity) -> None:
+    if vectors.ndim != 2 or len(vectors) != len(doc_ids) or not len(doc_ids):
+        raise DataError(f"an index needs one vector a document: found {vectors.shape} for {len(doc_ids)} ids")
+    if vectors.shape[1] != identity.dimensions:
+        raise DataError(f"{identity.name} makes {identity.dimensions} dimensions, found {vectors.shape[1]}")
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        raise DataError(f"{len(bad)} of {len(vectors)} vectors are not finite, the first: {doc_ids[bad[0]]!r}")
+
+
+def load_index(folder: Path, identity: EmbeddingIdentity) -> VectorIndex:
+    """Load an index for the queries of one model.
+
+    Args:
+        folder: what :meth:`VectorIndex.save` wrote.
+        identity: of the model that will encode the queries.
+
+    Raises:
+        IdentityError: if another model made the index; names what differs.
+        IntegrityError: if a file is missing, unreadable or not the one saved.
+    """
+    import faiss
+
+    stamp = read_stamp(folder)
+    identity.require(stamped_identity(stamp, folder), f"the index {folder.name!r}")
+    for name, digest in stamp["files"].items():
+        found = sha256_file(folder / name) if (folder / name).is_file() else "no file"
+        if found != digest:
+            raise IntegrityError(
+                f"index {folder.name!r}: {name} is not what was saved: found {found[:12]}, "
+                f"recorded {digest[:12]}; build the index again"
+            )
+    ids = json.loads((folder / IDS).read_text(encoding="utf-8"))
+    index = faiss.read_index(str(folder / INDEX))
+    if not index.ntotal == len(ids) == stamp["vectors"]:
+        raise IntegrityError(
+            f"index {folder.name!r}: {index.ntotal} vectors, {len(ids)} ids, {stamp['vectors']} recorded; "
+            "build the index again"
+        )
+    return VectorIndex(identity, stamp["kind"], np.asarray(ids, dtype=object), index)
+
+
+def read_stamp(folder: Path) -> dict[str, Any]:
+    """Return what ``identity.json`` says of an index; raises an IntegrityError where it cannot be read."""
+    try:
+        stamp = dict(json.loads((folder / STAMP).read_text(encoding="utf-8")))
+    except OSError:
+        raise IntegrityError(f"{folder.name!r} holds no {STAMP}: no index, or one never finished; build it") from None
+    except ValueError as error:
+        raise IntegrityError(f"index {folder.name!r}: {STAMP} is damaged ({error}); build it again") from None
+    if not {"identity", "kind", "vectors", "files"} <= set(stamp) or set(stamp["files"]) != {INDEX, IDS}:
+        raise IntegrityError(f"index {folder.name!r}: {STAMP} lacks entries; build it again")
+    return stamp
+
+
+def stamped_identity(stamp: dict[str, Any], folder: Path) -> EmbeddingIdentity:
+    """Return the identity in a stamp, after checking it against its own digest."""
+    names = {field.name for field in fields(EmbeddingIdentity)}
+    found = stamp["identity"]
+    identity = EmbeddingIdentity(**{k: found[k] for k in names}) if names <= set(found) else None
+    if identity is None or identity.digest != found.get("digest"):
+        raise IntegrityError(f"index {folder.name!r}: the identity in {STAMP} was changed; build the index again")
+    return identity
+
+
+class Indexed:
+    """Search an index with its own encoder; a document scores as its best vector.
+
+    Raises:
+        IdentityError: if the encoder is not the one that made the index.
+    """
+
+    def __init__(self, encoder: Embeds, index: VectorIndex, name: str = "") -> None:
+        encoder.identity.require(index.identity, "the index")
+        self.name = name or encoder.name
+        self.encoder, self.index = encoder, index
+        self._several = len(set(index.doc_ids.tolist())) < len(index.doc_ids)
+
+    def search(self, queries: pd.Series, k: int = DEPTH, vectors: Vectors | None = None) -> pd.DataFrame:
+        """Return the run of the queries; ``vectors`` where they are already encoded."""
+        if vectors is None:
+            vectors = self.encoder.encode(queries.tolist(), "query")
+        positions, scores = self.index.search(vectors, 4 * k if self._several else k)
+        run = as_run(queries.index.tolist(), self.index.doc_ids, positions, scores)
+        if not self._several:
+            return run
+        return top_k(run.groupby(["query_id", "doc_id"])["score"].max().reset_index(), k)
+
+
+def recall_against(found: NDArray[np.int64], exact: NDArray[np.int64]) -> float:
+    """Return the share of the exact neighbours that were found; both ``[queries, k]`` positions."""
+    hits = [len(set(a.tolist()) & set(b.tolist())) for a, b in zip(found, exact, strict=True)]
+    return float(sum(hits) / max(exact.size, 1))
+
+
+def _synced_hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+    return sha256_file(path)

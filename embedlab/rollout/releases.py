@@ -1,0 +1,176 @@
+"""Which index is live: one atomic alias file that names index and query encoder as one unit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from embedlab.errors import EmbedlabError, IdentityError, IntegrityError, MissingInputError
+from embedlab.retrieval.index import Embeds, Indexed, VectorIndex, load_index, read_stamp, stamped_identity
+
+ALIAS = "alias.json"
+
+KEPT = 100
+"""Entries of the history that are kept."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """An index and the model that encodes queries for it: never switched apart.
+
+    Attributes:
+        index: the index's folder name.
+        encoder: digest of the model's :class:`EmbeddingIdentity`.
+        model: the model's name, for people.
+    """
+
+    index: str
+    encoder: str
+    model: str
+
+
+class Registry:
+    """Indexes side by side in one folder, and the alias that says which one answers.
+
+    An index is added once and never overwritten. The alias is one small file, replaced as a
+    whole, so that a reader sees the old release or the new one and nothing between.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    # --- indexes --------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """Return the names of the indexes, sorted."""
+        return sorted(p.parent.name for p in self.folder.glob("*/identity.json") if not p.parent.name.startswith("."))
+
+    def add(self, name: str, index: VectorIndex) -> Release:
+        """Store an index under a new name, atomically.
+
+        Raises:
+            EmbedlabError: if the name is taken by other vectors; a working index is never overwritten.
+        """
+        target = self.folder / name
+        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        index.save(temporary)
+        if target.exists():
+            same = read_stamp(target)["files"] == read_stamp(temporary)["files"]
+            shutil.rmtree(temporary)
+            if not same:
+                raise EmbedlabError(f"index {name!r} exists already and holds other vectors; choose a new name")
+        else:
+            temporary.rename(target)
+            _sync_folder(self.folder)
+        return self.release(name)
+
+    def release(self, name: str) -> Release:
+        """Return index and encoder as one unit; raises an IntegrityError where there is no such index."""
+        identity = stamped_identity(read_stamp(self.folder / name), self.folder / name)
+        return Release(name, identity.digest, identity.name)
+
+    def open(self, release: Release, encoders: Mapping[str, Embeds]) -> Indexed:
+        """Return a release ready to search.
+
+        Args:
+            release: what to open.
+            encoders: the models at hand by identity digest.
+
+        Raises:
+            IdentityError: if its encoder is not at hand, or the index is another model's.
+            IntegrityError: if a file is damaged.
+        """
+        if release.encoder not in encoders:
+            known = ", ".join(sorted(e.name for e in encoders.values())) or "none"
+            raise IdentityError(
+                f"index {release.index!r} needs the queries of {release.model} ({release.encoder[:12]}); "
+                f"at hand: {known}"
+            )
+        encoder = encoders[release.encoder]
+        return Indexed(encoder, load_index(self.folder / release.index, encoder.identity), release.index)
+
+    # --- alias ----------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Any]:
+        path = self.folder / ALIAS
+        if not path.exists():
+            return {"live": None, "history": []}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise IntegrityError(f"{path.name} of {self.folder.name!r} is damaged: {error}") from None
+
+    def live(self) -> Release:
+        """Return the release that answers now; raises a MissingInputError before the first switch."""
+        found = self._state()["live"]
+        if found is None:
+            raise MissingInputError(f"{self.folder.name!r}: no index is live yet; switch to one of {self.names()}")
+        return Release(**found)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return every change, oldest first: ``number, index, model, reason``."""
+        return list(self._state()["history"])
+
+    def switch(self, name: str, reason: str) -> Release:
+        """Make an index live together with its encoder; the old one stays for a rollback.
+
+        Raises:
+            IntegrityError: if the index is damaged; the alias then stays as it was.
+        """
+        release = self.release(name)
+        load_index(self.folder / name, stamped_identity(read_stamp(self.folder / name), self.folder / name))
+        state = self._state()
+        number = state["history"][-1]["number"] + 1 if state["history"] else 1
+        entry = {"number": number, "index": name, "model": release.model, "reason": reason}
+        new = {"live": asdict(release), "history": [*state["history"], entry][-KEPT:]}
+        temporary = self.folder / f".{ALIAS}.{os.getpid()}.tmp"
+        with temporary.open("w", encoding="utf-8") as stream:
+            json.dump(new, stream, indent=1, ensure_ascii=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, self.folder / ALIAS)
+        _sync_folder(self.folder)
+        return release
+
+    def rollback(self, reason: str) -> Release:
+        """Make the index live that was live before the present one.
+
+        Raises:
+            MissingInputError: if there was none.
+        """
+        live = self.live().index
+        before = [e["index"] for e in self.history() if e["index"] != live]
+        if not before:
+            raise MissingInputError(f"{self.folder.name!r}: nothing to roll back to; {live!r} was the first")
+        return self.switch(before[-1], reason)
+
+
+def copy_registry(source: Path, target: Path) -> Registry:
+    """Copy a registry; index files never change and are linked where the disk allows it."""
+    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+    return Registry(target)
+
+
+def _link(source: str, target: str) -> None:
+    if Path(source).name == ALIAS:
+        shutil.copy2(source, target)
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,14 @@
+from .batches import Batch as Batch
+from .batches import BatchSampler as BatchSampler
+from .collisions import count_in_pairs as count_in_pairs
+from .collisions import count_in_sampler as count_in_sampler
+from .collisions import no_duplicates_batches as no_duplicates_batches
+from .collisions import pairs_of as pairs_of
+from .collisions import random_batches as random_batches
+from .losses import LOSSES as LOSSES
+from .probes import probe as probe
+from .probes import validation_of as validation_of
+from .probes import validation_on as validation_on
+from .recipe import Recipe as Recipe
+from .trainer import Trainer as Trainer
+from .validation import Validation as Validation

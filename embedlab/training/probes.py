@@ -1,0 +1,72 @@
+"""The cheap probe: what would tuning give, from a dozen real steps, without a full run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from embedlab.data.collection import Collection
+from embedlab.data.text import stable_hash
+from embedlab.models.encoder import Encoder
+from embedlab.training.recipe import Recipe
+from embedlab.training.trainer import Trainer
+from embedlab.training.validation import Validation
+
+MOST_DOCUMENTS = 2000
+
+
+def validation_on(collection: Collection, metric: str, documents: int = MOST_DOCUMENTS) -> Validation:
+    """Return a collection's queries over their relevant documents and a fixed sample of others.
+
+    Args:
+        collection: the part whose queries are scored.
+        metric: an ir-measures name.
+        documents: at most so many documents are searched, all relevant ones included.
+    """
+    texts = collection.document_texts()
+    relevant = set(collection.qrels.loc[collection.qrels["relevance"] >= 1, "doc_id"])
+    others = sorted((d for d in texts.index if d not in relevant), key=lambda d: stable_hash("sample", d))
+    keep = [d for d in texts.index if d in relevant | set(others[: max(0, documents - len(relevant))])]
+    return Validation(collection.query_texts(), collection.qrels, texts[keep], metric)
+
+
+def validation_of(rows: pd.DataFrame, corpus: pd.DataFrame, metric: str) -> Validation:
+    """Return training rows as queries to be scored: positives have grade 2, other known answers grade 1.
+
+    Args:
+        rows: ``query_id, query, positive_ids, known_ids, group`` of the canonical store.
+        corpus: the documents.
+        metric: an ir-measures name.
+    """
+    known, best = (rows[["query_id", name]].explode(name).set_axis(["query_id", "doc_id"], axis=1)
+                   for name in ("known_ids", "positive_ids"))  # fmt: skip
+    graded = pd.concat([best.assign(relevance=2), known.assign(relevance=1)]).dropna(subset=["doc_id"])
+    qrels = graded.drop_duplicates(["query_id", "doc_id"]).reset_index(drop=True)
+    queries = rows.rename(columns={"query": "text"})[["query_id", "text", "group"]]
+    return validation_on(Collection(corpus, queries, qrels), metric)
+
+
+def probe(
+    encoder: Encoder,
+    rows: pd.DataFrame,
+    documents: pd.Series,
+    relatives: dict[str, str],
+    recipe: Recipe,
+    validation: Validation,
+    steps: int = 12,
+) -> pd.Series:
+    """Train briefly and return scores by query id.
+
+    Args:
+        encoder: the base model.
+        rows: training rows of the canonical store.
+        documents: document texts by id.
+        relatives: family by document id.
+        recipe: settings; ``steps`` replaces its number of steps.
+        validation: what is scored.
+        steps: how many steps to train.
+    """
+    trainer = Trainer(encoder, rows, documents, relatives, replace(recipe, steps=steps))
+    trainer.fit()
+    return validation.scores(trainer.frozen_encode())

@@ -1,0 +1,5 @@
+"""From raw rows to what a loss eats."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,87 @@
+"""What each source covers, and how natural its phrasing is beside real queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from embedlab.data.text import fold, near_duplicates, stable_hash
+
+SAMPLE = 500
+"""Queries of each side that the classifier sees."""
+
+FOLDS = 5
+
+
+def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.DataFrame) -> pd.DataFrame:
+    """Return one line a source.
+
+    Args:
+        rows: ``query_id, query, positive_ids, source`` of the store.
+        documents: text by document id, the whole corpus.
+        real: ``query_id, query`` of real queries about the same documents; other topics alone would
+            already tell two sides apart.
+
+    Returns:
+        ``rows, queries, documents, never hit`` (share of the corpus), ``duplicates`` (rows that nearly
+        repeat another source's), ``median words``, ``overlap`` (mean share of a query's words that its
+        positives contain) and ``AUC against real`` (.5: cannot be told apart; NaN for the real queries
+        themselves and where there are too few).
+    """
+    copies, real_ids = _in_other_sources(rows), set(real["query_id"])
+    found = []
+    for source, part in rows.groupby("source"):
+        hit = {d for ids in part["positive_ids"] for d in ids}
+        themselves = bool(real_ids & set(part["query_id"]))
+        line: dict[str, object] = {
+            "source": source,
+            "rows": len(part),
+            "queries": part["query"].map(fold).nunique(),
+            "documents": len(hit),
+            "never hit": 1 - len(hit) / len(documents),
+            "duplicates": int(part["query_id"].isin(copies).sum()),
+            "median words": float(part["query"].map(lambda query: len(query.split())).median()),
+            "overlap": _overlap(part, documents),
+            "AUC against real": float("nan") if themselves else told_apart(part["query"], real["query"]),
+        }
+        found.append(line)
+    return pd.DataFrame(found).set_index("source").round(4)
+
+
+def _overlap(part: pd.DataFrame, documents: Mapping[str, str]) -> float:
+    shares = []
+    for query, ids in zip(part["query"], part["positive_ids"], strict=True):
+        words = set(fold(query).split())
+        there = {w for d in ids for w in fold(documents.get(d, "")).split()}
+        shares.append(len(words & there) / max(len(words), 1))
+    return sum(shares) / len(shares)
+
+
+def _in_other_sources(rows: pd.DataFrame) -> set[str]:
+    ids, sources = rows["query_id"].tolist(), rows["source"].tolist()
+    cliques = near_duplicates(rows["query"].tolist()) if rows["source"].nunique() > 1 else []
+    return {ids[i] for clique in cliques if len({sources[i] for i in clique}) > 1 for i in clique}
+
+
+def told_apart(texts: Iterable[str], real: Iterable[str]) -> float:
+    """Return the cross-validated AUC of a classifier that tells texts from real queries; NaN for too few.
+
+    Logistic regression on character 2- to 4-grams, a classifier two-sample test (Lopez-Paz and Oquab
+    2017); both sides have the same number of texts, at most 500.
+    """
+    sides = [sorted(set(map(fold, side)), key=lambda t: stable_hash("auc", t))[:SAMPLE] for side in (texts, real)]
+    size = min(map(len, sides))
+    if size < 2 * FOLDS:
+        return float("nan")
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True), LogisticRegression(C=10)
+    )
+    both, label = [*sides[0][:size], *sides[1][:size]], [1] * size + [0] * size
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    return float(cross_val_score(model, both, label, scoring="roc_auc", cv=folds).mean())

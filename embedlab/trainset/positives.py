@@ -1,0 +1,161 @@
+"""How sure each label is: where a positive stands among all documents, and how many labels look random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from embedlab.progress import Progress
+from embedlab.retrieval.bm25 import BM25
+from embedlab.retrieval.dense import Dense
+from embedlab.trainset.rows import (
+    removal,
+    removals,
+)
+
+Scores = Mapping[str, NDArray[np.float32]]
+"""For one query, by system, the score of every document, ``[documents]``."""
+
+MOST_LABELS = 10_000
+"""So many labels speak as neighbours; of more, each n-th, so that a row costs no more the more rows there are."""
+
+
+def score_lines(dense: Dense, bm25: BM25, rows: pd.DataFrame, neighbours: bool = False) -> Iterator[Scores]:
+    """Yield for each row's query what every document scores; one query at a time is in memory.
+
+    Args:
+        dense: over the same documents as ``bm25``, in the same order.
+        bm25: see there.
+        rows: ``query, positive_ids``.
+        neighbours: score documents by the nearest other query labelled with them, too (by cosine, its
+            own label left out, so that a random label stays random); those without one are in the middle.
+            Of more than ``MOST_LABELS`` labels only a part speaks.
+    """
+    vectors = dense.encoder.encode(rows["query"].tolist(), "query")
+    position = {d: i for i, d in enumerate(dense.ids)}
+    labels = [(row, position[d]) for row, ids in enumerate(rows["positive_ids"]) for d in ids if d in position]
+    asked, labelled = np.array(labels[:: 1 + len(labels) // MOST_LABELS], dtype=int).reshape(-1, 2).T
+    neighbour_vectors = vectors[asked]
+    with Progress("Scoring every document", len(rows)) as bar:
+        for row, (query, vector) in enumerate(zip(rows["query"], vectors, strict=True)):
+            line = {"cosine": dense.vectors @ vector, "BM25": bm25.scores(query).to_numpy()}
+            if neighbours:
+                others = np.where(asked == row, -np.inf, neighbour_vectors @ vector)
+                line["queries"] = _nearest(others, labelled, len(position))
+            yield line
+            bar.advance()
+
+
+def _nearest(similarity: NDArray[np.float32], labelled: NDArray[np.int64], documents: int) -> NDArray[np.float32]:
+    """Return the best similarity among each document's labels, the mean of these where there is none."""
+    best = np.full(documents, -np.inf, dtype=np.float32)
+    np.maximum.at(best, labelled, similarity)
+    wanted = np.isfinite(best)
+    return np.where(wanted, best, best[wanted].mean() if wanted.any() else 0)
+
+
+def standing(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) -> pd.DataFrame:
+    """Return where each positive stands among the documents that nobody knows to answer its query.
+
+    Each system's scores are standardized over the documents, query by query, and added up.
+
+    Args:
+        rows: ``query_id, query, positive_ids, known_ids``.
+        doc_ids: the documents that are scored.
+        lines: for each row in turn what every document scores.
+
+    Returns:
+        ``query_id, query, doc_id, above`` (share of those documents that score higher, 0 is best) and
+        ``rival``, the best of them, blank where there is none; one row a positive.
+    """
+    position, names, found = {d: i for i, d in enumerate(doc_ids)}, np.array(doc_ids, dtype=object), []
+    read = rows[["query_id", "query", "positive_ids", "known_ids"]].itertuples(index=False)
+    for (query_id, query, positives, known), line in zip(read, lines, strict=True):
+        fused = np.sum([_standardized(scores) for scores in line.values()], axis=0)
+        answers = [position[d] for d in {*positives, *known} if d in position]
+        others = np.delete(fused, answers)
+        rival = str(np.delete(names, answers)[others.argmax()]) if len(others) else ""
+        for d in positives:
+            above = float((others > fused[position[d]]).mean()) if len(others) else 0.0
+            found.append((query_id, query, d, round(above, 6), rival))
+    return pd.DataFrame(found, columns=["query_id", "query", "doc_id", "above", "rival"])
+
+
+def _standardized(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    values = scores.astype(np.float64)
+    return (values - values.mean()) / (values.std() or 1.0)
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The share of labels that look as if they pointed at a random document, and its 95 % interval."""
+
+    share: float
+    low: float
+    high: float
+    late: int
+    labels: int
+
+
+def looks_random(above: pd.Series, beyond: float = 0.5) -> Chance:
+    """Estimate how many labels point at a random document.
+
+    Such a document stands anywhere with equal chance, a right one near the front. So the labels
+    behind ``beyond``, divided by the share of ranks that lies there, estimate the random ones: how
+    Storey (2002) estimates the share of true null hypotheses from p-values. Right answers that no
+    system finds are counted too, wrong ones that look right are not.
+
+    Args:
+        above: share of the documents that score higher than the label's, one a label.
+        beyond: between 0 and 1.
+
+    Returns:
+        the share with its exact binomial interval (Clopper and Pearson 1934); labels count as independent.
+    """
+    from scipy import stats
+
+    late, labels = int((above > beyond).sum()), len(above)
+    ends = stats.binomtest(late, max(labels, 1)).proportion_ci(0.95)
+    share, low, high = (min(1.0, float(p) / (1 - beyond)) for p in (late / max(labels, 1), ends.low, ends.high))
+    return Chance(share, low, high, late, labels)
+
+
+def beyond_both(rows: pd.DataFrame, runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return ``query_id, query, doc_id`` of positives that no run found at its depth."""
+    pairs = rows[["query_id", "query", "positive_ids"]].explode("positive_ids")
+    pairs = pairs.rename(columns={"positive_ids": "doc_id"})
+    found = {key for run in runs for key in zip(run["query_id"], run["doc_id"], strict=True)}
+    missed = [key not in found for key in zip(pairs["query_id"], pairs["doc_id"], strict=True)]
+    return pairs[missed].reset_index(drop=True)
+
+
+def unusable_positives(rows: pd.DataFrame, documents: Mapping[str, str]) -> pd.DataFrame:
+    """Return ``query_id, doc_id, reason, evidence`` of positives that are no document, or a blank one."""
+    pairs = rows[["query_id", "positive_ids"]].explode("positive_ids").rename(columns={"positive_ids": "doc_id"})
+    texts = pairs["doc_id"].map(lambda d: documents.get(d))
+    found = pairs[texts.isna() | (texts.fillna("").str.strip() == "")]
+    evidence = ["blank" if d in documents else "unknown" for d in found["doc_id"]]
+    return found.assign(reason="no usable document", evidence=evidence).reset_index(drop=True)
+
+
+def drop_positives(rows: pd.DataFrame, unwanted: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Take positives out of their rows; a row that has no other leaves.
+
+    Args:
+        rows: the store.
+        unwanted: ``query_id, doc_id, reason, evidence``.
+
+    Returns:
+        the rows that stay, and a removal for each positive that was taken out, ``other`` its document.
+    """
+    out = set(zip(unwanted["query_id"], unwanted["doc_id"], strict=True))
+    both = zip(rows["query_id"], rows["positive_ids"], strict=True)
+    left = pd.Series([[d for d in ids if (q, d) not in out] for q, ids in both], index=rows.index, dtype=object)
+    texts = dict(zip(rows["query_id"], rows["query"], strict=True))
+    named = unwanted.assign(query=unwanted["query_id"].map(texts))
+    removed = [removal(part, str(why), part["doc_id"], part["evidence"]) for why, part in named.groupby("reason")]
+    return rows.assign(positive_ids=left)[left.map(len) > 0].reset_index(drop=True), removals(removed)

@@ -1,0 +1,1 @@
+"""Sources of training rows: one module each, read through a checked table."""

@@ -1,0 +1,194 @@
+"""Click logs: position bias estimated from the log, inverse-propensity weights, skipped documents."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from embedlab.trainset.sources.examples import Example, Harvest, usable
+from embedlab.trainset.sources.table import CHUNK, Table
+
+REQUIRED = ("query", "document", "rank", "clicked")
+
+YES, NO = {"1", "true", "yes"}, {"0", "false", "no", ""}
+
+CLIP = 0.05
+"""No propensity is taken to be smaller, so that no click weighs more than 20 (Strehl et al. 2010)."""
+
+LINK = 30
+"""Clicks at each of two ranks, on the same pairs, from which the ranks are compared."""
+
+MIN_CLICKS = 2
+"""Clicks that a document needs to become a positive."""
+
+SHARE_OF_BEST = 0.5
+"""A positive's corrected click rate is at least this share of the query's best."""
+
+KEY = ["query", "document", "rank"]
+
+
+@dataclass(frozen=True)
+class Propensities:
+    """How likely each rank is looked at, relative to rank 1, and how that is known."""
+
+    by_rank: pd.Series
+    how: str
+    estimated: bool
+
+    def of(self, ranks: pd.Series) -> pd.Series:
+        """Return the clipped propensity of each rank."""
+        return ranks.map(self.by_rank).clip(CLIP, 1.0)
+
+
+def counts(table: Table, documents: Collection[str], chunk: int = CHUNK) -> pd.DataFrame:
+    """Return ``query, document, rank, shown, clicks, row``: the log summed up, in the file's order."""
+    total = pd.DataFrame(columns=[*KEY, "shown", "clicks", "row"])
+    known = pd.Index(list(documents))
+    for frame in table.chunks(chunk):
+        rank = pd.to_numeric(frame["rank"], errors="coerce")
+        clicked = frame["clicked"].str.strip().str.lower()
+        sane = (rank >= 1) & (rank % 1 == 0) & clicked.isin(YES | NO)
+        for row, r, c in frame.loc[~sane, ["row", "rank", "clicked"]].itertuples(index=False):
+            table.fault("malformed", int(row), "", f"expected a rank from 1 and clicked 0 or 1, found {r!r}, {c!r}")
+        good = sane & frame["document"].isin(known) & (frame["query"].str.strip() != "")
+        for row, query, document in frame.loc[sane & ~good, ["row", "query", "document"]].itertuples(index=False):
+            usable(table, int(row), query, [document], known)
+        part = frame[good].assign(rank=rank[good].astype(int), shown=1, clicks=clicked[good].isin(YES).astype(int))
+        both = pd.concat([total, part[[*KEY, "shown", "clicks", "row"]]]) if len(total) else part
+        total = both.groupby(KEY, sort=False).agg({"shown": "sum", "clicks": "sum", "row": "min"}).reset_index()
+    return total
+
+
+def propensities(counted: pd.DataFrame, eta: float = 1.0) -> Propensities:
+    """Estimate position bias from pairs of query and document that were shown at several ranks.
+
+    Relevance is the same wherever a pair stands, so the ratio of its click rates at two ranks is
+    the ratio of their propensities: intervention harvesting (Agarwal et al. 2019). Pairs are
+    pooled for each two ranks as Mantel and Haenszel (1959) pool strata; least squares in logs
+    joins all ratios. Ranks that no chain of swaps ties to rank 1 follow the curve through the
+    others; without any swap, ``1 / rank^eta`` (Joachims et al. 2017).
+    """
+    ranks = np.arange(1, int(counted["rank"].max()) + 1 if len(counted) else 2)
+    links = _links(counted)
+    reached = _reached(links)
+    if len(reached) < 2:
+        curve = pd.Series(1.0 / ranks**eta, index=ranks)
+        return Propensities(curve, f"no rank can be compared with rank 1: 1/rank^{eta:g} is assumed", False)
+    used = links[links["a"].isin(reached)]
+    logs = _least_squares(used, reached)
+    spread = np.log(np.array(reached[1:], dtype=float))
+    fitted = float(-(logs[1:] @ spread) / (spread @ spread))
+    values = pd.Series(1.0 / ranks**fitted, index=ranks)
+    values[reached] = np.exp(logs)
+    how = f"estimated for {len(reached)} ranks from {int(used['pairs'].sum()):,} pairs seen at two ranks"
+    return Propensities(values, how, True)
+
+
+def _links(counted: pd.DataFrame) -> pd.DataFrame:
+    """Return for each two ranks ``a < b`` the log ratio of click rates, its weight and the pairs."""
+    both = counted.merge(counted, on=["query", "document"], suffixes=("_a", "_b"))
+    both = both[both["rank_a"] < both["rank_b"]]
+    shown = both["shown_a"] + both["shown_b"]
+    both["upper"] = both["clicks_a"] * both["shown_b"] / shown
+    both["lower"] = both["clicks_b"] * both["shown_a"] / shown
+    pools = both.groupby(["rank_a", "rank_b"])
+    sums = pools[["upper", "lower", "clicks_a", "clicks_b"]].sum().assign(pairs=pools.size()).astype(float)
+    sums = sums[sums[["clicks_a", "clicks_b"]].min(axis=1) >= LINK].reset_index()
+    ratio = np.log((sums["upper"] / sums["lower"]).to_numpy(dtype=float))
+    weight = 1 / (1 / sums["clicks_a"] + 1 / sums["clicks_b"])
+    return pd.DataFrame(
+        {"a": sums["rank_a"], "b": sums["rank_b"], "ratio": ratio, "weight": weight, "pairs": sums["pairs"]}
+    )
+
+
+def _reached(links: pd.DataFrame) -> list[int]:
+    """Return the ranks that links tie to rank 1, in order."""
+    reached = {1}
+    while (
+        more := {int(r) for pair in links[["a", "b"]].to_numpy() if reached & {*map(int, pair)} for r in pair} - reached
+    ):
+        reached |= more
+    return sorted(reached)
+
+
+def _least_squares(links: pd.DataFrame, ranks: list[int]) -> np.ndarray:
+    """Return log propensities of the ranks, 0 for rank 1, that agree best with the ratios."""
+    column = {rank: i for i, rank in enumerate(ranks)}
+    design = np.zeros((len(links), len(ranks)))
+    design[np.arange(len(links)), links["a"].map(column)] = 1
+    design[np.arange(len(links)), links["b"].map(column)] -= 1
+    root = np.sqrt(links["weight"].to_numpy())
+    found = np.linalg.lstsq(design[:, 1:] * root[:, None], links["ratio"].to_numpy() * root, rcond=None)[0]
+    return np.concatenate([[0.0], found])
+
+
+def labels(counted: pd.DataFrame, bias: Propensities) -> pd.DataFrame:
+    """Return one row a query and document: raw and corrected click rate, mean weight of its clicks.
+
+    The corrected rate is ``Σ clicks / propensity`` over the number of impressions: an unbiased
+    estimate of relevance under the position model, up to clipping (Joachims et al. 2017).
+
+    Returns:
+        ``query, document, clicks, shown, rate, corrected, weight, examined, top, low, row``;
+        ``examined`` is the expected number of looks, ``top`` and ``low`` the best rank shown and
+        the worst rank clicked.
+    """
+    seen = bias.of(counted["rank"])
+    table = counted.assign(
+        weighted=counted["clicks"] / seen,
+        examined=counted["shown"] * seen,
+        low=counted["rank"].where(counted["clicks"] > 0, 0),
+        top=counted["rank"],
+    )
+    sums = {"clicks": "sum", "shown": "sum", "weighted": "sum", "examined": "sum"}
+    table = table.groupby(["query", "document"], sort=False).agg(sums | {"low": "max", "top": "min", "row": "min"})
+    table["rate"], table["corrected"] = table["clicks"] / table["shown"], table["weighted"] / table["shown"]
+    table["weight"] = table["weighted"] / table["clicks"].clip(lower=1)
+    return table.drop(columns="weighted").reset_index()
+
+
+def read(table: Table, documents: Collection[str], chunk: int = CHUNK, eta: float = 1.0) -> Harvest:
+    """Read impressions ``query, document, rank, clicked``: one row for each document shown.
+
+    A query's positives are the documents with the best corrected click rates. Its weight is the
+    mean inverse propensity of their clicks over the mean of all queries (self-normalized, Swaminathan and
+    Joachims 2015). Documents that were shown above a clicked one and never clicked are candidate
+    negatives ("click > skip above", Joachims et al. 2005), the most looked at first.
+    """
+    counted = counts(table, documents, chunk)
+    bias = propensities(counted, eta)
+    examples = []
+    for query, rows in labels(counted, bias).groupby("query", sort=False):
+        enough = rows[rows["clicks"] >= MIN_CLICKS]
+        good = enough[enough["corrected"] >= SHARE_OF_BEST * enough["corrected"].max()]
+        if good.empty:
+            continue
+        skipped = rows[(rows["clicks"] == 0) & (rows["shown"] >= MIN_CLICKS) & (rows["top"] < good["low"].max())]
+        skipped = skipped.sort_values("examined", ascending=False, kind="stable")
+        negatives: list[dict[str, object]] = [
+            {"id": d, "miner": "skipped above", "score": round(float(s), 4)}
+            for d, s in zip(skipped["document"], skipped["examined"], strict=True)
+        ]
+        weight = float(np.average(good["weight"], weights=good["clicks"]))
+        known = rows.loc[rows["clicks"] > 0, "document"].tolist()
+        where = f"{table.path}:{int(good['row'].min())}, {int(good['clicks'].sum())} clicks"
+        found = good["document"].tolist()
+        examples.append(Example(str(query), found, where, "click log", known, negatives, weight))
+    mean = float(np.mean([e.weight for e in examples])) if examples else 1.0
+    for example in examples:
+        example.weight = round(example.weight / mean, 4)
+    return Harvest(examples, _notes(counted, bias))
+
+
+def _notes(counted: pd.DataFrame, bias: Propensities) -> list[str]:
+    clicks = int(counted["clicks"].sum())
+    first = int(counted.loc[counted["rank"] == 1, "clicks"].sum())
+    notes = [f"position bias: {bias.how}"]
+    if clicks and first / clicks > 0.5:
+        notes.append(f"warning: {first / clicks:.0%} of {clicks:,} clicks are on rank 1: clicks say more about rank")
+    if clicks == counted["shown"].sum():
+        notes.append("warning: every row is clicked: without impressions neither bias nor click rates can be told")
+    return notes

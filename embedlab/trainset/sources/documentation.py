@@ -1,0 +1,95 @@
+"""A folder of Markdown and HTML pages: each title and heading is a query for what stands below it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedlab.data.text import fold
+from embedlab.errors import DataError
+from embedlab.trainset.sources.examples import Example, Harvest
+from embedlab.trainset.sources.table import Table, lines
+
+MARKDOWN, HTML = {".md", ".markdown"}, {".html", ".htm"}
+
+NO_CONTENT = ("script", "style", "nav", "header", "footer", "aside", "noscript", "template")
+
+_FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", re.S)
+
+_NO_SLUG = re.compile(r"[^\w\- ]")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of a page, the text below it up to the next one, and the id that it would have."""
+
+    page: str
+    slug: str
+    title: str
+    heading: str
+    text: str
+
+
+def read(table: Table, documents: Collection[str], titles: Mapping[str, str]) -> Harvest:
+    """Read a folder; a section belongs to the document that its place or its page's title names.
+
+    Tried in this order: ``guide/install.md#on-linux``, ``guide/install.md``, ``guide/install``, and a document
+    whose title is the page's. Sections without text below them are left out.
+
+    Args:
+        table: its path is the folder.
+        documents: the ids of the corpus.
+        titles: folded title to document id, for titles that only one document has.
+
+    Raises:
+        DataError: if the folder is missing, or a page is not UTF-8.
+    """
+    if not table.path.is_dir():
+        raise DataError(f"{table.path} ({table.source}): no such folder")
+    examples = []
+    for path in sorted(p for p in table.path.rglob("*") if p.suffix.lower() in MARKDOWN | HTML):
+        for section in sections(path, path.relative_to(table.path).as_posix()):
+            table.rows_read += 1
+            stem = section.page.rpartition(".")[0]
+            places = [f"{section.page}#{section.slug}", f"{stem}#{section.slug}", section.page, stem]
+            found = next((p for p in places if p in documents), titles.get(fold(section.title), ""))
+            where = f"{path}#{section.slug}"
+            if not found:
+                table.fault("unknown document", 1, section.page, f"no document is {section.page} or {section.title!r}")
+            elif section.text:
+                asked = section.heading if section.heading == section.title else f"{section.title}: {section.heading}"
+                examples.append(Example(asked, [found], where, "heading"))
+    return Harvest(examples)
+
+
+def sections(path: Path, page: str) -> Iterator[Section]:
+    """Yield the sections of a page that have a heading; the first heading is the page's title."""
+    import mistune
+    from bs4 import BeautifulSoup
+    from bs4.element import Comment
+
+    source = "".join(lines(path))
+    if path.suffix.lower() in MARKDOWN:
+        source = str(mistune.html(_FRONT_MATTER.sub("", source)))
+    soup = BeautifulSoup(source, "html.parser")
+    for tag in soup(NO_CONTENT):
+        tag.decompose()
+    title, heading, texts = "", "", list[str]()
+    for node in [*soup.find_all(string=lambda s: not isinstance(s, Comment)), None]:
+        above = node.find_parent(re.compile("^h[1-6]$")) if node is not None else None
+        if node is not None and above is None:
+            texts.append(str(node))
+            continue
+        new = " ".join(above.get_text(" ").split()) if above is not None else ""
+        if above is not None and node is not next(iter(above.find_all(string=True)), None):
+            continue  # a heading's second piece of text
+        if heading:
+            yield Section(page, _slug(heading), title, heading, " ".join(" ".join(texts).split()))
+        title, heading, texts = title or new, new, []
+
+
+def _slug(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return _NO_SLUG.sub("", heading.lower()).replace(" ", "-")

@@ -1,0 +1,215 @@
+"""Train and validation by group, and proof that nothing leaks between the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from math import ceil
+
+import pandas as pd
+
+from embedlab.data.groups import query_groups
+from embedlab.data.parts import assign_parts
+from embedlab.data.text import fold, near_duplicates, stable_hash
+from embedlab.trainset.rows import (
+    JUDGED,
+    removal,
+    removals,
+)
+
+PARTS = ("train", "validation", "dev", "test")
+
+OVER_DOCUMENTS = ("documents", "families")
+"""Kinds of overlap that are meant where the unit is the query: new queries over known documents."""
+
+
+def with_groups(rows: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, str]:
+    """Return the rows and the unit that train and validation can be divided by.
+
+    Where all judged rows stand in one group, the query with its near-duplicates takes its place.
+    """
+    if unit == "query" or rows.loc[rows["source"] == JUDGED, "group"].nunique() > 1:
+        return rows, unit
+    group = query_groups(rows.rename(columns={"query": "text"}))
+    return rows.assign(group=rows["query_id"].map(group)), "query"
+
+
+def validation_groups(rows: pd.DataFrame, share: float, seed: int) -> set[str]:
+    """Return the groups of judged rows that validate: drawn by the seed, else the smallest ones."""
+    judged = rows[rows["source"] == JUDGED]
+    group = pd.Series(judged["group"].to_numpy(), index=judged["query_id"].to_numpy())
+    chosen = set(group[assign_parts(group, seed, {"validation": share}) == "validation"])
+    sizes = group.value_counts()
+    if chosen or len(sizes) < 2:
+        return chosen
+    by_size = sorted(sizes.index, key=lambda name: (sizes[name], name))
+    return set(by_size[: ceil(share * len(by_size))])
+
+
+def split_rows(
+    rows: pd.DataFrame, relatives: Mapping[str, str], share: float, most: int, unit: str, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divide rows into train and validation by group; only judged queries validate.
+
+    Args:
+        rows: the canonical store.
+        relatives: family by document id; may be empty.
+        share: share of the groups that go to validation.
+        most: at most so many validation rows.
+        unit: ``group``, or ``query`` where documents may stand on both sides.
+        seed: chooses the groups.
+
+    Returns:
+        the rows with ``split`` set, and the removed rows: validation rows over the limit, and
+        further texts that stand near the validation queries.
+    """
+    chosen, judged = validation_groups(rows, share, seed), rows["source"] == JUDGED
+    held = rows[judged & rows["group"].isin(chosen)]
+    order = sorted(held.index, key=lambda i: stable_hash("validation", seed, held["query_id"][i]))
+    extra = held.loc[sorted(order[most:])]
+    further = rows[~judged]
+    near = further[pd.Series(_near(further, held, relatives, unit), index=further.index, dtype=bool)]
+    gone = [
+        removal(extra, "validation is full", extra["group"], [f"over {most} rows"] * len(extra)),
+        removal(near, "near validation", near["group"], ["shares text, document or family"] * len(near)),
+    ]
+    split = rows.index.isin(held.index)
+    rows = rows.assign(split=["validation" if v else "train" for v in split])
+    return rows.drop(extra.index.union(near.index)).reset_index(drop=True), removals(gone)
+
+
+def _near(further: pd.DataFrame, held: pd.DataFrame, relatives: Mapping[str, str], unit: str) -> list[bool]:
+    """Say for each further text whether it shares a group, text, document or family with held rows."""
+    groups, documents = set(held["group"]), _documents(held["positive_ids"])
+    families = _families(documents, relatives)
+    texts = [*held["query"], *further["query"]]
+    cliques = [c for c in near_duplicates(texts) if c[0] < len(held)]
+    copies = {i - len(held) for clique in cliques for i in clique}
+    found = []
+    for number, (group, ids) in enumerate(zip(further["group"], further["positive_ids"], strict=True)):
+        about = unit != "query" and (set(ids) & documents or _families(set(ids), relatives) & families)
+        found.append(bool(about) or group in groups or number in copies)
+    return found
+
+
+def leakage(
+    rows: pd.DataFrame, guard: pd.DataFrame, relatives: Mapping[str, str], unit: str, split_unit: str
+) -> pd.DataFrame:
+    """Count what two parts share.
+
+    Documents and families may stand on both sides where the unit is the query; they are then
+    counted and are no leak.
+
+    Args:
+        rows: ``query_id, query, positive_ids, known_ids, group, split`` of train and validation.
+        guard: ``query_id, text, doc_ids, group, part`` of dev and test.
+        relatives: family by document id; may be empty.
+        unit: ``group`` or ``query``: what dev and test were kept apart by.
+        split_unit: the same for train and validation.
+
+    Returns:
+        one row a pair of parts and kind: ``between, kind, count, leak, items``; ``items`` names what a
+        leak shares and the first query on either side.
+    """
+    known = rows.copy()
+    both = zip(rows["positive_ids"], rows["known_ids"], strict=True)
+    known["documents"] = pd.Series([[*p, *k] for p, k in both], index=rows.index, dtype=object)
+    held = guard.rename(columns={"text": "query", "doc_ids": "documents", "part": "split"})
+    columns = ["query_id", "query", "documents", "group", "split"]
+    whole = pd.concat([known[columns], held[columns]], ignore_index=True)
+    near, sides = _near_pairs(whole), {name: _side(whole[whole["split"] == name], relatives) for name in PARTS}
+    found = []
+    for one, two in combinations(PARTS, 2):
+        shared = {kind: _shared(sides[one][kind], sides[two][kind]) for kind in sides[one]}
+        for kind, items in (shared | {"near-duplicate texts": near.get(frozenset((one, two)), [])}).items():
+            apart = split_unit if (one, two) == PARTS[:2] else unit
+            leak = bool(items) and not (kind in OVER_DOCUMENTS and apart == "query")
+            row = {"between": f"{one}, {two}", "kind": kind, "count": len(items), "leak": leak}
+            found.append(row | {"items": items if leak else []})
+    return pd.DataFrame(found)
+
+
+def listed(report: pd.DataFrame) -> pd.DataFrame:
+    """Return every leak of a report by name: ``between, kind, item``."""
+    found = report.loc[report["leak"], ["between", "kind", "items"]].explode("items")
+    return found.rename(columns={"items": "item"}).reset_index(drop=True)
+
+
+def _side(part: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return by kind what a part holds, each with the first row that holds it."""
+    ids = part["query_id"].astype(str).tolist()
+    held: dict[str, dict[str, str]] = {kind: {} for kind in ("groups", "query ids", "texts", "documents", "families")}
+    for query_id, group, text, documents in zip(ids, part["group"], part["query"], part["documents"], strict=True):
+        held["groups"].setdefault(str(group), query_id)
+        held["query ids"].setdefault(query_id, query_id)
+        held["texts"].setdefault(fold(text), query_id)
+        for d in documents:
+            held["documents"].setdefault(str(d), query_id)
+            if d in relatives:
+                held["families"].setdefault(relatives[d], f"{query_id} with {d}")
+    return held
+
+
+def _shared(one: dict[str, str], two: dict[str, str]) -> list[str]:
+    return [f"{value}: {one[value]} ~ {two[value]}" for value in sorted(one.keys() & two.keys())]
+
+
+def _documents(lists: pd.Series) -> set[str]:
+    return {str(d) for ids in lists for d in ids}
+
+
+def _families(documents: set[str], relatives: Mapping[str, str]) -> set[str]:
+    return {relatives[d] for d in documents if d in relatives}
+
+
+def _near_pairs(whole: pd.DataFrame) -> dict[frozenset[str], list[str]]:
+    """Return sets of near-duplicates that reach from one part into another, a query of each side for each."""
+    splits, ids = whole["split"].tolist(), whole["query_id"].tolist()
+    found: dict[frozenset[str], list[str]] = {}
+    for clique in near_duplicates(whole["query"].tolist()):
+        first = {splits[i]: ids[i] for i in reversed(clique)}
+        for one, two in combinations(sorted(first), 2):
+            found.setdefault(frozenset((one, two)), []).append(f"{first[one]} ~ {first[two]}")
+    return found
+
+
+def at_random(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the rows as a careless split has them: as many validate, but drawn row by row.
+
+    Only judged queries validate, as in :func:`split_rows`; further texts stay in training.
+    """
+    judged = (rows["source"] == JUDGED).to_numpy()
+    split = rows["split"].to_numpy(dtype=object, copy=True)
+    split[judged] = rows.loc[judged, "split"].sample(frac=1, random_state=seed).to_numpy()
+    return rows.assign(split=pd.Series(split, index=rows.index, dtype=str))
+
+
+def scattered_share(rows: pd.DataFrame, seed: int) -> float:
+    """Return what share of validation rows would have their group in training if rows were split at random."""
+    mixed = at_random(rows, seed)
+    held, trained = (mixed.loc[mixed["split"] == name, "group"] for name in ("validation", "train"))
+    return float(held.isin(set(trained)).mean()) if len(held) else 0.0
+
+
+def near_held_out(rows: pd.DataFrame, guard: pd.DataFrame) -> dict[str, str]:
+    """Return query id to held-out query id for rows that nearly repeat a held-out query."""
+    texts, count = [*guard["text"], *rows["query"]], len(guard)
+    found: dict[str, str] = {}
+    for clique in near_duplicates(texts):
+        held = [i for i in clique if i < count]
+        for position in (i - count for i in clique if i >= count and held):
+            found[str(rows["query_id"].iloc[position])] = str(guard["query_id"].iloc[held[0]])
+    return found
+
+
+def held_documents(guard: pd.DataFrame, relatives: Mapping[str, str]) -> set[str]:
+    """Return the documents of held-out queries and all their relatives."""
+    direct = {d for ids in guard["doc_ids"] for d in ids}
+    families = {relatives[d] for d in direct if d in relatives}
+    return direct | {d for d, family in relatives.items() if family in families}
+
+
+def about_held_out(rows: pd.DataFrame, held: set[str]) -> pd.Series:
+    """Return whether a row answers with a held-out document, lower grades included."""
+    both = zip(rows["positive_ids"], rows["known_ids"], strict=True)
+    return pd.Series([bool(held & {*p, *k}) for p, k in both], index=rows.index, dtype=bool)

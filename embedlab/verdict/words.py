@@ -1,0 +1,110 @@
+"""The verdict in plain English, made from its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from embedlab.evaluation.states import UNSURE
+
+WORDS = {"SHIP": "SHIP", "DO_NOT_SHIP": "DO NOT SHIP", "INCONCLUSIVE": "INCONCLUSIVE"}
+
+SUCCESS = "The process worked: today's model stays, and this was known before anything was re-embedded in production."
+
+
+def sentence(verdict: Mapping[str, Any]) -> str:
+    """Return what to do and why in one sentence, then what stands in the way of it or limits it."""
+    clauses = [_measured(verdict), *beside(verdict), *costs(verdict)]
+    return " ".join([f"{WORDS[verdict['verdict']]}: {'; '.join(clauses)}.", *limits(verdict)])
+
+
+def limits(verdict: Mapping[str, Any]) -> list[str]:
+    """Return what blocks the verdict, makes it narrow or unsure, or would settle it: a sentence each.
+
+    The last one says that a run which ends in "do not ship" has done its job.
+    """
+    found = _carried(verdict)
+    found += [f"Blocked by {'; '.join(verdict['blocked_by'])}."] if verdict["blocked_by"] else []
+    narrow = (verdict.get("concentration") or {}).get("narrow")
+    if narrow:
+        found.append(f"The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum.")
+    unsure = [s["slice"] for s in verdict["slices"] if s.get("state") == UNSURE]
+    if unsure:
+        found.append(f"Too small to tell whether it got worse: {', '.join(unsure)}.")
+    retention = verdict.get("retention")
+    if retention and retention["ci95"][0] < -retention["tolerance"] <= retention["ci95"][1]:
+        found.append(f"To be seen with it: {retention_sentence(retention)}.")
+    if verdict["verdict"] == "INCONCLUSIVE" and verdict["queries_needed"]:
+        found.append(f"About {verdict['queries_needed']:,} queries would settle it, were the gain seen the true one.")
+    untrusted = any(reason.startswith("seal") for reason in verdict["blocked_by"])
+    return found + ([SUCCESS] if verdict["verdict"] == "DO_NOT_SHIP" and not untrusted else [])
+
+
+def _measured(verdict: Mapping[str, Any]) -> str:
+    low, high = verdict["ci95"]
+    kept = "training brought no gain on validation, so step 14 kept the base model; " if _kept_base(verdict) else ""
+    text = (
+        f"{kept}on {verdict['n_queries']} sealed queries in {verdict['n_groups']} groups {verdict['primary_metric']} "
+        f"goes from {verdict['baseline']:.3f} to {verdict['tuned']:.3f}, {verdict['delta']:+.3f} with 95 % interval "
+        f"[{low:+.3f}, {high:+.3f}]; at least {verdict['min_gain']:+.3f} was asked for ({verdict['claim']})"
+    )
+    if "ci" in verdict:
+        text += f"; by the contract's confidence [{verdict['ci'][0]:+.3f}, {verdict['ci'][1]:+.3f}] decides"
+    return text
+
+
+def _carried(verdict: Mapping[str, Any]) -> list[str]:
+    """Return what carries the comparison where training may not use held-out documents' texts."""
+    if verdict.get("transductive", True) or _kept_base(verdict):
+        return []
+    why = "By contract training used no held-out document's text, which favours just these in the test"
+    unseen = verdict.get("unseen_only")
+    if unseen is None:
+        return [f"{why}; the check among unseen documents, which would carry the comparison, was not made."]
+    low, high = unseen["ci95"]
+    gain = f"{unseen['delta']:+.3f} there [{low:+.3f}, {high:+.3f}]"
+    return [f"{why}, so the check among unseen documents carries the comparison: {gain}."]
+
+
+def _kept_base(verdict: Mapping[str, Any]) -> bool:
+    return verdict.get("kept") == "base"
+
+
+def beside(verdict: Mapping[str, Any]) -> list[str]:
+    """Return how the gain stands against hybrid search, and who gains and loses."""
+    hybrid, spread = verdict.get("versus_hybrid"), verdict.get("concentration")
+    found = []
+    if hybrid is not None:
+        low, high = hybrid["ci95"]
+        found.append(f"against hybrid search with the base model {hybrid['delta']:+.3f} [{low:+.3f}, {high:+.3f}]")
+    if spread is not None:
+        found.append(f"{spread['improved']:.0%} of the queries get better and {spread['hurt']:.0%} worse")
+    return found
+
+
+def costs(verdict: Mapping[str, Any]) -> list[str]:
+    """Return what shipping costs, where the steps measured it."""
+    price = verdict.get("price")
+    if not price or price["migration"] is None or price["monthly"] is None or _kept_base(verdict):
+        return []
+    hours = f"{price['hours']:,.1f} hours" if price["hours"] >= 0.1 else "minutes"
+    return [
+        f"re-embedding {price['documents']:,} documents takes {hours}; it costs {_money(price['migration'])} once, "
+        f"the old index kept {price['old_index_days']} days, and {_money(price['monthly'])} a month"
+    ]
+
+
+def retention_sentence(found: Mapping[str, Any] | None) -> str:
+    """Return in words what was measured on the retention set; see :func:`~embedlab.evaluation.compare_retention`."""
+    if found is None:
+        return "general ability was not measured, for the package with the other domain is not installed"
+    (low, high), tolerance = found["ci95"], found["tolerance"]
+    said = "within" if low >= -tolerance else "beyond" if high < -tolerance else "not surely within"
+    return (
+        f"on {found['queries']:,} queries of {found['set']}, another domain, {found['metric']} changes by "
+        f"{found['delta']:+.3f} [{low:+.3f}, {high:+.3f}], {said} the accepted loss of {tolerance:.3f}"
+    )
+
+
+def _money(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 0.01 or amount == 0 else "under 0.01"

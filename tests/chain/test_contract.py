@@ -1,0 +1,140 @@
+"""The problem contract: its rules, and that numbers under different contracts never meet unseen."""
+
+from dataclasses import fields, replace
+
+import pandas as pd
+import pytest
+from conftest import open_step
+
+from embedlab.chain import Contract, known_guardrails
+from embedlab.chain.contract import same_contract
+from embedlab.chain.params import cell_parameters
+from embedlab.errors import ContractError, ParameterError
+from embedlab.verdict.facts import Facts
+
+PARAMS = {name: p.default for name, p in cell_parameters("01").items()}
+CONTRACT = Contract.of(PARAMS | {"objective": "find the right page"}, "group")
+
+CHANGED = {
+    "objective": "find anything",
+    "unit_retrieved": "passage",
+    "generalize_to": "new queries over known documents",
+    "shown": 5,
+    "primary_metric": "RR@10",
+    "min_gain": 0.03,
+    "expected_gain": 0.08,
+    "confidence": 0.9,
+    "guardrail_slices": ["negation"],
+    "slices": ["tools: powershell"],
+    "slice_tolerance": 0.01,
+    "retention_tolerance": 0.01,
+    "latency_budget_ms": 50.0,
+    "index_budget_mb": 10.0,
+    "migration_budget": 5.0,
+    "monthly_budget": 5.0,
+    "test_openings": 1,
+    "transductive": False,
+}
+
+
+def agree(contract: Contract):
+    """Write a contract as step 01 does; returns the store."""
+    lab = open_step("01")
+    lab.write("contract.json", contract.as_dict())
+    lab.finish("agreed by a test")
+    return lab.store
+
+
+def write_baseline():
+    """Write what step 05 writes of its scores: a table and a JSON object with the contract's hash."""
+    lab = open_step("05")
+    lab.write("per_query.parquet", pd.DataFrame({"query_id": ["q1"], "nDCG@10": [0.5]}))
+    lab.write("baseline.json", {"test": {"base": 0.5}, "contract": lab.contract["hash"]})
+    lab.finish("scored by a test")
+
+
+def test_every_field_of_the_contract_is_changed_in_these_tests():
+    assert list(CHANGED) == [f.name for f in fields(Contract)]
+
+
+def test_every_field_but_the_claim_is_a_parameter_of_step_01():
+    assert {f.name for f in fields(Contract)} - {"generalize_to"} <= set(PARAMS)
+
+
+def test_the_parts_decide_what_must_generalize():
+    assert Contract.of(PARAMS, "group").generalize_to == "new queries and new documents"
+    assert Contract.of(PARAMS, "query").generalize_to == "new queries over known documents"
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_changed_field_changes_the_hash_and_is_named_where_numbers_meet(name, outputs):
+    other = replace(CONTRACT, **{name: CHANGED[name]})
+    assert other.hash != CONTRACT.hash
+    agree(CONTRACT)
+    write_baseline()
+    agree(other)
+    for artifact in ("baseline.json", "per_query.parquet"):
+        with pytest.raises(ContractError) as error:
+            open_step("15").read("05", artifact)
+        named = str(error.value)
+        assert f"{artifact} of step 05 and the contract of trial were made under different contracts" in named
+        assert f"{name}: {getattr(CONTRACT, name)!r} and {CHANGED[name]!r}" in named
+        assert [n for n in CHANGED if f" {n}: " in named] == [name]
+
+
+def test_the_verdict_refuses_numbers_of_another_contract(outputs):
+    agree(CONTRACT)
+    write_baseline()
+    store = agree(replace(CONTRACT, min_gain=0.5))
+    with pytest.raises(ContractError, match=r"min_gain: 0\.02 and 0\.5"):
+        Facts(store).json("05", "baseline.json")
+
+
+def test_score_files_carry_hash_and_terms(outputs):
+    store = agree(CONTRACT)
+    write_baseline()
+    table, baseline = store.read("05", "per_query.parquet"), store.read("05", "baseline.json")
+    assert table.attrs["contract"] == baseline["contract"] == CONTRACT.hash
+    assert table.attrs["terms"] == baseline["terms"]
+    assert set(baseline["terms"]) == set(CHANGED)
+    assert baseline["terms"]["min_gain"] == CONTRACT.min_gain
+
+
+def test_numbers_of_two_runs_under_one_contract_may_meet(outputs):
+    store = agree(CONTRACT)
+    write_baseline()
+    here = store.read("05", "per_query.parquet")
+    same_contract(here, CONTRACT.as_dict(), "this run", "another run")
+    with pytest.raises(ContractError, match=r"this run and another run .* shown: 10 and 3; run both again"):
+        same_contract(here, replace(CONTRACT, shown=3).as_dict(), "this run", "another run")
+
+
+def test_the_contract_in_words_says_every_agreement():
+    words = CONTRACT.in_words()
+    for part in ("find the right page", "10 are shown", "nDCG@10 up by at least +0.020", "95% confidence"):
+        assert part in words
+    for part in ("negation, abbreviation or code", "retention set", "1,000.00 once", "a month", CONTRACT.hash[:12]):
+        assert part in words
+    assert "may not use held-out documents' bare texts" in replace(CONTRACT, transductive=False).in_words()
+    assert "*not stated*" in replace(CONTRACT, objective="").in_words()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"confidence": 1.5}, r"confidence must lie between \.5 and 1, found 1\.5"),
+        ({"shown": 0}, "shown must be 1 or more, found 0"),
+        ({"test_openings": 0}, "test_openings must be 1 or more"),
+        ({"slice_tolerance": -0.1}, r"slice_tolerance must be 0 or more, found -0\.1"),
+        ({"monthly_budget": float("nan")}, "monthly_budget must be 0 or more, found nan"),
+        ({"primary_metric": "nDCG10"}, "unknown measure"),
+    ],
+)
+def test_an_illegal_contract_is_refused(change, message):
+    with pytest.raises(ParameterError, match=message):
+        replace(CONTRACT, **change)
+
+
+def test_a_guardrail_that_no_slice_answers_to_is_refused():
+    with pytest.raises(ParameterError, match="no slice 'negatoin'; there are: negation, short query"):
+        known_guardrails(replace(CONTRACT, guardrail_slices=["negatoin"]), ["negation", "short query"])

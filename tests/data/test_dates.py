@@ -1,0 +1,113 @@
+"""Parts by date: nothing that trains was asked after dev begins; every unusable date is named."""
+
+import pandas as pd
+import pytest
+from conftest import toy_rows, write_beir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import embedlab
+from embedlab.chain import generalize_to
+from embedlab.chain.contract import KNOWN
+from embedlab.data import date_table, parts_by_date
+from embedlab.data.dates import ORDER
+from embedlab.errors import DataError, ParameterError
+
+DATES = {"dev_from": "2021-01-01", "test_from": "2022-01-01"}
+WORDS = tuple("amber basil cedar dune ember fjord grove heath".split())  # noqa: SIM905
+
+
+def dated(tmp_path, change=lambda row, i: None, splits=("all",)):
+    """Write the toy collection with a query every month or so from 2019 on."""
+    corpus, queries, judgments = toy_rows()
+    for i, row in enumerate(queries):
+        row["created"] = f"{2019 + i // 10}-{1 + i % 10:02d}-15T08:00:00Z"
+        change(row, i)
+    qrels = {name: judgments[k :: len(splits)] for k, name in enumerate(splits)}
+    return write_beir(tmp_path / "dated", corpus, queries, qrels)
+
+
+def test_later_queries_are_held_out_and_the_claim_is_new_queries(tmp_path):
+    found = embedlab.load_collection("beir", path=dated(tmp_path), **DATES)
+    days = date_table(found.queries, found.queries.set_index("query_id")["part"])
+    assert days["queries"].to_dict() == {"dev": 10, "test": 10, "train": 20}
+    assert days.loc["train", "last day"] < "2021-01-01" <= days.loc["dev", "first day"]
+    assert days.loc["dev", "last day"] < "2022-01-01" <= days.loc["test", "first day"]
+    assert (found.unit, generalize_to(found.unit), found.parted_by) == ("query", KNOWN, "date")
+
+
+def test_dates_go_before_the_collections_own_parts(tmp_path):
+    folder = dated(tmp_path, splits=("train", "dev", "test"))
+    assert embedlab.load_collection("beir", path=folder).parted_by == "collection"
+    assert embedlab.load_collection("beir", path=folder, **DATES).parted_by == "date"
+
+
+def test_a_near_duplicate_across_the_dates_stays_on_its_later_side_and_is_listed(tmp_path):
+    def twin(row, i):
+        if i in (3, 25, 35):  # 2019, 2021 and 2022
+            row["text"] = f"who has spotted the old grey otter {('near', 'at', 'by')[i % 3]} that river"
+
+    found = embedlab.load_collection("beir", path=dated(tmp_path, twin), **DATES)
+    listed = found.findings[found.findings["kind"] == "near-duplicate across dates"].set_index("id")
+    assert sorted(listed.index) == ["q25", "q3"]
+    assert listed.loc["q3", "detail"].startswith("left out of train (2019-04-15): a near-duplicate, q35,")
+    assert found.queries.set_index("query_id").loc["q35", "part"] == "test"
+    assert not {"q3", "q25"} & {*found.queries["query_id"], *found.qrels["query_id"]}
+
+
+def test_a_query_without_a_date_is_left_out_and_listed(tmp_path):
+    folder = dated(tmp_path, lambda row, i: row.pop("created") if i == 5 else None)
+    found = embedlab.load_collection("beir", path=folder, **DATES)
+    assert found.findings.loc[found.findings["kind"] == "query without a date", "id"].tolist() == ["q5"]
+    assert "q5" not in set(found.queries["query_id"])
+
+
+@pytest.mark.parametrize(
+    ("dates", "words"),
+    [
+        ({"dev_from": "2021-01-01"}, "test_from must be a date such as 2023-06-30, found ''"),
+        ({"dev_from": "2021-13-01", "test_from": "2022-01-01"}, "dev_from must be a date .* found '2021-13-01'"),
+        ({"dev_from": "soon", "test_from": "2022-01-01"}, "found 'soon'"),
+        ({"dev_from": "2022-01-01", "test_from": "2022-01-01"}, "dev_from must lie before test_from, found 2022"),
+    ],
+)
+def test_a_wrong_date_is_told(toy, dates, words):
+    with pytest.raises(ParameterError, match=words):
+        embedlab.load_collection("beir", path=toy, **dates)
+
+
+def test_queries_without_dates_are_told(tmp_path, toy):
+    with pytest.raises(DataError, match="have no such field"):
+        embedlab.load_collection("beir", path=toy, **DATES)
+    with pytest.raises(DataError, match="it is blank in all 40 queries"):
+        embedlab.load_collection("beir", path=dated(tmp_path, lambda row, i: row.update(created="")), **DATES)
+
+
+def test_a_query_whose_date_is_none_is_named(tmp_path):
+    folder = dated(tmp_path, lambda row, i: row.update(created="last week") if i == 7 else None)
+    with pytest.raises(DataError, match="query q7: 'created' must be a date such as 2023-06-30, found 'last week'"):
+        embedlab.load_collection("beir", path=folder, **DATES)
+
+
+def test_dates_that_leave_a_part_empty_are_told_with_what_there_is(tmp_path):
+    with pytest.raises(DataError, match=r"leave test without a query .* dated 2019-01-15 to 2022-10-15"):
+        embedlab.load_collection("beir", path=dated(tmp_path), dev_from="2021-01-01", test_from="2024-01-01")
+
+
+texts = st.lists(st.sampled_from(WORDS), min_size=6, max_size=7).map(" ".join)
+days = st.integers(2019, 2023).map(lambda year: f"{year}-06-01")
+
+
+@given(st.lists(st.tuples(texts, days), min_size=1, max_size=20))
+@settings(max_examples=100, deadline=None)
+def test_whatever_is_asked_no_near_duplicate_stands_on_an_earlier_side(asked):
+    ends = [("amber one two three four five", "2019-01-01"), ("dune one six two seven eight", "2021-03-01"),
+            ("fjord nine ten one eleven twelve", "2023-01-01")]  # fmt: skip
+    rows = [(f"q{i:02d}", text, day) for i, (text, day) in enumerate([*asked, *ends])]
+    queries = pd.DataFrame(rows, columns=["query_id", "text", "created"])
+    kept, findings = parts_by_date(queries, "2021-01-01", "2022-01-01")
+    assert kept.groupby("group")["part"].nunique().max() == 1
+    for part, created in zip(kept["part"], kept["created"], strict=True):
+        assert part == ("test" if created >= "2022" else "dev" if created >= "2021" else "train")
+    assert len(kept) + len(findings) == len(queries)
+    assert set(kept["part"]) == set(ORDER)

@@ -1,0 +1,186 @@
+"""Models: verified files, unit vectors, each text encoded once."""
+
+import importlib.resources
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import embedlab
+from embedlab.errors import IdentityError, ModelError
+from embedlab.files import sha256_file
+from embedlab.models import MINILM, WORDLLAMA, Encoder, cosine_to_fp32
+from embedlab.models.loading import load_sentence_transformer
+from embedlab.models.resolve import PACKAGED, resolve
+from embedlab.training import Trainer
+
+TEXTS = ["Adversaries may dump credentials.", "The otter swims.", "", "Adversaries may dump credentials."]
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Encoder:
+    return embedlab.load_model(MINILM, "float32")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The texts that were really encoded, in order."""
+    seen: list[str] = []
+    encode = Encoder.encode_uncached
+
+    def counting(self, texts, kind="document"):
+        seen.extend(texts)
+        return encode(self, texts, kind)
+
+    monkeypatch.setattr(Encoder, "encode_uncached", counting)
+    return seen
+
+
+def test_the_packaged_model_is_verified_by_its_hash():
+    assert resolve(MINILM).weights == PACKAGED[MINILM][2]
+    assert resolve(MINILM).weights == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+@pytest.mark.parametrize("name", [MINILM, WORDLLAMA])
+def test_a_packaged_model_with_one_byte_changed_is_refused(name, tmp_path, monkeypatch):
+    package, inner, expected = PACKAGED[name]
+    source = Path(str(importlib.resources.files(package))) / inner
+    shutil.copytree(source, tmp_path / inner)
+    weights = next((tmp_path / inner).glob("*.safetensors"))
+    weights.chmod(0o600)
+    with weights.open("r+b") as stream:
+        stream.seek(100_000)
+        byte = stream.read(1)
+        stream.seek(100_000)
+        stream.write(bytes([byte[0] ^ 1]))
+    monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
+    with pytest.raises(ModelError, match=rf"safetensors: sha256 is \w+, expected {expected}; .*install .*{package}"):
+        embedlab.load_model(name)
+
+
+def test_vectors_are_float32_of_unit_length(minilm):
+    vectors = minilm.encode(TEXTS)
+    assert vectors.shape == (4, 384)
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
+    assert minilm.encode([], "query").shape == (0, 384)
+
+
+def test_vectors_are_sentence_transformers_own(minilm):
+    own = minilm.model.encode(TEXTS, normalize_embeddings=True)
+    assert np.abs(minilm.encode(TEXTS) - own).max() < 1e-5
+
+
+def test_vectors_do_not_depend_on_their_neighbours(minilm):
+    alone = minilm.encode_uncached(["The otter swims."])
+    among = minilm.encode_uncached(["The otter swims.", "word " * 300])
+    assert alone[0] @ among[0] == pytest.approx(1, abs=1e-5)
+
+
+def test_bf16_gives_nearly_the_same_vectors(minilm):
+    half = embedlab.load_model(MINILM, "bfloat16")
+    vectors = half.encode(TEXTS)
+    assert vectors.dtype == np.float32
+    exact = embedlab.load_model(MINILM, "float32").encode(TEXTS)
+    lowest = float((vectors * exact).sum(axis=1).min())
+    assert 0.999 < lowest < 1
+    assert cosine_to_fp32(half, TEXTS) == pytest.approx(lowest, abs=1e-3)
+
+
+def test_no_text_is_encoded_twice_in_a_run(tmp_path, counted):
+    first = embedlab.load_model(WORDLLAMA, cache=tmp_path)
+    vectors = first.encode(TEXTS)
+    assert sorted(counted) == sorted(set(TEXTS))
+    first.encode(TEXTS[::-1])
+    again = embedlab.load_model(WORDLLAMA, cache=tmp_path).encode([*TEXTS, "new"])
+    assert counted[3:] == ["new"]
+    assert np.array_equal(again[:4], vectors)
+
+
+def test_queries_and_documents_of_a_model_without_prompts_share_their_vectors(tmp_path, counted):
+    encoder = embedlab.load_model(WORDLLAMA, cache=tmp_path)
+    assert np.array_equal(encoder.encode(["a"], "query"), encoder.encode(["a"], "document"))
+    assert counted == ["a"]
+
+
+def test_a_model_whose_vectors_are_all_cached_is_not_loaded(tmp_path):
+    embedlab.load_model(WORDLLAMA, cache=tmp_path).encode(TEXTS)
+    again = embedlab.load_model(WORDLLAMA, cache=tmp_path)
+    again.encode(TEXTS)
+    assert "model" not in vars(again)
+
+
+def test_two_models_and_two_precisions_do_not_share_a_cache(tmp_path):
+    digests = {embedlab.load_model(MINILM, p).identity.digest for p in ("float32", "bfloat16")}
+    assert len(digests | {resolve_digest(WORDLLAMA)}) == 3
+    embedlab.load_model(WORDLLAMA, cache=tmp_path).encode(["a"])
+    other = embedlab.load_model(MINILM, "float32", cache=tmp_path)
+    assert other.encode(["a"]).shape == (1, 384)
+
+
+def resolve_digest(name: str) -> str:
+    return embedlab.load_model(name, "float32").identity.digest
+
+
+def test_a_damaged_cache_file_is_left_out_and_its_texts_encoded_again(tmp_path, counted):
+    embedlab.load_model(WORDLLAMA, cache=tmp_path).encode(["a"])
+    (file,) = tmp_path.rglob("*.npz")
+    file.write_bytes(file.read_bytes()[:50])
+    embedlab.load_model(WORDLLAMA, cache=tmp_path).encode(["a"])
+    assert counted == ["a", "a"]
+
+
+@pytest.fixture
+def copied(tmp_path) -> Path:
+    """The packaged model as a user's own folder."""
+    return Path(shutil.copytree(resolve(MINILM).folder, tmp_path / "mine"))
+
+
+def test_a_folder_works_like_a_name_and_is_the_same_space(copied):
+    assert resolve_digest(str(copied)) == resolve_digest(MINILM)
+
+
+def test_a_folder_without_safetensors_is_refused(copied):
+    (copied / "model.safetensors").rename(copied / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"no \.safetensors file; embedlab loads weights from safetensors only"):
+        embedlab.load_model(str(copied))
+
+
+def test_a_folder_with_another_tokenizer_is_another_space(copied):
+    before = embedlab.load_model(str(copied), "float32").identity
+    tokenizer = copied / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text() + " ")
+    after = embedlab.load_model(str(copied), "float32").identity
+    with pytest.raises(IdentityError, match=r"the index was made by .* vectors of two models must not be mixed"):
+        after.require(before, "the index")
+
+
+def test_a_model_that_cannot_be_had_offline_says_so(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError, match="'nobody/nothing' is neither a folder nor to be had from the hub"):
+        embedlab.load_model("nobody/nothing")
+
+
+def test_an_unknown_precision_names_the_valid_ones():
+    with pytest.raises(ModelError, match="precision must be 'float32', 'bfloat16' or 'auto', found 'int8'"):
+        embedlab.load_model(WORDLLAMA, "int8")
+
+
+def test_token_counts_are_untruncated(minilm):
+    assert minilm.token_counts(["otter", "otter " * 400]) == [3, 402]
+
+
+def saved_files(encoder: Encoder, folder: Path, longest: int | None) -> dict[str, str]:
+    """Save the model as training does, after it has encoded a text cut at ``longest`` tokens."""
+    model = load_sentence_transformer(encoder.files)
+    if longest is not None:
+        model.max_seq_length = longest
+        model.encode(["otter " * 400])
+    Trainer.save_model(SimpleNamespace(encoder=encoder, model=model), folder)
+    return {str(p.relative_to(folder)): sha256_file(p) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_saved_models_files_do_not_depend_on_what_it_encoded_before(minilm, tmp_path):
+    assert saved_files(minilm, tmp_path / "a", None) == saved_files(minilm, tmp_path / "b", 64)

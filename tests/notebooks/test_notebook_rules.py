@@ -1,0 +1,134 @@
+"""The 22 notebooks keep the form that readers and tools rely on."""
+
+import ast
+import json
+import statistics
+
+import pytest
+from conftest import PROJECT
+
+from embedlab.chain import STEPS
+from embedlab.chain.params import SHARED, cell_parameters
+from embedlab.chain.paths import notebook_path
+
+ALLOWED_TAGS = {"parameters", "nbval-ignore-output"}
+each_step = pytest.mark.parametrize("step", STEPS, ids=lambda s: s.number)
+
+
+def cells(step, kind=None):
+    path = notebook_path(step)
+    assert path.exists(), f"{path.name} is missing"
+    found = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [c | {"source": "".join(c["source"])} for c in found if kind in (None, c["cell_type"])]
+
+
+def code_lengths(step):
+    return [len(c["source"].splitlines()) for c in cells(step, "code")]
+
+
+def tagged(step, tag):
+    return [c for c in cells(step, "code") if tag in c["metadata"].get("tags", [])]
+
+
+def test_there_are_22_notebooks_and_no_others():
+    found = sorted(p.stem for p in (PROJECT / "notebooks").glob("*.ipynb"))
+    assert found == [step.name for step in STEPS]
+
+
+@each_step
+def test_the_header_says_question_reads_and_writes(step):
+    header = " ".join(cells(step)[0]["source"].split())
+    assert cells(step)[0]["cell_type"] == "markdown"
+    assert header.startswith(f"# {step.number} · ")
+    assert f"**The question.** {step.question}" in header
+    _, reads = header.split("- **Reads:**")
+    reads, writes = reads.split("- **Writes:**")
+    assert "- **Takes:**" in writes
+    for number in step.reads:
+        assert number in reads, f"step {number} is read, but the header does not say so"
+    for name in step.writes:
+        assert name in writes.split("- **Takes:**")[0], f"{name} is written, but the header does not say so"
+
+
+@each_step
+def test_one_parameters_cell_of_annotated_commented_literals(step):
+    assert len(tagged(step, "parameters")) == 1
+    for parameter in cell_parameters(step.number).values():
+        assert parameter.annotation in {"int", "float", "str", "bool", "list[str]", "list[int]", "list[float]"}
+        assert parameter.comment, f"{parameter.name} has no comment"
+
+
+@each_step
+def test_shared_parameters_stand_in_step_01_alone(step):
+    names = list(cell_parameters(step.number))
+    assert names[0] == "run"
+    shared = {name for name in names if name in SHARED}
+    assert shared == (set(SHARED) if step.number == "01" else {"run"})
+
+
+def test_cells_are_short():
+    lengths = sorted(length for step in STEPS for length in code_lengths(step))
+    assert statistics.median(lengths) <= 5
+    assert sum(n <= 15 for n in lengths) >= 0.9 * len(lengths)
+
+
+@each_step
+def test_no_cell_is_long_and_most_are_short(step):
+    lengths = code_lengths(step)
+    assert max(lengths) <= 30
+    assert statistics.median(lengths) <= 8
+
+
+@each_step
+def test_no_outputs_are_stored(step):
+    for cell in cells(step, "code"):
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+
+
+@each_step
+def test_at_most_one_code_cell_in_ten_is_ignored_by_nbval(step):
+    code = cells(step, "code")
+    used = {tag for c in cells(step) for tag in c["metadata"].get("tags", [])}
+    assert used <= ALLOWED_TAGS
+    assert len(tagged(step, "nbval-ignore-output")) <= len(code) / 10
+    assert not [c["source"] for c in code if "NBVAL" in c["source"]]
+
+
+@each_step
+def test_a_cell_that_is_ignored_shows_times(step):
+    for cell in tagged(step, "nbval-ignore-output"):
+        words = ("tim", "second", "calibrat", "latenc", "speed", "throughput", "p50", "p95", "_ms", "/s")
+        assert any(w in cell["source"].lower() for w in words), cell["source"]
+
+
+@each_step
+def test_it_starts_the_lab_with_its_number_and_ends_with_what_was_learned(step):
+    code = cells(step, "code")
+    assert any(f'embedlab.start("{step.number}", globals())' in c["source"] for c in code)
+    assert cells(step)[-1]["cell_type"] == "code"
+    closing = [c["source"] for c in code[-3:] if "lab.finish(" in c["source"]]
+    assert closing, "lab.finish stands in one of the last cells; after it only the verdict is computed again"
+
+
+@each_step
+def test_no_path_tricks_shell_lines_or_input(step):
+    for cell in cells(step, "code"):
+        source = cell["source"]
+        assert "sys.path" not in source
+        assert not [line for line in source.splitlines() if line.lstrip().startswith(("!", "%"))]
+        names = {n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)}
+        assert not names & {"input", "open"}
+        strings = [n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)]
+        assert not [s for s in strings if isinstance(s, str) and s.startswith(("/", "~"))]
+
+
+@each_step
+def test_cell_ids_are_unique(step):
+    ids = [c["id"] for c in cells(step)]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("step", [s for s in STEPS if s.number >= "15"], ids=lambda s: s.number)
+def test_every_step_from_15_on_computes_the_verdict_again(step):
+    assert any("evidence.update_verdict(lab)" in c["source"] for c in cells(step, "code")[-3:])

@@ -1,0 +1,214 @@
+"""The side-by-side review and the report: what they show, and that corpus text stays text."""
+
+import re
+import subprocess
+import sys
+from html import unescape
+
+import nbformat
+import pandas as pd
+import pytest
+
+from embedlab.chain import Store, get_step
+from embedlab.data import Collection
+from embedlab.errors import EmbedlabError, MissingInputError
+from embedlab.report import Browser, Judgments, build, choose, rank_changes, side_by_side, table, to_html
+from embedlab.report.content import caveats, figure, verdict_sentence
+from embedlab.report.notebooks import sanitize
+from embedlab.verdict import sentence
+
+EVIL = '<script>alert(1)</script><img src="https://evil.example/x.png" onerror="alert(2)">'
+VERDICT = {
+    "verdict": "SHIP", "stage": "final", "primary_metric": "nDCG@10", "contract": "abc", "baseline": 0.4, "tuned": 0.5,
+    "delta": 0.1, "ci95": [0.05, 0.15], "p_value": 0.001, "min_gain": 0.02, "n_queries": 1200, "n_groups": 60,
+    "queries_needed": None, "retention_delta": None, "unseen_only": None, "blocked_by": [],
+    "slices": [{"slice": "negation", "queries": 40, "delta": 0.01, "low": -0.02, "high": 0.04, "guardrail": True}],
+    "checklist": [{"id": "objective_clear", "passed": False, "evidence": EVIL}],
+    "mistakes": [{"id": "no_hard_negatives", "present": None, "evidence": "step 14 has not run"}],
+}  # fmt: skip
+
+
+def _collection():
+    corpus = pd.DataFrame(
+        {"doc_id": list("abcd"), "title": ["A", EVIL, "C", "D"], "text": ["one", "two", EVIL, "four"]}
+    )
+    queries = pd.DataFrame(
+        {"query_id": ["q1", "q2", "q3"], "text": [EVIL, "second", "third"], "part": "test", "group": "g"}
+    )
+    qrels = pd.DataFrame({"query_id": ["q1", "q2", "q3"], "doc_id": ["b", "a", "d"], "relevance": [2, 1, 1]})
+    return Collection(corpus, queries, qrels)
+
+
+def _run(lists):
+    rows = [(q, d, float(-n)) for q, docs in lists.items() for n, d in enumerate(docs)]
+    return pd.DataFrame(rows, columns=["query_id", "doc_id", "score"])
+
+
+BEFORE, AFTER = _run({"q1": "acbd", "q2": "abcd", "q3": "abcd"}), _run({"q1": "bacd", "q2": "bcda", "q3": "dabc"})
+
+
+def _items():
+    scores = pd.DataFrame({"base": [0.2, 0.9, 0.5], "tuned": [0.9, 0.2, 0.5]}, index=["q1", "q2", "q3"])
+    chosen = choose(scores.rename_axis("query_id"), pd.Series([1.0, 1.0, 0.5], index=scores.index), 5)
+    slices = pd.DataFrame({"negation": [True, False, False]}, index=scores.index)
+    return side_by_side(chosen, _collection(), (BEFORE, AFTER), slices)
+
+
+def test_relevant_documents_that_enter_and_leave_the_top_are_counted():
+    moved = rank_changes(_collection().qrels, BEFORE, AFTER, 2).set_index("query_id")
+    assert moved["change"].to_dict() == {"q1": "gained", "q2": "lost", "q3": "gained"}
+    assert moved.loc["q1", ["before", "after"]].tolist() == [3, 1]
+
+
+def test_improved_regressed_and_odd_queries_are_chosen():
+    assert {i.query_id: i.kind for i in _items()} == {"q1": "improved", "q2": "regressed", "q3": "odd"}
+
+
+def test_both_sides_are_shown_and_relevant_documents_marked():
+    item = _items()[0]
+    assert [h.doc_id for h in item.hits[0]] == list("acbd")
+    assert [h.doc_id for h in item.hits[1]] == list("bacd")
+    assert item.hits[1][0].relevance == 2
+
+
+def test_corpus_text_is_escaped_in_every_view(store):
+    items = _items()
+    browser = Browser(items, Judgments(store, "pair"), "nDCG@10")
+    views = [to_html(items, "nDCG@10", EVIL, {}), browser._repr_mimebundle_()["text/html"]]
+    views.append(browser.widget().children[1].value)
+    for view in views:
+        assert "<script" not in view
+        assert "<img" not in view
+        assert "&lt;script&gt;" in view
+
+
+def test_the_plain_text_of_the_browser_never_changes(store):
+    views = [Browser(_items(), Judgments(store, "pair"), "nDCG@10")._repr_mimebundle_() for _ in range(2)]
+    assert views[0]["text/plain"] == views[1]["text/plain"]
+    assert "0x" not in views[0]["text/plain"]
+    assert views[0]["text/html"] == views[1]["text/html"]
+
+
+def test_a_click_saves_a_judgment_outside_the_outputs_of_the_step(store):
+    browser = Browser(_items(), Judgments(store, "pair"), "nDCG@10")
+    _, _, bar = browser.widget().children
+    bar.children[0].click()
+    again = Judgments(store, "pair")
+    assert again.values == {"q1": "better"}
+    assert again.counts() == {"judged": 1, "judged_better": 1, "judged_worse": 0}
+    assert (store.folder / "reviews" / "judgments.json").is_file()
+    assert Judgments(store, "another pair").counts()["judged"] == 0
+
+
+def test_an_unknown_judgment_is_refused(store):
+    with pytest.raises(EmbedlabError, match="better, same, worse"):
+        Judgments(store, "pair").save("q1", "nice")
+
+
+def test_nothing_to_review_is_an_empty_table(store):
+    assert table([]).empty
+    assert "No query is of this kind" in to_html([], "nDCG@10", "", {})
+
+
+def _partial_run(store: Store) -> None:
+    """A run of which only step 16 is done, with a hostile conclusion and a hostile notebook."""
+    outputs = {
+        "artifacts/16_qualitative_review/summary.json": store.write(
+            "artifacts/16_qualitative_review/summary.json",
+            {"conclusion": EVIL, "figures": {"gained": 1234, "share": 0.5}},
+        )
+    }
+    store.finish(get_step("16"), "key", 3.0, outputs)
+    store.write("verdict.json", VERDICT)
+    cell = nbformat.v4.new_code_cell(
+        "1 + 1",
+        outputs=[
+            nbformat.v4.new_output(
+                "display_data",
+                data={
+                    "application/vnd.jupyter.widget-view+json": {"model_id": "x"},
+                    "text/plain": "browser",
+                    "text/html": f"<style>@import url(https://evil.example)</style><table><tr><td>twin</td></tr></table>{EVIL}",
+                },
+            ),
+            nbformat.v4.new_output("display_data", data={"application/javascript": "alert(3)"}),
+        ],
+    )
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell(f"# Title\n\n{EVIL} [x](javascript:alert)"), cell]
+    )
+    (store.folder / "notebooks").mkdir()
+    nbformat.write(notebook, store.folder / "notebooks" / "16_qualitative_review.ipynb")
+
+
+def test_the_report_of_a_partial_run_shows_what_there_is_and_loads_nothing(store):
+    _partial_run(store)
+    front = build(store)
+    pages = {p.name: p.read_text(encoding="utf-8") for p in front.parent.rglob("*.html")}
+    assert set(pages) == {"index.html", "16.html"}
+    assert pages["index.html"].count("not run") >= 21
+    assert "1,234" in pages["index.html"]
+    assert "twin" in pages["16.html"]
+    for text in pages.values():
+        assert not re.search(r"<(script|link|iframe)|<[^>]*(onerror|javascript:|https?:)|alert\(3\)", text)
+        assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", text)
+        assert "@import" not in text
+        assert "default-src 'none'" in unescape(text)
+
+
+def test_every_link_of_the_report_leads_somewhere(store):
+    _partial_run(store)
+    front = build(store)
+    for page in front.parent.rglob("*.html"):
+        for target in re.findall(r'href="([^"#]+)"', page.read_text(encoding="utf-8")):
+            assert (page.parent / target).is_file(), f"{page.name}: {target}"
+
+
+def test_a_report_needs_a_run(store):
+    with pytest.raises(MissingInputError):
+        build(store)
+
+
+def test_building_the_report_loads_no_torch():
+    code = "import sys, embedlab.report, embedlab.report.notebooks as n; n._exporter(); print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_sanitizing_keeps_tables_and_inlined_images_only():
+    html = '<table class="dataframe"><tbody><tr><td>1</td></tr></tbody></table><img src="data:image/png;base64,AA">'
+    assert sanitize(html) == html
+    assert "src" not in sanitize('<img src="data:image/svg+xml;base64,AA">')
+    assert sanitize('<a href="https://evil.example">x</a>') == "<a>x</a>"
+
+
+def test_the_verdict_is_one_sentence_with_its_interval():
+    assert "+0.100" in verdict_sentence(VERDICT)
+    assert "+0.050 to +0.150" in verdict_sentence(VERDICT)
+    assert caveats(VERDICT) == []
+    assert caveats(VERDICT | {"blocked_by": ["the shadow test: too slow"]}) == ["Blocked by the shadow test: too slow."]
+
+
+def test_the_front_page_says_what_the_command_line_says_beside_the_verdict():
+    retention = {"set": "hpo", "queries": 300, "metric": "nDCG@10", "delta": -0.04, "ci95": [-0.07, -0.01]}
+    verdict = VERDICT | {
+        "verdict": "DO_NOT_SHIP", "claim": "new queries", "blocked_by": ["index size: 9 MB, 5 MB allowed"],
+        "versus_hybrid": {"delta": -0.01, "ci95": [-0.03, 0.01]},
+        "concentration": {"improved": 0.4, "hurt": 0.2, "narrow": ["group q7"]},
+        "retention": retention | {"tolerance": 0.05},
+    }  # fmt: skip
+    said, found = sentence(verdict), caveats(verdict)
+    for text in ("Blocked by index size: 9 MB", "without group q7", "on 300 queries of hpo", "The process worked"):
+        assert text in said
+        assert any(text.lower() in line.lower() for line in found), text
+    assert any("Against hybrid search with the base model -0.010" in line for line in found)
+    assert sum("300 queries of hpo" in line for line in found) == 1
+    assert caveats(verdict, ["16", "17"])[-1].endswith("steps 16, 17.")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "yes"), (0.12345, "0.123"), (1234, "1,234"), (2.0, "2"), ([0.1, 0.25], "[0.100, 0.250]"), ("base", "base")],
+)
+def test_key_figures_read_well(value, text):
+    assert figure(value) == text
