@@ -19,7 +19,7 @@ from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from embedlab.evaluation.comparison import Comparison
+    from embedlab.evaluation.results import Comparison
 
 EXIT_OF = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}
 USAGE: type[Any] = typer.BadParameter.__mro__[2]  # click's ClickException, whichever copy of click typer carries

@@ -56,6 +56,15 @@ class Collection:
         rows = self.qrels[self.qrels["relevance"] >= 1]
         return {str(q): set(ids) for q, ids in rows.groupby("query_id")["doc_id"]}
 
+    def relevant_pairs(self) -> set[tuple[str, str]]:
+        """Return every query id with each of its relevant documents' ids."""
+        rows = self.qrels[self.qrels["relevance"] >= 1]
+        return set(zip(rows["query_id"], rows["doc_id"], strict=True))
+
+    def groups(self) -> dict[str, str]:
+        """Return the group of each query by its id: what is not independent of one another."""
+        return dict(zip(self.queries["query_id"], self.queries["group"], strict=True))
+
     def metadata_fields(self) -> list[str]:
         """Return the fields that documents and queries share: those a filter could use."""
         known = {"doc_id", "query_id", "title", "text", "part", "group", "created", "family"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,83 +14,16 @@ from embedlab.data.trec import read_groups, read_qrels, read_run
 from embedlab.errors import DataError, ParameterError
 from embedlab.evaluation.intervals import (
     Alternative,
-    Ends,
     Floats,
     gain,
     randomization_p,
 )
 from embedlab.evaluation.metrics import parse_measure, per_query
 from embedlab.evaluation.power import queries_needed, unit_error
-
-MIN_GROUPS = 10
-"""Under this many groups an interval is not to be trusted with a SHIP."""
+from embedlab.evaluation.results import Comparison, decide
 
 SAME = 1e-9
 """Scores closer than this tie."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A paired comparison of two runs; ``verdict`` is SHIP, DO_NOT_SHIP or INCONCLUSIVE.
-
-    Attributes:
-        ci95: the 95 % interval of the gain: the wider of ``ci95_queries`` and ``ci95_groups``.
-        p_value: two-sided, of no difference (paired randomization); decides nothing.
-        queries_needed: to settle it, were ``delta`` the true gain; None above a million.
-        ci95_groups: None where each query is its own group.
-        ci: the interval at ``confidence`` that the verdict rests on.
-        p_gain: one-sided, of "the gain is at most ``min_gain``", by the method of ``ci``.
-        p_loss: one-sided, of "the gain is at least ``min_gain``"; at a ``min_gain`` of minus a
-            tolerance: of "the loss is at most the tolerance".
-    """
-
-    verdict: str
-    metric: str
-    n_queries: int
-    n_groups: int
-    baseline: float
-    candidate: float
-    delta: float
-    ci95: Ends
-    p_value: float
-    min_gain: float
-    queries_needed: int | None
-    wins: int
-    ties: int
-    losses: int
-    warnings: tuple[str, ...]
-    ci95_queries: Ends
-    ci95_groups: Ends | None
-    confidence: float
-    ci: Ends
-    p_gain: float
-    p_loss: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-
-    def in_words(self) -> str:
-        """Return the verdict and why, in two sentences of plain English."""
-        low, high = self.ci
-        least = f"the minimum gain of {self.min_gain:+.4f}" if self.min_gain else "zero"
-        span = f"the {self.confidence * 100:g} % interval of the gain, {low:+.4f} to {high:+.4f},"
-        if self.verdict == "SHIP" and self.min_gain < 0:
-            return f"The candidate is not worse by more than {-self.min_gain:.4f}: {span} lies above {least}."
-        if self.verdict == "SHIP":
-            return f"The candidate is better by enough: {span} lies above {least}."
-        if self.verdict == "DO_NOT_SHIP":
-            return f"The candidate is not better by enough: {span} lies below {least}."
-        if self.wins == self.losses == 0 and self.min_gain == 0:
-            return "Nothing is gained: the two runs score the same on every query."
-        if enough(low, self.min_gain):
-            few = f"{self.n_groups} groups are too few to ship on; {MIN_GROUPS} are needed"
-            return f"These queries cannot tell: {span} lies above {least}, but {few}."
-        needed = f"About {self.queries_needed:,}" if self.queries_needed else "Over a million"
-        return (
-            f"These queries cannot tell: {span} reaches to both sides of {least}. "
-            f"{needed} queries would settle it, if the true gain is the {self.delta:+.4f} seen here."
-        )
 
 
 def compare(
@@ -196,6 +128,33 @@ def compare_scores(
     )
 
 
+def compare_all(
+    scores: Mapping[str, pd.Series],
+    baseline: str,
+    metric: str = "nDCG@10",
+    min_gain: float = 0.0,
+    groups: Mapping[str, str] | None = None,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> dict[str, Comparison]:
+    """Compare every system with one of them; per-query scores by system, see :func:`compare_scores`."""
+    return {
+        name: compare_scores(scores[baseline], found, metric, min_gain, groups, seed, confidence=confidence)
+        for name, found in scores.items()
+        if name != baseline
+    }
+
+
+def comparison_table(comparisons: Mapping[str, Comparison], name: str = "system") -> pd.DataFrame:
+    """Return a row a comparison: the candidate's score, ``delta, low, high, wins, ties, losses``.
+
+    Args:
+        comparisons: by name, all of one measure.
+        name: what the names are; it heads the index.
+    """
+    return pd.DataFrame({key: found.row() for key, found in comparisons.items()}).T.rename_axis(name)
+
+
 def _difference(baseline: pd.Series, candidate: pd.Series) -> Floats:
     if not baseline.index.equals(candidate.index):
         raise DataError(f"scores of {len(baseline)} and {len(candidate)} queries: not the same queries")
@@ -216,21 +175,6 @@ def _labels(index: pd.Index, groups: Mapping[str, str] | None) -> list[str]:
             f"groups: {len(missing)} of {len(index)} judged queries have no group, the first: {missing[0]!r}"
         )
     return [str(groups[q]) for q in index]
-
-
-def enough(low: float, min_gain: float) -> bool:
-    """Whether an interval with this lower end shows the gain: above 0 where the minimum is 0."""
-    return low > 0 if min_gain == 0 else low >= min_gain
-
-
-def decide(low: float, high: float, min_gain: float, n_groups: int) -> str:
-    """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE for an interval of the gain.
-
-    SHIP needs the lower end at ``min_gain`` or more, above 0 where that is 0, and ten groups.
-    """
-    if high < min_gain:
-        return "DO_NOT_SHIP"
-    return "SHIP" if enough(low, min_gain) and n_groups >= MIN_GROUPS else "INCONCLUSIVE"
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

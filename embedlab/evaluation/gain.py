@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection as Ids
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from embedlab.data.collection import Collection
-from embedlab.evaluation.comparison import MIN_GROUPS, compare_scores
+from embedlab.evaluation.comparison import SAME, compare_scores
 from embedlab.evaluation.intervals import interval
-from embedlab.evaluation.metrics import per_query
-from embedlab.retrieval.dense import Dense, Encodes
+from embedlab.evaluation.metrics import scores_of
+from embedlab.evaluation.results import MIN_GROUPS, AmongUnseen, Concentration, Ends, LeftOut, Moved
+from embedlab.retrieval.dense import Dense, Encodes, Vectors
 
 LARGEST_SLICE = 0.5
 """A slice with more than this share of the queries is no part of them, and is not left out."""
@@ -25,7 +25,7 @@ def concentration(
     min_gain: float,
     confidence: float = 0.95,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Concentration:
     """Say who gains, and what is left of the gain without its best slice and its best group.
 
     Args:
@@ -37,37 +37,49 @@ def concentration(
         seed: of the resampling.
 
     Returns:
-        shares ``improved`` and ``hurt``; ``without_best_slice`` and ``without_best_group`` with
-        ``name, delta, ci`` (None where there is nothing to leave out); ``narrow``: the names whose
-        leaving takes the interval's lower end below the minimum gain, none where it lay there before.
+        who gains and loses, and the gain that is left; see :class:`Concentration`.
     """
 
-    def ends(rest: pd.Series) -> tuple[float, float]:
-        return interval(rest.to_numpy(dtype=float), [groups[q] for q in rest.index], seed, confidence)
+    def gain_of(rest: pd.Series) -> tuple[float, Ends]:
+        labels = [groups[q] for q in rest.index]
+        return float(rest.mean()), interval(rest.to_numpy(dtype=float), labels, seed, confidence)
 
+    def without(parts: Mapping[str, set[str]]) -> LeftOut | None:
+        name = _best(parts, difference)
+        return None if name is None else LeftOut(name, *gain_of(difference.drop(list(parts[name]))))
+
+    best_slice = without(_small_slices(members, difference))
+    best_group = without(_by_group(groups, difference))
+    _, (low, _) = gain_of(difference)
+    left = [part for part in (best_slice, best_group) if part is not None]
+    return Concentration(
+        improved=float((difference > SAME).mean()),
+        hurt=float((difference < -SAME).mean()),
+        without_best_slice=best_slice,
+        without_best_group=best_group,
+        narrow=tuple(part.name for part in left if low >= min_gain and part.ci[0] < min_gain),
+    )
+
+
+def _small_slices(members: pd.DataFrame, difference: pd.Series) -> dict[str, set[str]]:
+    """Return the compared queries of each slice that is a part of them, and not most of them."""
     most = LARGEST_SLICE * len(difference)
     slices = {str(name): set(members.index[members[name]]) & set(difference.index) for name in members}
-    by_group: dict[str, set[str]] = {}
+    return {name: ids for name, ids in slices.items() if 0 < len(ids) <= most}
+
+
+def _by_group(groups: Mapping[str, str], difference: pd.Series) -> dict[str, set[str]]:
+    """Return the compared queries of each group; none where all are of one group."""
+    found: dict[str, set[str]] = {}
     for query_id in difference.index:
-        by_group.setdefault(f"group {groups[query_id]}", set()).add(query_id)
-    left = {
-        "without_best_slice": _best({name: ids for name, ids in slices.items() if 0 < len(ids) <= most}, difference),
-        "without_best_group": _best(by_group if len(by_group) > 1 else {}, difference),
-    }
-    found: dict[str, Any] = {"improved": float((difference > 1e-9).mean()), "hurt": float((difference < -1e-9).mean())}
-    for key, best in left.items():
-        rest = difference.drop(list(best[1])) if best else difference
-        found[key] = {"name": best[0], "delta": float(rest.mean()), "ci": list(ends(rest))} if best else None
-    sure = ends(difference)[0] >= min_gain
-    found["narrow"] = [found[k]["name"] for k in left if sure and found[k] and found[k]["ci"][0] < min_gain]
-    return found
+        found.setdefault(f"group {groups[query_id]}", set()).add(query_id)
+    return found if len(found) > 1 else {}
 
 
-def _best(parts: Mapping[str, set[str]], difference: pd.Series) -> tuple[str, set[str]] | None:
+def _best(parts: Mapping[str, set[str]], difference: pd.Series) -> str | None:
     """Return the part without which the mean is lowest, by name where several are."""
     rests = {name: float(difference.drop(list(ids)).mean()) for name, ids in sorted(parts.items())}
-    name = min(rests, key=lambda key: rests[key], default=None)
-    return (name, parts[name]) if name is not None else None
+    return min(rests, key=lambda name: rests[name], default=None)
 
 
 def among_unseen(
@@ -78,7 +90,7 @@ def among_unseen(
     metric: str,
     groups: Mapping[str, str],
     seed: int = 0,
-) -> dict[str, Any] | None:
+) -> AmongUnseen | None:
     """Compare two models among the documents that are no positive of training.
 
     A model can look better by merely pushing training documents down; here that gains nothing.
@@ -93,8 +105,7 @@ def among_unseen(
         seed: of the resampling.
 
     Returns:
-        both scores, the gain with its 95 % interval, and ``moved``: by how much the mean score of
-        a document changed, seen and unseen, and how far they moved ``apart``. None where fewer than
+        both scores, the gain and how far documents moved; see :class:`AmongUnseen`. None where fewer than
         ten queries have a relevant document there: cannot tell.
     """
     documents = test.document_texts()
@@ -104,23 +115,24 @@ def among_unseen(
     if within["query_id"].nunique() < MIN_GROUPS:
         return None
     asked = test.query_texts()[sorted(within["query_id"].unique())]
-    runs = [Dense(model, unseen).search(asked) for model in (base, tuned)]
-    scores = [per_query(within, found, [metric])[metric] for found in runs]
-    check = compare_scores(scores[0], scores[1], metric, groups=groups, seed=seed)
-    changed = _mean_scores(tuned, test) - _mean_scores(base, test)
-    far, near = float(changed[~is_seen].mean()), float(changed[is_seen].mean()) if is_seen.any() else None
-    return {
-        "baseline": check.baseline,
-        "tuned": check.candidate,
-        "delta": check.delta,
-        "ci95": list(check.ci95),
-        "documents": len(unseen),
-        "queries": len(asked),
-        "moved": {"seen": near, "unseen": far, "apart": far - near if near is not None else None},
-    }
+    runs = {name: Dense(model, unseen).search(asked) for name, model in (("base", base), ("tuned", tuned))}
+    scores = scores_of(within, runs, metric)
+    found = compare_scores(scores["base"], scores["tuned"], metric, groups=groups, seed=seed)
+    change = _mean_scores(tuned, test) - _mean_scores(base, test)
+    moved = _moved(change[is_seen], change[~is_seen])
+    return AmongUnseen(found.baseline, found.candidate, found.delta, found.ci95, len(unseen), len(asked), moved)
 
 
-def _mean_scores(model: Encodes, test: Collection) -> Any:
+def _moved(seen: Vectors, unseen: Vectors) -> Moved:
+    """Return how far the mean scores of seen and unseen documents moved, and how far apart."""
+    far = float(unseen.mean())
+    if not len(seen):
+        return Moved(None, far, None)
+    near = float(seen.mean())
+    return Moved(near, far, far - near)
+
+
+def _mean_scores(model: Encodes, test: Collection) -> Vectors:
     """Return each document's score averaged over the test queries."""
     queries = model.encode(test.query_texts().tolist(), "query").mean(axis=0)
     return model.encode(test.document_texts().tolist(), "document") @ queries

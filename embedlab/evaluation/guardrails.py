@@ -9,7 +9,7 @@ import pandas as pd
 
 from embedlab.evaluation.comparison import holm
 from embedlab.evaluation.intervals import Floats, by_group, cluster_t, interval
-from embedlab.evaluation.states import HELD, LOST, UNSURE
+from embedlab.evaluation.results import HELD, LOST, UNSURE, SliceResult
 
 COLUMNS = ["slice", "queries", "delta", "low", "high", "guardrail", "p", "p_holm", "state"]
 
@@ -71,3 +71,9 @@ def loss_p(difference: Floats, labels: list[str], tolerance: float) -> float:
     if len(set(labels)) < 2:
         return 1.0
     return cluster_t(*by_group(difference, labels)).p_value(-tolerance, "less")
+
+
+def slice_results(table: pd.DataFrame) -> list[SliceResult]:
+    """Return the rows of a :func:`slice_table` as plain values."""
+    plain = table[COLUMNS].astype(object).where(table[COLUMNS].notna(), None)
+    return [SliceResult(**{str(k): v for k, v in row.items()}) for row in plain.to_dict("records")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -96,3 +96,19 @@ def unjudged_share(qrels: pd.DataFrame, run: pd.DataFrame, cutoff: int = 10) -> 
     top = trec_order(run).groupby("query_id").head(cutoff)
     judged = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
     return float(1 - judged.mean()) if len(top) else 0.0
+
+
+def mean_score(qrels: pd.DataFrame, run: pd.DataFrame, measure: str = PRIMARY) -> float:
+    """Return the mean of a measure over the judged queries; arguments as for :func:`per_query`."""
+    return float(per_query(qrels, run, [measure])[measure].mean())
+
+
+def scores_of(qrels: pd.DataFrame, runs: Mapping[str, pd.DataFrame], measure: str = PRIMARY) -> pd.DataFrame:
+    """Return one measure of several systems: a row a judged query (the index), a column a system.
+
+    Args:
+        qrels: ``query_id, doc_id, relevance``.
+        runs: runs by system.
+        measure: an ir-measures name.
+    """
+    return pd.DataFrame({system: per_query(qrels, run, [measure])[measure] for system, run in runs.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -11,7 +11,8 @@ from embedlab.data.collection import Collection
 from embedlab.data.load import read_raw
 from embedlab.data.text import stable_hash
 from embedlab.evaluation.comparison import compare_scores
-from embedlab.evaluation.metrics import per_query
+from embedlab.evaluation.metrics import scores_of
+from embedlab.evaluation.results import Retained
 from embedlab.retrieval.dense import Dense, Encodes
 
 DOCUMENTS, QUERIES = 3000, 600
@@ -82,9 +83,9 @@ def _sample(family: pd.Series) -> pd.DataFrame:
 
 
 def compare_retention(
-    base: Encodes, tuned: Encodes, kept: Collection, metric: str, tolerance: float, seed: int = 0
-) -> dict[str, Any]:
-    """Search a retention set with both models and return the paired comparison, for JSON.
+    base: Encodes, tuned: Encodes, kept: Collection, name: str, metric: str, tolerance: float, seed: int = 0
+) -> Retained:
+    """Search a retention set with both models and return the paired comparison.
 
     A test of non-inferiority: what counts is where the interval lies against minus the tolerance.
 
@@ -92,26 +93,24 @@ def compare_retention(
         base: the model before tuning.
         tuned: the model after it.
         kept: the set to search.
+        name: what the set is called.
         metric: an ir-measures name, the contract's primary one.
         tolerance: the loss that the contract accepts.
         seed: of the resampling.
-
-    Returns:
-        ``documents, queries, groups, metric, baseline, tuned, delta, ci95, tolerance``.
     """
     documents, queries = kept.document_texts(), kept.query_texts()
-    runs = [Dense(model, documents).search(queries) for model in (base, tuned)]
-    scores = [per_query(kept.qrels, run, [metric])[metric] for run in runs]
-    group_of = dict(zip(kept.queries["query_id"], kept.queries["group"], strict=True))
-    found = compare_scores(scores[0], scores[1], metric, -tolerance, group_of, seed)
-    return {
-        "documents": len(documents),
-        "queries": found.n_queries,
-        "groups": found.n_groups,
-        "metric": metric,
-        "baseline": found.baseline,
-        "tuned": found.candidate,
-        "delta": found.delta,
-        "ci95": list(found.ci95),
-        "tolerance": tolerance,
-    }
+    runs = {key: Dense(model, documents).search(queries) for key, model in (("base", base), ("tuned", tuned))}
+    scores = scores_of(kept.qrels, runs, metric)
+    found = compare_scores(scores["base"], scores["tuned"], metric, -tolerance, kept.groups(), seed)
+    return Retained(
+        set=name,
+        documents=len(documents),
+        queries=found.n_queries,
+        groups=found.n_groups,
+        metric=metric,
+        baseline=found.baseline,
+        tuned=found.candidate,
+        delta=found.delta,
+        ci95=found.ci95,
+        tolerance=tolerance,
+    )

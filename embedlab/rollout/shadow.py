@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from embedlab.evaluation.comparison import Comparison
+from embedlab.evaluation.results import Comparison
 from embedlab.models.encoder import Encoder
 from embedlab.retrieval.base import DEPTH, as_run
 from embedlab.retrieval.bm25 import BM25

@@ -13,7 +13,7 @@ from embedlab.chain.seal import dev_looks, problem
 from embedlab.chain.steps import STEPS
 from embedlab.chain.store import Store
 from embedlab.errors import IntegrityError, MissingInputError
-from embedlab.evaluation.states import LOST
+from embedlab.evaluation.results import LOST
 from embedlab.verdict.checklist import checklist
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.mistakes import mistakes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from embedlab.evaluation.states import UNSURE
+from embedlab.evaluation.results import UNSURE
 
 WORDS = {"SHIP": "SHIP", "DO_NOT_SHIP": "DO NOT SHIP", "INCONCLUSIVE": "INCONCLUSIVE"}
 

@@ -23,9 +23,9 @@ from embedlab.evaluation import (
     seed_spread,
     several,
 )
-from embedlab.evaluation.comparison import decide
 from embedlab.evaluation.intervals import one_sided_p, randomization_p
 from embedlab.evaluation.power import unit_error
+from embedlab.evaluation.results import decide
 
 
 def scores(values) -> pd.Series:

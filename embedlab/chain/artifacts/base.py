@@ -1,0 +1,144 @@
+"""What a step hands on: a JSON file as a frozen dataclass, a parquet file with a written schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from embedlab.errors import DataError, IntegrityError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from pydantic import TypeAdapter
+
+TEXT, INTEGER, NUMBER, FLAG, TEXTS = "text", "integer", "number", "yes or no", "list of texts"
+NEGATIVES = "list of {id, miner, score}"
+"""Kinds of a column; a column without any value has every kind."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A JSON file of one step, as a frozen dataclass: subclasses name the step and the file.
+
+    The file holds the fields under their names; beside them the lab writes the contract where the step
+    measures quality.
+    """
+
+    step: ClassVar[str]
+    file: ClassVar[str]
+
+    def __init_subclass__(cls, step: str, file: str) -> None:
+        cls.step, cls.file = step, file
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, for JSON."""
+        return asdict(self)
+
+
+Kind = TypeVar("Kind", bound=Artifact)
+
+
+def parse(kind: type[Kind], found: Any, where: str) -> Kind:
+    """Return the artifact that a JSON value holds; what is not one of its fields is left out.
+
+    Raises:
+        IntegrityError: if a field is missing or has another type; names file and field.
+    """
+    from pydantic import ValidationError
+
+    known = {field.name for field in fields(kind)}
+    try:
+        return _adapter(kind).validate_python({k: v for k, v in dict(found).items() if k in known})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise IntegrityError(
+            f"{where}: {place or 'the file'}: {first['msg']}; step {kind.step} wrote another version, run it again"
+        ) from None
+
+
+@cache
+def _adapter(kind: type[Kind]) -> TypeAdapter[Kind]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A parquet file of one step.
+
+    Attributes:
+        step: the step's number.
+        file: its name in the step's folder.
+        says: one row in words.
+        columns: kind by column; these are always there.
+        further: what further columns may stand beside them; empty for none.
+        rows: whether it is the canonical training store, whose schema is checked as a whole.
+    """
+
+    step: str
+    file: str
+    says: str
+    columns: Mapping[str, str]
+    further: str = ""
+    rows: bool = False
+
+    def check(self, frame: pd.DataFrame) -> None:
+        """Raise a DataError where a frame that is to be written lacks a column or has another kind in one."""
+        import pyarrow as pa
+
+        declared = [name for name in self.columns if name in frame]
+        self._compare(pa.Schema.from_pandas(frame[declared], preserve_index=False), f"step {self.step}: {self.file}")
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Return the table after checking its columns.
+
+        Raises:
+            DataError: if a column is missing or has another kind; names both.
+        """
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        self._compare(pq.read_schema(path), str(path))
+        return pd.read_parquet(path)
+
+    def _compare(self, schema: pa.Schema, where: str) -> None:
+        for name, kind in self.columns.items():
+            if name not in schema.names:
+                raise DataError(f"{where}: column {name!r} is missing; found {', '.join(schema.names)}")
+            found = schema.field(name).type
+            if not _is(found, kind):
+                raise DataError(f"{where}: column {name!r}: expected {kind}, found {found}")
+
+
+def _is(found: pa.DataType, kind: str) -> bool:
+    import pyarrow.types as types
+
+    if types.is_null(found):
+        return True
+    if kind in (TEXTS, NEGATIVES):
+        inner = found.value_type if types.is_list(found) or types.is_large_list(found) else None
+        return inner is not None and (types.is_null(inner) or types.is_struct(inner) == (kind == NEGATIVES))
+    if kind == NUMBER:
+        return bool(types.is_floating(found) or types.is_integer(found))
+    matches = {TEXT: _is_text, INTEGER: types.is_integer, FLAG: types.is_boolean}
+    return bool(matches[kind](found))
+
+
+def _is_text(found: pa.DataType) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_string(found) or types.is_large_string(found))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What every step ends with: its conclusion, and its key figures for the report."""
+
+    conclusion: str
+    figures: dict[str, Any]

@@ -1,0 +1,202 @@
+"""What comparisons and checks found: plain values that load without pandas, torch or scipy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Ends = tuple[float, float]
+"""The lower and the upper end of an interval."""
+
+LOST, HELD, UNSURE = "lost", "held", "too small to tell"
+"""What can be said of something that must not get worse."""
+
+MIN_GROUPS = 10
+"""Under this many groups an interval is not to be trusted with a SHIP."""
+
+
+def with_interval(delta: float, ends: Ends) -> str:
+    """Return a difference with its interval, such as ``+0.104 [+0.067, +0.141]``."""
+    low, high = ends
+    return f"{delta:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison of two runs; ``verdict`` is SHIP, DO_NOT_SHIP or INCONCLUSIVE.
+
+    Attributes:
+        ci95: the 95 % interval of the gain: the wider of ``ci95_queries`` and ``ci95_groups``.
+        p_value: two-sided, of no difference (paired randomization); decides nothing.
+        queries_needed: to settle it, were ``delta`` the true gain; None above a million.
+        ci95_groups: None where each query is its own group.
+        ci: the interval at ``confidence`` that the verdict rests on.
+        p_gain: one-sided, of "the gain is at most ``min_gain``", by the method of ``ci``.
+        p_loss: one-sided, of "the gain is at least ``min_gain``"; at a ``min_gain`` of minus a
+            tolerance: of "the loss is at most the tolerance".
+    """
+
+    verdict: str
+    metric: str
+    n_queries: int
+    n_groups: int
+    baseline: float
+    candidate: float
+    delta: float
+    ci95: Ends
+    p_value: float
+    min_gain: float
+    queries_needed: int | None
+    wins: int
+    ties: int
+    losses: int
+    warnings: tuple[str, ...]
+    ci95_queries: Ends
+    ci95_groups: Ends | None
+    confidence: float
+    ci: Ends
+    p_gain: float
+    p_loss: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    def __str__(self) -> str:
+        """Return the gain with its 95 % interval, such as ``+0.104 [+0.067, +0.141]``."""
+        return with_interval(self.delta, self.ci95)
+
+    def row(self) -> dict[str, Any]:
+        """Return the comparison as a table's row: the candidate's score, the gain with its interval, who gains."""
+        low, high = self.ci95
+        counts = {"wins": self.wins, "ties": self.ties, "losses": self.losses}
+        return {self.metric: self.candidate, "delta": self.delta, "low": low, "high": high, **counts}
+
+    def in_words(self) -> str:
+        """Return the verdict and why, in two sentences of plain English."""
+        low, high = self.ci
+        least = f"the minimum gain of {self.min_gain:+.4f}" if self.min_gain else "zero"
+        span = f"the {self.confidence * 100:g} % interval of the gain, {low:+.4f} to {high:+.4f},"
+        if self.verdict == "SHIP" and self.min_gain < 0:
+            return f"The candidate is not worse by more than {-self.min_gain:.4f}: {span} lies above {least}."
+        if self.verdict == "SHIP":
+            return f"The candidate is better by enough: {span} lies above {least}."
+        if self.verdict == "DO_NOT_SHIP":
+            return f"The candidate is not better by enough: {span} lies below {least}."
+        if self.wins == self.losses == 0 and self.min_gain == 0:
+            return "Nothing is gained: the two runs score the same on every query."
+        if enough(low, self.min_gain):
+            few = f"{self.n_groups} groups are too few to ship on; {MIN_GROUPS} are needed"
+            return f"These queries cannot tell: {span} lies above {least}, but {few}."
+        needed = f"About {self.queries_needed:,}" if self.queries_needed else "Over a million"
+        return (
+            f"These queries cannot tell: {span} reaches to both sides of {least}. "
+            f"{needed} queries would settle it, if the true gain is the {self.delta:+.4f} seen here."
+        )
+
+
+def enough(low: float, min_gain: float) -> bool:
+    """Whether an interval with this lower end shows the gain: above 0 where the minimum is 0."""
+    return low > 0 if min_gain == 0 else low >= min_gain
+
+
+def decide(low: float, high: float, min_gain: float, n_groups: int) -> str:
+    """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE for an interval of the gain.
+
+    SHIP needs the lower end at ``min_gain`` or more, above 0 where that is 0, and ten groups.
+    """
+    if high < min_gain:
+        return "DO_NOT_SHIP"
+    return "SHIP" if enough(low, min_gain) and n_groups >= MIN_GROUPS else "INCONCLUSIVE"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is left of a gain without one slice or one group: its name, the gain and its interval."""
+
+    name: str
+    delta: float
+    ci: Ends
+
+
+@dataclass(frozen=True)
+class Concentration:
+    """Who gains, and what is left without the best slice and the best group.
+
+    Attributes:
+        improved: share of the queries that score higher.
+        hurt: share of the queries that score lower.
+        without_best_slice: None where there is nothing to leave out.
+        without_best_group: likewise.
+        narrow: names of the parts whose leaving takes the interval's lower end below the minimum gain;
+            none where it lay there before.
+    """
+
+    improved: float
+    hurt: float
+    without_best_slice: LeftOut | None
+    without_best_group: LeftOut | None
+    narrow: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """By how much the mean score of a document changed, in cosine; None where no document was seen."""
+
+    seen: float | None
+    unseen: float
+    apart: float | None
+
+
+@dataclass(frozen=True)
+class AmongUnseen:
+    """Two models among the documents that were no positive of training: scores, gain, 95 % interval."""
+
+    baseline: float
+    tuned: float
+    delta: float
+    ci95: Ends
+    documents: int
+    queries: int
+    moved: Moved
+
+    def __str__(self) -> str:
+        return with_interval(self.delta, self.ci95)
+
+
+@dataclass(frozen=True)
+class Retained:
+    """Two models on a sample of another domain (``set``): scores, change, 95 % interval, the loss accepted."""
+
+    set: str
+    documents: int
+    queries: int
+    groups: int
+    metric: str
+    baseline: float
+    tuned: float
+    delta: float
+    ci95: Ends
+    tolerance: float
+
+    def __str__(self) -> str:
+        return with_interval(self.delta, self.ci95)
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """Two systems on one slice of the queries.
+
+    Differences are None where the slice is too small; ``p``, ``p_holm`` (Holm 1979) and ``state`` are
+    those of guardrails alone.
+    """
+
+    slice: str
+    queries: int
+    delta: float | None
+    low: float | None
+    high: float | None
+    guardrail: bool
+    p: float | None
+    p_holm: float | None
+    state: str | None
