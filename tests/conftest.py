@@ -18,9 +18,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import embedlab
 from embedlab.chain import STEPS, Lab, Store
+from embedlab.chain.artifacts import build_eval_set, define_problem
 from embedlab.chain.params import cell_parameters
 from embedlab.chain.steps import BY_NUMBER
 from embedlab.data import Collection
+from embedlab.files import sha256_file
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -109,25 +111,21 @@ def started(outputs, toy):
 
 def write_collection(lab: Lab, collection: Collection) -> None:
     """Write what step 01 writes of a collection."""
-    from embedlab.chain import settings_of
-
     test = set(collection.queries.loc[collection.queries["part"] == "test", "query_id"])
     held = collection.qrels["query_id"].isin(test)
-    lab.write("settings.json", settings_of(lab.params, collection) | {"precision": "float32"})
-    lab.write("corpus.parquet", collection.corpus)
-    lab.write("queries.parquet", collection.queries)
-    lab.write("qrels.parquet", collection.qrels[~held])
-    lab.write("qrels_test.parquet", collection.qrels[held])
-    lab.write("findings.parquet", collection.findings)
+    lab.write(define_problem.Settings.of(lab.params, collection, "float32"))
+    lab.write(define_problem.CORPUS, collection.corpus)
+    lab.write(define_problem.QUERIES, collection.queries)
+    lab.write(define_problem.QRELS, collection.qrels[~held])
+    lab.write(define_problem.QRELS_TEST, collection.qrels[held])
+    lab.write(define_problem.FINDINGS, collection.findings)
 
 
 def write_seal(store: Store) -> None:
     """Seal the test judgments as step 04 does."""
-    from embedlab.files import sha256_file
-
     lab = open_step("04", run=store.folder.name)
-    judgments = store.folder / "artifacts/01_define_problem/qrels_test.parquet"
-    lab.write("eval_set.json", {"seal": sha256_file(judgments)})
+    seal = sha256_file(store.path("01", "qrels_test.parquet"))
+    lab.write(build_eval_set.EvalSet(seal, {}, 0.1, 1.0, None, {}, "group", 0))
     lab.finish("sealed by a test")
 
 

@@ -12,7 +12,6 @@ from .probes import probe as probe
 from .probes import split_probe as split_probe
 from .runner import run_chain as run_chain
 from .seal import dev_looks as dev_looks
-from .settings import settings_of as settings_of
 from .steps import STEPS as STEPS
 from .steps import Step as Step
 from .steps import get_step as get_step

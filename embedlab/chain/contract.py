@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from embedlab.chain.artifacts.base import Artifact
 from embedlab.chain.store import Store
 from embedlab.errors import ContractError, MissingInputError, ParameterError
 from embedlab.files import sha256_json
 
 NEW, KNOWN = "new queries and new documents", "new queries over known documents"
-
-SCORING = ("02", "03", "05", "06", "11", "14", "15", "18", "19", "22")
-"""Steps whose tables hold measured quality: each table carries the contract."""
 
 SHARES = ("slice_tolerance", "retention_tolerance")
 
@@ -21,8 +19,29 @@ BUDGETS = ("latency_budget_ms", "index_budget_mb", "migration_budget", "monthly_
 
 
 @dataclass(frozen=True)
-class Contract:
-    """Agreed before anything is measured; every later number carries its hash."""
+class Contract(Artifact, step="01", file="contract.json"):
+    """Agreed before anything is measured; every later number carries its hash.
+
+    Attributes:
+        objective: who searches for what, and what must be found.
+        unit_retrieved: what one result is.
+        generalize_to: what the parts of the collection let us claim.
+        shown: results that a user sees.
+        primary_metric: an ir-measures name.
+        min_gain: smallest gain in it that pays for re-embedding.
+        expected_gain: gain hoped for; sizes the evaluation set.
+        confidence: of every interval that decides.
+        guardrail_slices: slices of queries that must not get worse.
+        slices: slices of the user's own.
+        slice_tolerance: loss on a guardrail slice that is accepted.
+        retention_tolerance: loss on another domain that is accepted.
+        latency_budget_ms: p95 of one query, in milliseconds.
+        index_budget_mb: size of the index in megabytes.
+        migration_budget: most that the switch may cost once, in the user's currency.
+        monthly_budget: most that a month may cost.
+        test_openings: sets of tuned models that may be scored on the sealed test.
+        transductive: whether training may use the bare texts of held-out documents.
+    """
 
     objective: str
     unit_retrieved: str
@@ -106,19 +125,19 @@ def known_guardrails(contract: Contract, slices: Sequence[str]) -> None:
             )
 
 
-def stamped(value: Any, store: Store, number: str) -> Any:
-    """Return what a step writes with the run's contract on it, hash and terms.
+def stamped(value: Any, store: Store) -> Any:
+    """Return measured quality with the run's contract on it, hash and terms.
 
-    A table of a scoring step carries it in its ``attrs``, a JSON object beside its ``contract``.
+    A table carries it in its ``attrs``, a JSON object beside its own keys; what is neither stays as it is.
     """
     is_table = hasattr(value, "attrs")
-    if not (is_table and number in SCORING) and not (isinstance(value, dict) and "contract" in value):
+    if not is_table and not isinstance(value, dict):
         return value
     try:
-        agreed = store.read("01", "contract.json")
+        agreed = store.artifact(Contract)
     except MissingInputError:
         return value
-    carried = {"contract": agreed["hash"], "terms": {k: v for k, v in agreed.items() if k != "hash"}}
+    carried = {"contract": agreed.hash, "terms": asdict(agreed)}
     if not is_table:
         return value | carried
     value = value.copy(deep=False)
@@ -129,7 +148,7 @@ def stamped(value: Any, store: Store, number: str) -> Any:
 def under_contract(value: Any, store: Store, where: str) -> Any:
     """Return what was read of a run, refused where it was made under another contract than the run's."""
     if _carried(value)[0] is not None:
-        agreed = store.read("01", "contract.json")
+        agreed = store.artifact(Contract).as_dict()
         same_contract(value, agreed, where, f"the contract of {store.folder.name}")
     return value
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from embedlab.chain.params import FILES, RunParams, load_params
+from embedlab.chain.params import RunParams, load_params
 from embedlab.chain.paths import notebook_path
 from embedlab.chain.steps import STEPS, Step
 from embedlab.chain.store import FINISHED, Store
@@ -17,10 +18,12 @@ from embedlab.errors import IntegrityError
 from embedlab.files import content_hash, sha256_file, sha256_json
 
 PACKAGE = Path(__file__).resolve().parent.parent
+TABLE = PACKAGE / "chain" / "steps.py"
+"""The table of the steps: of it a key holds the step's own row, not the source."""
 
 
 def step_key(step: Step, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """Return the key of a step: code, parameters, reachable package source, input hashes, the user's files.
+    """Return the key of a step: code, parameters, its row, reachable source, input hashes, the user's files.
 
     Args:
         step: the step.
@@ -32,9 +35,10 @@ def step_key(step: Step, params: Mapping[str, Any], inputs: Mapping[str, str]) -
         {
             "notebook": code,
             "params": {k: v for k, v in params.items() if k != "run"},
+            "row": asdict(step),
             "package": source_hash(frozenset(imported(code))),
             "inputs": dict(inputs),
-            "files": {name: content_hash(Path(params[name])) for name in FILES.get(step.number, ()) if params[name]},
+            "files": {name: content_hash(Path(params[name])) for name in step.files if params[name]},
         }
     )
 
@@ -67,7 +71,7 @@ def reachable(modules: Iterable[str]) -> list[Path]:
         if path is not None and path not in seen:
             seen.add(path)
             waiting.extend(_imports_of(path))
-    return sorted(seen)
+    return sorted(seen - {TABLE})
 
 
 @cache

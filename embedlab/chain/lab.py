@@ -6,26 +6,26 @@ import json
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from embedlab.chain.contract import stamped, under_contract
+from embedlab.chain import seal
+from embedlab.chain.artifacts.base import Artifact, Kind, Summary, Table, parse
+from embedlab.chain.artifacts.define_problem import CORPUS, QRELS, QRELS_TEST, QUERIES, Settings
+from embedlab.chain.contract import Contract, stamped, under_contract
 from embedlab.chain.keys import step_key
 from embedlab.chain.params import SHARED, RunParams, cell_parameters, load_params, located
 from embedlab.chain.paths import run_folder
-from embedlab.chain.seal import JUDGMENTS, check_right, note_look, record
-from embedlab.chain.steps import BY_NUMBER, Step, get_step
-from embedlab.chain.store import Store
+from embedlab.chain.steps import Step, get_step
+from embedlab.chain.store import Store, plain
 from embedlab.errors import MissingInputError, ParameterError
-from embedlab.trainset.schema import read_rows
+from embedlab.trainset.schema import checked
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from embedlab.data.collection import Collection
-
-
-GUARD_STEPS = ("07", "08", "09", "10", "11", "12", "13")
 
 
 def start(step: str | int, namespace: MutableMapping[str, Any]) -> Lab:
@@ -98,22 +98,44 @@ class Lab:
 
     # --- reading --------------------------------------------------------------------------
 
-    def read(self, step: str, name: str) -> Any:
-        """Return an artifact of another step: DataFrame, JSON value or text.
+    @overload
+    def read(self, what: type[Kind]) -> Kind: ...
+
+    @overload
+    def read(self, what: Table) -> pd.DataFrame: ...
+
+    @overload
+    def read(self, what: str, name: str) -> Any: ...
+
+    def read(self, what: Any, name: str = "") -> Any:
+        """Return what a step wrote, checked.
+
+        Args:
+            what: a JSON artifact or a table by its definition; or the number of a step, for other files.
+            name: the file's name, where ``what`` is a number; a TREC run is returned as text.
 
         Raises:
             MissingInputError: if it does not exist yet, or this step may not read that one.
             SealedTestError: if it holds test judgments and this step has no right to them.
             ContractError: if it was made under another contract than the run has now.
+            DataError: if a column of a table is missing or has another kind.
         """
-        self._check_allowed(step, name)
-        if name == "guard.parquet" and self.step.number in GUARD_STEPS:
-            record(self.store, self.step, self.key, "mask, exclude and count leaks", "guard", [])
-        return under_contract(self.store.read(step, name), self.store, f"{name} of step {step}")
+        step, file = (what, name) if isinstance(what, str) else (what.step, what.file)
+        path = self.path(step, file)
+        if isinstance(what, Table):
+            value: Any = what.read(path)
+        else:
+            value = self.store.read(step, file)
+        if self.step.guards and isinstance(what, Table) and what.guard:
+            seal.record(self.store, self.step, self.key, "mask, exclude and count leaks", "guard", [])
+        under_contract(value, self.store, f"{file} of step {step}")
+        return parse(what, value, f"{file} of step {step}") if isinstance(what, type) else value
 
-    def rows(self, step: str, name: str) -> pd.DataFrame:
-        """Return the training store as another step wrote it, its schema checked; see :func:`schema.read_rows`."""
-        return read_rows(self.path(step, name))
+    def read_run(self, step: str, name: str) -> pd.DataFrame:
+        """Return a TREC run that a step wrote: ``query_id, doc_id, score``; raises as :meth:`read` does."""
+        from embedlab.data.trec import parse_run
+
+        return parse_run(self.read(step, name), name)
 
     def path(self, step: str, name: str) -> Path:
         """Return the checked path of another step's artifact; raises as :meth:`read` does."""
@@ -125,25 +147,18 @@ class Lab:
         if number not in (*self.step.reads, self.step.number):
             allowed = ", ".join(self.step.reads) or "none"
             raise MissingInputError(f"step {self.step.name} does not read step {number} (it reads: {allowed})")
-        if name.endswith((JUDGMENTS, "_test.run")):
-            check_right(self.step)
+        if name.endswith((QRELS_TEST.file, "_test.run")):
+            seal.check_right(self.step)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The shared parameters that step 01 wrote down."""
-        return dict(self.read("01", "settings.json"))
+    def settings(self) -> Settings:
+        """What step 01 wrote down for all later steps."""
+        return self.read(Settings)
 
     @property
-    def contract(self) -> dict[str, Any]:
+    def contract(self) -> Contract:
         """The problem contract that step 01 wrote down."""
-        return dict(self.read("01", "contract.json"))
-
-    @property
-    def base_model(self) -> str:
-        """The base model that goes on: step 03's choice where this step reads it."""
-        if "03" in self.step.reads:
-            return str(self.read("03", "choice.json")["model"])
-        return str(self.settings["base_model"])
+        return self.read(Contract)
 
     def collection(self, *parts: str) -> Collection:
         """Return the collection with the queries and judgments of these parts.
@@ -157,14 +172,8 @@ class Lab:
         if "test" in parts:
             raise ParameterError("the test part is sealed: use lab.open_test(reason)")
         settings = self.settings
-        whole = Collection(
-            self.read("01", "corpus.parquet"),
-            self.read("01", "queries.parquet"),
-            self.read("01", "qrels.parquet"),
-            settings["unit"],
-            notice=settings["notice"],
-        )
-        return whole.part(*parts)
+        corpus, queries, qrels = (self.read(table) for table in (CORPUS, QUERIES, QRELS))
+        return Collection(corpus, queries, qrels, settings.unit, notice=settings.notice).part(*parts)
 
     def open_test(self, reason: str, models: list[str] | None = None) -> Collection:
         """Open the sealed test, log it, and return its queries and judgments.
@@ -178,16 +187,16 @@ class Lab:
         """
         from dataclasses import replace
 
-        qrels = self.read("01", JUDGMENTS)
-        record(self.store, self.step, self.key, reason, "opening", models or [])
+        qrels = self.read(QRELS_TEST)
+        seal.record(self.store, self.step, self.key, reason, "opening", models or [])
         whole = self.collection("train", "dev")
-        queries: pd.DataFrame = self.read("01", "queries.parquet")
+        queries = self.read(QUERIES)
         held = queries[queries["part"] == "test"].reset_index(drop=True)
         return replace(whole, queries=held, qrels=qrels)
 
     def note_choice(self, what: str) -> None:
-        """Count that dev was looked at to choose something; see :func:`seal.note_look`."""
-        note_look(self.store, self.step, what)
+        """Count that dev was looked at to choose something; see :func:`embedlab.chain.seal.note_look`."""
+        seal.note_look(self.store, self.step, what)
 
     # --- writing --------------------------------------------------------------------------
 
@@ -201,16 +210,39 @@ class Lab:
         """A folder for what an interrupted run continues from; tied to the step key."""
         return self.store.folder / "scratch" / f"{self.step.name}-{self.key[:12]}"
 
-    def write(self, name: str, value: Any) -> None:
+    def write(self, what: Artifact | Table | str, value: Any = None) -> None:
         """Write one of this step's artifacts atomically; see :meth:`Store.write`.
 
+        Args:
+            what: a JSON artifact; or the definition of a table, or the name of another file.
+            value: the table's frame, or what the file holds.
+
         Raises:
-            ParameterError: if the steps table does not list the name.
+            ParameterError: if the steps table does not list the file.
+            DataError: if the frame lacks a column of the table, or one has another kind.
         """
-        if name not in (*self.step.writes, "summary.json"):
-            raise ParameterError(f"step {self.step.name} writes {', '.join(self.step.writes)}; not {name!r}")
-        path = f"artifacts/{self.step.name}/{name}"
-        self._outputs[path] = self.store.write(path, stamped(value, self.store, self.step.number))
+        file = what if isinstance(what, str) else what.file
+        owner = self.step.number if isinstance(what, str) else what.step
+        if owner != self.step.number or file not in self.step.writes:
+            raise ParameterError(f"step {self.step.name} writes {', '.join(self.step.writes)}; not {file!r}")
+        if isinstance(what, Artifact):
+            value = plain(what.as_dict())
+            parse(type(what), value, f"step {what.step}: {what.file}")  # a wrong type shows here, not in a later step
+        elif isinstance(what, Table) and what.rows:
+            value = checked(value, f"step {self.step.number}")
+        elif isinstance(what, Table):
+            what.check(value)
+        self._write(file, stamped(value, self.store) if self.step.scores else value)
+
+    def _write(self, file: str, value: Any) -> None:
+        path = self.store.place(self.step.number, file)
+        self._outputs[path] = self.store.write(path, value)
+
+    def write_run(self, name: str, run: pd.DataFrame) -> None:
+        """Write a run in TREC's format; ``name`` is its file's, the tag is what stands before its part."""
+        from embedlab.data.trec import run_text
+
+        self.write(name, run_text(run, name.rsplit("_", 1)[0]))
 
     @contextmanager
     def folder(self, path: str) -> Iterator[Path]:
@@ -228,11 +260,11 @@ class Lab:
     def record_timings(self, values: dict[str, float]) -> None:
         """Write measured times beside the artifacts; times are not results."""
         self._timings |= {k: float(v) for k, v in values.items()}
-        self.store.write(f"artifacts/{self.step.name}/timings.json", self._timings)
+        self.store.write(self.store.place(self.step.number, "timings.json"), self._timings)
 
     def timings(self, step: str) -> dict[str, float]:
         """Return the measured times of another step; empty where there are none."""
-        path = self.store.folder / "artifacts" / BY_NUMBER[step].name / "timings.json"
+        path = self.store.folder / self.store.place(step, "timings.json")
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
     def decide(self, name: str, decision: Any) -> Any:
@@ -240,7 +272,7 @@ class Lab:
 
         So a re-execution with the same key takes the same way whatever the clock says.
         """
-        path = f"artifacts/{self.step.name}/decisions.json"
+        path = self.store.place(self.step.number, "decisions.json")
         file = self.store.folder / path
         known = json.loads(file.read_text()) if file.exists() else {}
         if known.get("key") != self.key:
@@ -257,7 +289,7 @@ class Lab:
             conclusion: one or two sentences made from the results.
             **figures: the step's key figures, for the report.
         """
-        self.write("summary.json", {"conclusion": conclusion, "figures": figures})
+        self._write("summary.json", asdict(Summary(conclusion, figures)))
         seconds = time.perf_counter() - self._started
         self.store.finish(self.step, self.key, seconds, self._outputs)
         return Conclusion(conclusion)

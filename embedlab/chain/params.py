@@ -19,22 +19,6 @@ from embedlab.errors import ParameterError, nearest
 SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "test_from")
 """Keys that stand at the top of a params file; step 01 writes them down for all others."""
 
-FILES: dict[str, tuple[str, ...]] = {
-    "01": ("path", "base_model"),
-    "04": ("query_log",),
-    "07": (
-        "search_log",
-        "click_log",
-        "judgments",
-        "judgment_queries",
-        "tickets",
-        "documentation_queries",
-        "documentation_folder",
-        "curated_examples",
-    ),
-}
-"""Parameters that name files or folders of the user's: what they hold counts, not their names alone."""
-
 
 @dataclass(frozen=True)
 class Parameter:
@@ -212,7 +196,7 @@ def check_value(number: str, name: Any, value: Any, where: str) -> Any:
 
 def located(number: str, name: str, value: Any) -> Any:
     """Return the value, as an absolute path where it names a file: a notebook runs in another folder."""
-    if name not in FILES.get(number, ()) or not value or (name == "base_model" and not Path(value).is_dir()):
+    if name not in BY_NUMBER[number].files or not value or (name == "base_model" and not Path(value).is_dir()):
         return value
     return str(Path(value).resolve())
 

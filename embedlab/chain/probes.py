@@ -38,7 +38,7 @@ def probe(
         validation: what is scored; None for the dev part with the contract's measure.
     """
     short = replace(recipe, steps=steps)
-    validation = validation or validation_on(lab.collection("dev"), lab.contract["primary_metric"])
+    validation = validation or validation_on(lab.collection("dev"), lab.contract.primary_metric)
     path = f"probes/{_key(encoder, rows, relatives, short, validation)[:24]}.json"
     file = lab.store.folder / path
     if not file.exists():
@@ -78,7 +78,7 @@ def split_probe(
         ``base, tuned, group``, one row a validation query.
     """
     held = rows[rows["split"] == "validation"]
-    validation = validation_of(held, lab.collection().corpus, lab.contract["primary_metric"])
+    validation = validation_of(held, lab.collection().corpus, lab.contract.primary_metric)
     train = rows[rows["split"] == "train"].reset_index(drop=True)
     tuned = probe(lab, encoder, train, relatives, recipe, steps, validation)
     base = validation.scores(encoder.encode).reindex(tuned.index)

@@ -1,25 +1,53 @@
-"""The one table of the 22 steps: what each asks, reads and writes."""
+"""The one table of the 22 steps: what each asks, reads, writes and may do. Everything else derives from it.
+
+A step's key hashes its own row alone, so that a change of one row makes no other step stale.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 from embedlab.errors import ParameterError, nearest
+
+Right = Literal["none", "write", "seal", "score"]
+"""What a step may do with the test judgments: nothing, write them, read without ranking, rank with them."""
 
 
 @dataclass(frozen=True)
 class Step:
     """One step of the guide.
 
-    ``reads`` names the steps whose artifacts it may read, ``writes`` the files in its own
-    artifact folder (``summary.json``, which every step writes, is left out).
+    Attributes:
+        number: two digits; the run order.
+        slug: its name.
+        question: what it answers.
+        reads: numbers of the steps whose artifacts it may read.
+        writes: files in its own artifact folder (``summary.json``, which every step writes, is left out).
+        scores: whether what it writes is measured quality, so that it carries the contract.
+        test: its right to the test judgments.
+        guards: whether it reads held-out queries to mask, exclude and count leaks; such reads are logged.
+        files: its parameters that name files or folders of the user's; what they hold counts.
+        decisions: file of the run folder in which people decide for it; a change makes it stale.
+        gate: its artifact that can forbid shipping by ``passed: false``; blank for none.
+        gate_name: what the gate is called in the verdict.
+        proves: checklist items and common mistakes that rest on it, each with the artifact that decides.
     """
 
     number: str
     slug: str
     question: str
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    scores: bool = False
+    test: Right = "none"
+    guards: bool = False
+    files: tuple[str, ...] = ()
+    decisions: str = ""
+    gate: str = ""
+    gate_name: str = ""
+    proves: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -31,176 +59,280 @@ class Step:
         """The slug in words, such as ``Establish baseline``."""
         return self.slug.replace("_", " ").capitalize()
 
-
-def _step(number: str, slug: str, question: str, reads: str, writes: str) -> Step:
-    return Step(number, slug, question, tuple(reads.split()), tuple(writes.split()))
+    @property
+    def may_score_test(self) -> bool:
+        """Whether it may rank with the test judgments."""
+        return self.test == "score"
 
 
 STEPS: tuple[Step, ...] = (
-    _step(
+    Step(
         "01",
         "define_problem",
         "Which queries fail, what should they find, why is today's model not enough?",
-        "",
-        "settings.json corpus.parquet queries.parquet qrels.parquet qrels_test.parquet "
-        "findings.parquet documentation.parquet contract.json failures.parquet",
+        writes=(
+            "settings.json",
+            "contract.json",
+            "corpus.parquet",
+            "queries.parquet",
+            "qrels.parquet",
+            "qrels_test.parquet",
+            "findings.parquet",
+            "documentation.parquet",
+            "document_facts.parquet",
+            "followed.parquet",
+            "failures.parquet",
+        ),
+        test="write",
+        files=("path", "base_model"),
+        proves={"objective_clear": "contract.json"},
     ),
-    _step(
+    Step(
         "02",
         "confirm_need",
         "Would something simpler fix it?",
-        "01",
-        "rungs.parquet per_query.parquet",
+        reads=("01",),
+        writes=("rungs.parquet", "per_query.parquet", "need.json"),
+        scores=True,
+        proves={"fine_tuning_to_fix_chunking": "rungs.parquet"},
     ),
-    _step(
+    Step(
         "03",
         "choose_base_model",
         "Which base model fits language, latency, cost, licence, deployment?",
-        "01",
-        "candidates.parquet choice.json",
+        reads=("01",),
+        writes=("candidates.parquet", "choice.json"),
+        scores=True,
     ),
-    _step(
+    Step(
         "04",
         "build_eval_set",
         "Is there a trustworthy test?",
-        "01",
-        "findings.parquet eval_set.json guard.parquet log_weights.parquet",
+        reads=("01",),
+        writes=("findings.parquet", "eval_set.json", "guard.parquet", "log_weights.parquet"),
+        scores=True,
+        test="seal",
+        files=("query_log",),
     ),
-    _step(
+    Step(
         "05",
         "establish_baseline",
         "What must be beaten?",
-        "01 03 04",
-        "base_dev.run bm25_dev.run hybrid_dev.run base_test.run bm25_test.run hybrid_test.run "
-        "per_query.parquet baseline.json",
+        reads=("01", "03", "04"),
+        writes=(
+            "base_dev.run",
+            "bm25_dev.run",
+            "hybrid_dev.run",
+            "base_test.run",
+            "bm25_test.run",
+            "hybrid_test.run",
+            "per_query.parquet",
+            "baseline.json",
+        ),
+        scores=True,
+        test="score",
+        proves={"baseline_recorded": "baseline.json", "training_without_baseline": "baseline.json"},
     ),
-    _step(
+    Step(
         "06",
         "select_metrics",
         'What does "better" mean here?',
-        "01 05",
-        "values.parquet agreement.parquet metrics.json",
+        reads=("01", "05"),
+        writes=("values.parquet", "agreement.parquet", "metrics.json"),
+        scores=True,
     ),
-    _step(
+    Step(
         "07",
         "prepare_training_data",
         "Where do training examples come from?",
-        "01 03 04",
-        "rows.parquet coverage.parquet mixes.parquet removed.parquet",
+        reads=("01", "03", "04"),
+        writes=("rows.parquet", "coverage.parquet", "mixes.parquet", "removed.parquet"),
+        guards=True,
+        files=(
+            "search_log",
+            "click_log",
+            "judgments",
+            "judgment_queries",
+            "tickets",
+            "documentation_queries",
+            "documentation_folder",
+            "curated_examples",
+        ),
     ),
-    _step(
+    Step(
         "08",
         "create_positives",
         "What should match?",
-        "01 03 04 07",
-        "positives.parquet review_queue.parquet removed.parquet",
+        reads=("01", "03", "04", "07"),
+        writes=("positives.parquet", "review_queue.parquet", "removed.parquet"),
+        guards=True,
+        decisions="reviews/positives.json",
     ),
-    _step(
+    Step(
         "09",
         "create_negatives",
         "What should not match, though it looks like it?",
-        "01 03 04 08",
-        "training.parquet difficulty.parquet false_negatives.parquet probes.json removed.parquet",
+        reads=("01", "03", "04", "08"),
+        writes=("training.parquet", "difficulty.parquet", "false_negatives.parquet", "probes.json", "removed.parquet"),
+        scores=True,
+        guards=True,
     ),
-    _step(
+    Step(
         "10",
         "choose_format",
         "Which shape does the data support?",
-        "01 09",
-        "pairs.parquet triplets.parquet scored_pairs.parquet candidates.parquet labeled_list.parquet "
-        "formats.json removed.parquet",
+        reads=("01", "09"),
+        writes=(
+            "pairs.parquet",
+            "triplets.parquet",
+            "scored_pairs.parquet",
+            "candidates.parquet",
+            "labeled_list.parquet",
+            "formats.json",
+            "removed.parquet",
+        ),
     ),
-    _step(
+    Step(
         "11",
         "choose_loss",
         "Which loss learns most here?",
-        "01 03 09 10",
-        "tournament.parquet loss.json removed.parquet",
+        reads=("01", "03", "09", "10"),
+        writes=("tournament.parquet", "loss.json", "removed.parquet"),
+        scores=True,
     ),
-    _step(
+    Step(
         "12",
         "clean_dataset",
         "What would teach the wrong thing?",
-        "01 03 04 09",
-        "clean.parquet removed.parquet counts.parquet collisions.parquet effect.json",
+        reads=("01", "03", "04", "09"),
+        writes=("clean.parquet", "removed.parquet", "counts.parquet", "collisions.parquet", "effect.json"),
+        scores=True,
+        guards=True,
     ),
-    _step(
+    Step(
         "13",
         "split_data",
         "Is the test still unseen?",
-        "01 03 04 12",
-        "training.parquet removed.parquet leakage.json",
+        reads=("01", "03", "04", "12"),
+        writes=("training.parquet", "removed.parquet", "leakage.json"),
+        scores=True,
+        guards=True,
+        proves={
+            "train_test_separate": "leakage.json",
+            "same_examples_for_training_and_evaluation": "leakage.json",
+        },
     ),
-    _step(
+    Step(
         "14",
         "train",
         "Does a small, careful run learn?",
-        "01 03 11 13",
-        "curve.parquet validation.parquet training.json",
+        reads=("01", "03", "11", "13"),
+        writes=("curve.parquet", "validation.parquet", "training.json"),
+        scores=True,
+        proves={"hard_negatives_included": "training.json", "no_hard_negatives": "training.json"},
     ),
-    _step(
+    Step(
         "15",
         "evaluate",
         "Did it really help?",
-        "01 03 04 05 13 14",
-        "tuned_dev.run tuned_test.run tuned_hybrid_dev.run tuned_hybrid_test.run "
-        "per_query.parquet comparison.parquet slices.parquet evaluation.json prices.json",
+        reads=("01", "03", "04", "05", "13", "14"),
+        writes=(
+            "tuned_dev.run",
+            "tuned_test.run",
+            "tuned_hybrid_dev.run",
+            "tuned_hybrid_test.run",
+            "per_query.parquet",
+            "comparison.parquet",
+            "slices.parquet",
+            "evaluation.json",
+            "prices.json",
+        ),
+        scores=True,
+        test="score",
+        proves={
+            "heldout_improves": "evaluation.json",
+            "ignoring_hybrid_search_and_filters": "evaluation.json",
+            "shipping_on_training_loss_alone": "evaluation.json",
+        },
     ),
-    _step(
+    Step(
         "16",
         "qualitative_review",
         "What does it look like?",
-        "01 05 15",
-        "review.parquet changes.json review.html",
+        reads=("01", "05", "15"),
+        writes=("review.parquet", "changes.json", "review.html"),
+        scores=True,
+        test="score",
+        proves={"review_fewer_failures": "changes.json"},
     ),
-    _step(
+    Step(
         "17",
         "reembed_corpus",
         "What does the new space look like?",
-        "01 03 14",
-        "vector_checks.parquet reembedding.json",
+        reads=("01", "03", "14"),
+        writes=("vector_checks.parquet", "reembedding.json"),
+        test="score",
+        proves={"mixing_old_and_new_embeddings": "reembedding.json"},
     ),
-    _step(
+    Step(
         "18",
         "test_pipeline",
         "Does the gain survive end to end?",
-        "01 03 04 14 15 17",
-        "choices.parquet end_to_end.parquet pipeline.json prompt.txt",
+        reads=("01", "03", "04", "14", "15", "17"),
+        writes=("choices.parquet", "end_to_end.parquet", "pipeline.json", "prompt.txt"),
+        scores=True,
+        test="score",
+        gate="pipeline.json",
+        gate_name="the end-to-end test",
+        proves={"pipeline_tested": "pipeline.json"},
     ),
-    _step(
+    Step(
         "19",
         "shadow_test",
         "How does it behave on real traffic?",
-        "01 03 14 15",
-        "replay.parquet shadow.json",
+        reads=("01", "03", "14", "15"),
+        writes=("replay.parquet", "shadow.json"),
+        scores=True,
+        test="score",
+        gate="shadow.json",
+        gate_name="the shadow test",
     ),
-    _step(
+    Step(
         "20",
         "plan_reindex",
         "How do we re-embed production?",
-        "01 03 04 14 17",
-        "plan.json batches.parquet reindex.json",
+        reads=("01", "03", "04", "14", "17"),
+        writes=("plan.json", "batches.parquet", "reindex.json"),
+        test="score",
+        gate="reindex.json",
+        gate_name="re-indexing",
+        proves={"reindexing_planned": "reindex.json", "reindexing_without_rollback": "reindex.json"},
     ),
-    _step(
+    Step(
         "21",
         "deploy_with_rollback",
         "How do we go live and back?",
-        "01 03 04 14 20",
-        "stages.parquet rollout.json",
+        reads=("01", "03", "04", "14", "20"),
+        writes=("stages.parquet", "rollout.json"),
+        test="score",
+        gate="rollout.json",
+        gate_name="the rollout",
+        proves={"rollback_available": "rollout.json"},
     ),
-    _step(
+    Step(
         "22",
         "monitor_drift",
         "Does it stay good?",
-        "01 03 13 14 15",
-        "drift.parquet label_next.parquet drift.json",
+        reads=("01", "03", "13", "14", "15"),
+        writes=("drift.parquet", "label_next.parquet", "drift.json"),
+        scores=True,
+        test="score",
+        proves={"monitoring_ready": "drift.json"},
     ),
 )
 
-DECISIONS = {"08": "reviews/positives.json"}
-"""Files of the run folder in which people decide for a step: a change makes it stale."""
-
 BY_NUMBER: dict[str, Step] = {step.number: step for step in STEPS}
+LAST = STEPS[-1].number
 
 
 def step_number(key: object) -> str:
@@ -216,9 +348,21 @@ def step_number(key: object) -> str:
         if text in (head, step.name):
             return step.number
     hint = nearest(text, [step.name for step in STEPS])
-    raise ParameterError(f"no step {text!r}: steps are numbered 01 to {STEPS[-1].number}{hint}")
+    raise ParameterError(f"no step {text!r}: steps are numbered 01 to {LAST}{hint}")
 
 
 def get_step(key: object) -> Step:
     """Return the step for a number or name; see :func:`step_number`."""
     return BY_NUMBER[step_number(key)]
+
+
+def proof_of(check: str) -> tuple[Step, str]:
+    """Return the step whose artifact decides a checklist item or a mistake, and the artifact's file name.
+
+    Raises:
+        KeyError: if no step proves it: a mistake of ours, which a test looks for.
+    """
+    for step in STEPS:
+        if check in step.proves:
+            return step, step.proves[check]
+    raise KeyError(check)

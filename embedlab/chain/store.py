@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from embedlab.chain.artifacts.base import Kind, parse
 from embedlab.chain.lock import RunLock
-from embedlab.chain.steps import DECISIONS, Step, get_step
+from embedlab.chain.steps import Step, get_step
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 from embedlab.files import sha256_file
 
@@ -62,9 +63,10 @@ class Store:
 
     def inputs(self, step: Step) -> dict[str, str]:
         """Return path to sha256 of what a step reads: outputs of others, and what people decided for it."""
-        file = DECISIONS.get(step.number, "")
-        decided = {file: sha256_file(self.folder / file)} if file and (self.folder / file).is_file() else {}
-        return self.outputs(step.reads) | decided
+        found = self.outputs(step.reads)
+        if step.decisions and (self.folder / step.decisions).is_file():
+            found[step.decisions] = sha256_file(self.folder / step.decisions)
+        return found
 
     def finish(self, step: Step, key: str, seconds: float, outputs: Mapping[str, str]) -> None:
         """Record a step as done; files it wrote before and no longer writes are removed."""
@@ -126,10 +128,19 @@ class Store:
         path = self.path(step, name)
         return _load(path)
 
+    def artifact(self, kind: type[Kind]) -> Kind:
+        """Return a JSON artifact as what it is; raises as :meth:`read` does, and where a field is missing."""
+        return parse(kind, self.read(kind.step, kind.file), f"{self.folder.name}: {self.place(kind.step, kind.file)}")
+
+    @staticmethod
+    def place(step: str, name: str) -> str:
+        """Return an artifact's path inside the run folder."""
+        return f"artifacts/{get_step(step).name}/{name}"
+
     def path(self, step: str, name: str) -> Path:
         """Return the checked path of an artifact; raises as :meth:`read` does."""
         found = get_step(step)
-        relative = name if "/" in name else f"artifacts/{found.name}/{name}"
+        relative = name if "/" in name else self.place(step, name)
         entry = self.entry(found.number)
         recorded = {o["path"]: o["sha256"] for o in entry.get("outputs", [])}
         if entry.get("status") not in FINISHED or relative not in recorded:
@@ -195,11 +206,16 @@ def _dump(value: Any, target: Path) -> None:
     elif isinstance(value, str):
         target.write_text(value, encoding="utf-8")
     else:
-        text = json.dumps(value, indent=1, ensure_ascii=False, default=_plain, allow_nan=False)
+        text = json.dumps(value, indent=1, ensure_ascii=False, default=_listed, allow_nan=False)
         target.write_text(text, encoding="utf-8")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON would give it back: numpy's numbers as Python's, tuples as lists."""
+    return json.loads(json.dumps(value, default=_listed, allow_nan=False))
+
+
+def _listed(value: Any) -> Any:
     """Return numpy scalars and arrays as plain Python for JSON."""
     if hasattr(value, "tolist"):
         return value.tolist()

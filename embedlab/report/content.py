@@ -7,8 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from embedlab.chain.artifacts import establish_baseline, evaluate
+from embedlab.chain.artifacts.base import Kind, Summary
+from embedlab.chain.artifacts.define_problem import Settings
+from embedlab.chain.contract import Contract
 from embedlab.chain.keys import stale_steps
-from embedlab.chain.steps import BY_NUMBER, STEPS, Step
+from embedlab.chain.steps import STEPS, Step, proof_of
 from embedlab.chain.store import FINISHED, Store
 from embedlab.report.charts import interval_chart, systems_chart
 from embedlab.verdict.words import beside, costs, limits, retention_sentence
@@ -32,28 +36,6 @@ NAMES = {
 }
 """Titles of checks whose id does not read as one."""
 
-PROOF = {
-    "objective_clear": "01",
-    "baseline_recorded": "05",
-    "train_test_separate": "13",
-    "hard_negatives_included": "14",
-    "heldout_improves": "15",
-    "review_fewer_failures": "16",
-    "pipeline_tested": "18",
-    "reindexing_planned": "20",
-    "rollback_available": "21",
-    "monitoring_ready": "22",
-    "training_without_baseline": "05",
-    "same_examples_for_training_and_evaluation": "13",
-    "no_hard_negatives": "14",
-    "fine_tuning_to_fix_chunking": "02",
-    "ignoring_hybrid_search_and_filters": "15",
-    "mixing_old_and_new_embeddings": "17",
-    "reindexing_without_rollback": "20",
-    "shipping_on_training_loss_alone": "15",
-}
-"""The step whose notebook holds the evidence of a check."""
-
 
 def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]:
     """Return the values of the front page's template.
@@ -65,7 +47,7 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
     """
     verdict = _json(store, "verdict.json")
     steps = store.manifest()["steps"]
-    settings, contract = (_artifact(store, "01", name) for name in ("settings.json", "contract.json"))
+    settings, contract = _read(store, Settings), _read(store, Contract)
     return {
         "title": store.folder.name,
         "run": store.folder.name,
@@ -82,7 +64,7 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
         "cards": [card(store, step, steps.get(step.number, {}), rendered) for step in STEPS],
         "settings": settings,
         "contract": contract,
-        "machine": _json(store, f"artifacts/{BY_NUMBER['01'].name}/timings.json"),
+        "machine": _json(store, store.place(Settings.step, "timings.json")),
         "total": duration(sum(float(e.get("seconds") or 0) for e in steps.values())),
         "finished": max((str(e.get("finished_at") or "") for e in steps.values()), default="")[:16].replace("T", " "),
         "review": review,
@@ -91,7 +73,8 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
 
 def contract_hash(store: Store) -> str:
     """Return the hash of the run's contract, empty where step 01 has not finished."""
-    return str(_artifact(store, "01", "contract.json").get("hash", ""))
+    contract = _read(store, Contract)
+    return "" if contract is None else contract.hash
 
 
 def _json(store: Store, path: str) -> dict[str, Any]:
@@ -100,14 +83,14 @@ def _json(store: Store, path: str) -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
 
 
-def _artifact(store: Store, number: str, name: str) -> dict[str, Any]:
-    """Return a step's checked JSON artifact, empty where the step is not finished."""
-    return dict(store.read(number, name)) if _has(store, number, name) else {}
+def _read(store: Store, kind: type[Kind]) -> Kind | None:
+    """Return a step's checked JSON artifact, None where the step is not finished."""
+    return store.artifact(kind) if _has(store, kind.step, kind.file) else None
 
 
 def _has(store: Store, number: str, name: str) -> bool:
     entry = store.entry(number)
-    path = f"artifacts/{BY_NUMBER[number].name}/{name}"
+    path = store.place(number, name)
     return entry.get("status") in FINISHED and path in {o["path"] for o in entry.get("outputs", [])}
 
 
@@ -158,7 +141,7 @@ def _check(row: Mapping[str, Any], key: str, rendered: set[str]) -> dict[str, An
     value = row.get(key)
     good = value if key == "passed" or value is None else not value
     evidence = _text(row.get("evidence") or "")
-    number = PROOF.get(str(row["id"]), "")
+    number = proof_of(str(row["id"]))[0].number
     return {
         "name": NAMES.get(str(row["id"]), humanize(str(row["id"]))),
         "good": good,
@@ -176,31 +159,38 @@ def _slices(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [r for r in rows if r.get("delta") is not None]
 
 
-def _system_means(store: Store, contract: Mapping[str, Any]) -> dict[str, float]:
-    """Return the test score of every system, worst first; from step 15, else step 05."""
-    for number in ("15", "05"):
-        if _has(store, number, "per_query.parquet"):
-            frame = store.read(number, "per_query.parquet")
+def _system_means(store: Store, contract: Contract | None) -> dict[str, float]:
+    """Return the test score of every system, worst first; after training where it was evaluated, else before."""
+    for table in (evaluate.PER_QUERY, establish_baseline.PER_QUERY):
+        if contract is not None and _has(store, table.step, table.file):
+            frame = table.read(store.path(table.step, table.file))
             test = frame[frame["part"] == "test"]
-            means = test.groupby("system")[contract["primary_metric"]].mean()
+            means = test.groupby("system")[contract.primary_metric].mean()
             return {str(k): float(v) for k, v in means.sort_values().items()}
     return {}
 
 
 def card(store: Store, step: Step, entry: Mapping[str, Any], rendered: set[str]) -> dict[str, Any]:
     """Return what the card of a step shows; a step that has not run says so."""
-    summary = _artifact(store, step.number, "summary.json")
-    figures = list((summary.get("figures") or {}).items())[:SHOWN_FIGURES]
+    summary = _summary(store, step)
+    figures = list(summary.figures.items())[:SHOWN_FIGURES]
     return {
         "number": step.number,
         "title": step.title,
         "question": step.question,
         "status": str(entry.get("status", "not run")),
-        "conclusion": str(summary.get("conclusion", "")),
+        "conclusion": summary.conclusion,
         "figures": [(humanize(name), figure(value)) for name, value in figures if value is not None],
         "seconds": duration(float(entry["seconds"])) if entry.get("seconds") else "",
         "link": f"notebooks/{step.number}.html" if step.number in rendered else "",
     }
+
+
+def _summary(store: Store, step: Step) -> Summary:
+    """Return what a step ended with, an empty one where it is not finished."""
+    if not _has(store, step.number, "summary.json"):
+        return Summary("", {})
+    return Summary(**store.read(step.number, "summary.json"))
 
 
 def humanize(name: str) -> str:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from embedlab.chain.artifacts.qualitative_review import PAGE, Changes
 from embedlab.chain.steps import STEPS, Step
 from embedlab.chain.store import FINISHED, Store
 from embedlab.errors import MissingInputError
 from embedlab.report.content import contract_hash, front_page
 from embedlab.report.notebooks import notebook_page
 from embedlab.report.pages import page
-
-__all__ = ["build"]
-
-REVIEW = "review.html"
 
 
 def build(store: Store) -> Path:
@@ -54,9 +51,9 @@ def executed(store: Store, step: Step) -> Path:
 
 
 def _review(store: Store, folder: Path) -> bool:
-    """Copy the side-by-side review where step 16 wrote one."""
-    entry = store.entry("16")
-    if entry.get("status") not in FINISHED or not any(o["path"].endswith(REVIEW) for o in entry["outputs"]):
+    """Copy the side-by-side review where there is one."""
+    entry = store.entry(Changes.step)
+    if entry.get("status") not in FINISHED or not any(o["path"].endswith(PAGE) for o in entry["outputs"]):
         return False
-    (folder / REVIEW).write_text(store.read("16", REVIEW), encoding="utf-8")
+    (folder / PAGE).write_text(store.read(Changes.step, PAGE), encoding="utf-8")
     return True

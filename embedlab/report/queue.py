@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from embedlab.chain.steps import DECISIONS
+from embedlab.chain.artifacts.create_positives import REVIEW_QUEUE
+from embedlab.chain.steps import get_step
 from embedlab.chain.store import Store
 from embedlab.report.judging import Cards, Judgments
 from embedlab.report.pages import fragment
@@ -77,7 +78,7 @@ class Queue(Cards[Doubtful]):
 
 def decisions(store: Store, data: str) -> Judgments:
     """Return what was decided in a run folder about the positives of these data, named by their hash."""
-    return Judgments(store, data[:16], DECISIONS["08"], (ACCEPT, REFUSE))
+    return Judgments(store, data[:16], get_step(REVIEW_QUEUE.step).decisions, (ACCEPT, REFUSE))
 
 
 def decided(queue: pd.DataFrame, values: Mapping[str, str], accept_rest: bool) -> pd.Series:

@@ -1,4 +1,3 @@
-from .price import PRICES as PRICES
 from .rule import compute as compute
 from .rule import read_verdict as read_verdict
 from .rule import update_verdict as update_verdict

@@ -2,125 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from embedlab.chain.seal import problem, scored_model_sets
+from embedlab.chain.artifacts.deploy_with_rollback import Rollout
+from embedlab.chain.artifacts.establish_baseline import Baseline
+from embedlab.chain.artifacts.evaluate import Evaluation
+from embedlab.chain.artifacts.monitor_drift import Drift
+from embedlab.chain.artifacts.plan_reindex import Reindexed, ReindexPlan
+from embedlab.chain.artifacts.qualitative_review import Changes
+from embedlab.chain.artifacts.split_data import Leakage
+from embedlab.chain.artifacts.test_pipeline import EndToEnd
+from embedlab.chain.artifacts.train import Training
+from embedlab.chain.contract import Contract
+from embedlab.chain.steps import proof_of
+from embedlab.evaluation.results import with_interval
 from embedlab.verdict.facts import Facts
+from embedlab.verdict.seal import problem, scored_model_sets
 
 Item = tuple[bool | None, str]
+"""Whether it holds, and the evidence in words."""
 
 
 def objective_clear(facts: Facts) -> Item:
     """The contract states an objective in words."""
-    contract = facts.json("01", "contract.json")
+    contract = facts.read(Contract)
     if contract is None:
-        return None, "step 01 has not run"
-    text = contract["objective"].strip()
-    return bool(text), text or f"the objective is empty in {facts.where('01', 'contract.json')}"
+        return not_run("objective_clear")
+    text = contract.objective.strip()
+    return bool(text), text or f"the objective is empty in {place_of('objective_clear')}"
 
 
 def baseline_recorded(facts: Facts) -> Item:
     """The base model was scored on the sealed test before training."""
-    baseline = facts.json("05", "baseline.json")
+    baseline = facts.read(Baseline)
     if baseline is None:
-        return False, "step 05 has not run: no baseline"
-    return True, f"base {baseline['metric']} {baseline['test']['base']:.3f} in {facts.where('05', 'baseline.json')}"
+        return False, f"step {Baseline.step} has not run: no baseline"
+    return True, f"base {baseline.metric} {baseline.test['base']:.3f} in {place_of('baseline_recorded')}"
 
 
 def train_test_separate(facts: Facts) -> Item:
     """The leakage report reads zero and the seal is whole."""
-    leakage = facts.json("13", "leakage.json")
-    if leakage is None:
-        return None, "step 13 has not run"
-    allowed = (facts.json("01", "contract.json") or {}).get("test_openings", 0)
-    used, broken = scored_model_sets(facts.store), problem(facts.store, allowed)
+    leakage, contract = facts.read(Leakage), facts.read(Contract)
+    if leakage is None or contract is None:
+        return not_run("train_test_separate")
+    broken = problem(facts.store, contract.test_openings)
     if broken is not None:
         return False, broken
-    where = facts.where("13", "leakage.json")
-    return leakage["total"] == 0, f"{leakage['total']} leaks in {where}; the seal is whole ({used} of {allowed} used)"
+    used = f"{scored_model_sets(facts.store)} of {contract.test_openings} used"
+    where = place_of("train_test_separate")
+    return leakage.total == 0, f"{leakage.total} leaks in {where}; the seal is whole ({used})"
 
 
 def hard_negatives_included(facts: Facts) -> Item:
     """Training used mined hard negatives."""
-    training = facts.json("14", "training.json")
+    training = facts.read(Training)
     if training is None:
-        return None, "step 14 has not run"
-    count, where = training["hard_negatives"], facts.where("14", "training.json")
-    return count > 0, f"up to {count} mined hard negatives in every batch, loss {training['loss']} ({where})"
+        return not_run("hard_negatives_included")
+    count, where = training.hard_negatives, place_of("hard_negatives_included")
+    return count > 0, f"up to {count} mined hard negatives in every batch, loss {training.loss} ({where})"
 
 
 def heldout_improves(facts: Facts) -> Item:
     """The interval of the gain on the sealed test lies above zero."""
-    evaluation = facts.json("15", "evaluation.json")
+    evaluation = facts.read(Evaluation)
     if evaluation is None:
-        return None, "step 15 has not run"
-    found = evaluation["comparison"]
-    low, high = found["ci95"]
-    return low > 0, f"{found['metric']} {found['delta']:+.3f} [{low:+.3f}, {high:+.3f}] on the sealed test"
+        return not_run("heldout_improves")
+    found = evaluation.comparison
+    low, _ = found.ci95
+    return low > 0, f"{found.metric} {found} on the sealed test"
 
 
 def review_fewer_failures(facts: Facts) -> Item:
     """Decided from saved judgments only."""
-    changes = facts.json("16", "changes.json")
+    changes = facts.read(Changes)
     if changes is None:
-        return None, "step 16 has not run"
-    counts = f"relevant documents gained {changes['gained']}, lost {changes['lost']} among those shown"
-    if not changes["judged"]:
+        return not_run("review_fewer_failures")
+    counts = f"relevant documents gained {changes.gained}, lost {changes.lost} among those shown"
+    if not changes.judged:
         return None, f"nobody has judged yet; {counts}"
-    better, worse = changes["judged_better"], changes["judged_worse"]
+    better, worse = changes.judged_better, changes.judged_worse
     return better > worse, f"judged better {better}, worse {worse}; {counts}"
 
 
 def pipeline_tested(facts: Facts) -> Item:
     """The gain was measured end to end."""
-    pipeline = facts.json("18", "pipeline.json")
+    pipeline = facts.read(EndToEnd)
     if pipeline is None:
-        return None, "step 18 has not run"
-    low, high = pipeline["ci95"]
-    return pipeline["passed"], f"end to end {pipeline['delta']:+.3f} [{low:+.3f}, {high:+.3f}]"
+        return not_run("pipeline_tested")
+    return pipeline.passed, f"end to end {with_interval(pipeline.delta, pipeline.ci95)}"
 
 
 def reindexing_planned(facts: Facts) -> Item:
     """The re-indexing plan was executed beside the live index and validated."""
-    done = facts.json("20", "reindex.json")
+    done = facts.read(Reindexed)
     if done is None:
-        return None, "step 20 has not run"
-    return done[
-        "passed"
-    ], f"{done['documents']:,} documents re-indexed and validated ({facts.where('20', 'plan.json')})"
+        return not_run("reindexing_planned")
+    plan = facts.store.place(ReindexPlan.step, ReindexPlan.file)
+    return done.passed, f"{done.documents:,} documents re-indexed and validated ({plan})"
 
 
 def rollback_available(facts: Facts) -> Item:
     """A rollback drill brought the old model back."""
-    rollout = facts.json("21", "rollout.json")
+    rollout = facts.read(Rollout)
     if rollout is None:
-        return None, "step 21 has not run"
-    drill = "rolled back" if rollout["rollback_drill"] else "did NOT roll back"
-    return rollout["rollback_drill"], f"the drill {drill} ({facts.where('21', 'rollout.json')})"
+        return not_run("rollback_available")
+    drill = "rolled back" if rollout.rollback_drill else "did NOT roll back"
+    return rollout.rollback_drill, f"the drill {drill} ({place_of('rollback_available')})"
 
 
 def monitoring_ready(facts: Facts) -> Item:
     """Drift measures ran and have a retrain trigger."""
-    drift = facts.json("22", "drift.json")
+    drift = facts.read(Drift)
     if drift is None:
-        return None, "step 22 has not run"
-    return drift["passed"], str(drift["reason"])
+        return not_run("monitoring_ready")
+    return drift.passed, drift.reason
 
 
-CHECKLIST: dict[Callable[[Facts], Item], tuple[str, str]] = {
-    objective_clear: ("01", "contract.json"),
-    baseline_recorded: ("05", "baseline.json"),
-    train_test_separate: ("13", "leakage.json"),
-    hard_negatives_included: ("14", "training.json"),
-    heldout_improves: ("15", "evaluation.json"),
-    review_fewer_failures: ("16", "changes.json"),
-    pipeline_tested: ("18", "pipeline.json"),
-    reindexing_planned: ("20", "reindex.json"),
-    rollback_available: ("21", "rollout.json"),
-    monitoring_ready: ("22", "drift.json"),
-}
-"""Each item with the artifact that it is decided from."""
+Check = Callable[[Facts], Item]
+
+CHECKLIST: tuple[Check, ...] = (
+    objective_clear,
+    baseline_recorded,
+    train_test_separate,
+    hard_negatives_included,
+    heldout_improves,
+    review_fewer_failures,
+    pipeline_tested,
+    reindexing_planned,
+    rollback_available,
+    monitoring_ready,
+)
+"""The items in the order of the guide; the table of steps says which artifact each rests on."""
+
+
+def place_of(check: str) -> str:
+    """Return the path, inside the run folder, of the artifact that decides a check."""
+    step, name = proof_of(check)
+    return f"artifacts/{step.name}/{name}"
+
+
+def not_run(check: str) -> Item:
+    """Return what is said of a check whose step has not run."""
+    step, _ = proof_of(check)
+    return None, f"step {step.number} has not run"
 
 
 def checklist(facts: Facts) -> list[dict[str, Any]]:
@@ -128,10 +153,10 @@ def checklist(facts: Facts) -> list[dict[str, Any]]:
     return decided(CHECKLIST, "passed", facts)
 
 
-def decided(items: dict[Callable[[Facts], Item], tuple[str, str]], key: str, facts: Facts) -> list[dict[str, Any]]:
-    """Return what each function decides under ``key``, its evidence, and its artifact's path in the run folder."""
+def decided(checks: Sequence[Check], key: str, facts: Facts) -> list[dict[str, Any]]:
+    """Return what each check decides under ``key``, its evidence, and its artifact's path in the run folder."""
     found = []
-    for item, place in items.items():
-        value, why = item(facts)
-        found.append({"id": item.__name__, key: value, "evidence": why, "artifact": facts.where(*place)})
+    for check in checks:
+        value, why = check(facts)
+        found.append({"id": check.__name__, key: value, "evidence": why, "artifact": place_of(check.__name__)})
     return found

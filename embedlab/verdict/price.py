@@ -2,76 +2,110 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
+from embedlab.chain.artifacts.choose_base_model import Choice
+from embedlab.chain.artifacts.define_problem import Settings
+from embedlab.chain.artifacts.evaluate import Prices
+from embedlab.chain.artifacts.reembed_corpus import Reembedding
+from embedlab.chain.contract import Contract
 from embedlab.verdict.facts import Facts
-
-PRICES = (
-    "production_documents",
-    "monthly_queries",
-    "monthly_labels",
-    "old_index_days",
-    "machine_price",
-    "storage_price",
-    "label_price",
-)
-"""Parameters of step 15 that cost the way into production; the budgets stand in the contract."""
 
 HOUR, MONTH_DAYS, FLOAT_BYTES = 3600.0, 30.0, 4
 
 
-def price(facts: Facts) -> dict[str, Any] | None:
-    """Return the price of going on with the tuned model, in the currency of step 15's prices.
+@dataclass(frozen=True)
+class Price:
+    """The price of going on with the tuned model, in the currency of the prices given.
 
-    Speeds are those that step 17 (before it: step 03) measured and wrote down as its decision.
-
-    Returns:
-        documents, hours, size of the index and of both while the old one is kept, ``migration``
-        (encoding, and the old index until it goes), ``monthly`` (storage, serving, labels); None
-        where no prices are known. Hours and what rests on them are None where nothing was measured.
+    Attributes:
+        documents: to re-embed.
+        hours: of encoding; None, as is all that rests on it, where nothing was measured.
+        index_gb: size of the index.
+        both_indexes_gb: size of both while the old one is kept.
+        old_index_days: how long that is.
+        encoding: price of the hours.
+        old_index: price of keeping the old index.
+        migration: both together.
+        storage: of the index, a month.
+        serving: encoding the queries of a month.
+        labels: of a month.
+        monthly: these three together.
     """
-    prices, settings = facts.json("15", "prices.json"), facts.json("01", "settings.json")
-    choice, built = facts.json("03", "choice.json"), facts.json("17", "reembedding.json")
+
+    documents: int
+    hours: float | None
+    index_gb: float
+    both_indexes_gb: float
+    old_index_days: int
+    encoding: float | None
+    old_index: float
+    migration: float | None
+    storage: float
+    serving: float | None
+    labels: float
+    monthly: float | None
+
+
+def price(facts: Facts) -> Price | None:
+    """Return what shipping costs, None where no prices are known.
+
+    Speeds are those that steps 17 and, before it, 03 measured and wrote down as their decision.
+    """
+    prices, settings, choice = facts.read(Prices), facts.read(Settings), facts.read(Choice)
     if prices is None or settings is None or choice is None:
         return None
-    documents = prices["production_documents"] or settings["documents"]
-    speed, seconds = speeds(facts, choice["model"])
+    documents = prices.production_documents or settings.documents
+    documents_a_second, seconds_a_query = speeds(facts, choice.model)
+    index_gb = _bytes_a_document(facts, choice) * documents / 1e9
+    hours = documents / documents_a_second / HOUR if documents_a_second else None
+    encoding = None if hours is None else hours * prices.machine_price
+    old_index = index_gb * prices.storage_price * prices.old_index_days / MONTH_DAYS
+    storage = index_gb * prices.storage_price
+    labels = prices.monthly_labels * prices.label_price
+    serving = None
+    if seconds_a_query:
+        serving = prices.monthly_queries * seconds_a_query / HOUR * prices.machine_price
+    return Price(
+        documents=documents,
+        hours=hours,
+        index_gb=index_gb,
+        both_indexes_gb=2 * index_gb,
+        old_index_days=prices.old_index_days,
+        encoding=encoding,
+        old_index=old_index,
+        migration=None if encoding is None else encoding + old_index,
+        storage=storage,
+        serving=serving,
+        labels=labels,
+        monthly=None if serving is None else storage + serving + labels,
+    )
+
+
+def _bytes_a_document(facts: Facts, choice: Choice) -> float:
+    """Return the index size of one document: measured by step 17, before it four bytes a dimension."""
+    built = facts.read(Reembedding)
     if built is not None:
-        index_gb = built["mb_per_million"] * documents / 1e9
-    else:
-        index_gb = choice["identity"]["dimensions"] * FLOAT_BYTES * documents / 1e9
-    hours = documents / speed / HOUR if speed else None
-    kept = index_gb * prices["storage_price"] * prices["old_index_days"] / MONTH_DAYS
-    serving = prices["monthly_queries"] * seconds / HOUR * prices["machine_price"] if seconds else None
-    storage, labels = index_gb * prices["storage_price"], prices["monthly_labels"] * prices["label_price"]
-    return {
-        "documents": documents,
-        "hours": hours,
-        "index_gb": index_gb,
-        "both_indexes_gb": 2 * index_gb,
-        "old_index_days": prices["old_index_days"],
-        "encoding": hours * prices["machine_price"] if hours is not None else None,
-        "old_index": kept,
-        "migration": hours * prices["machine_price"] + kept if hours is not None else None,
-        "storage": storage,
-        "serving": serving,
-        "labels": labels,
-        "monthly": storage + serving + labels if serving is not None else None,
-    }
+        return built.mb_per_million  # megabytes a million documents are bytes a document
+    return choice.identity.dimensions * FLOAT_BYTES
 
 
 def speeds(facts: Facts, model: str) -> tuple[float | None, float | None]:
     """Return documents encoded a second and seconds a query, as the steps wrote them down."""
-    measured = facts.decision("03", "speed") or {}
+    measured = facts.decision(Choice.step, "speed") or {}
     rate, seconds = measured.get(model, (None, None))
-    return facts.decision("17", "documents per second") or rate, seconds
+    return facts.decision(Reembedding.step, "documents per second") or rate, seconds
 
 
-def breaches(costs: dict[str, Any] | None, contract: dict[str, Any]) -> list[str]:
+def breaches(costs: Price | None, contract: Contract) -> list[str]:
     """Return which of the contract's cost budgets are broken, in words; an unknown cost breaks none."""
+    if costs is None:
+        return []
     found = []
-    for what, key in (("migration cost", "migration"), ("monthly cost", "monthly")):
-        cost, budget = (costs or {}).get(key), contract.get(f"{key}_budget")
-        if cost is not None and budget is not None and cost > budget:
+    for what, cost, budget in (
+        ("migration cost", costs.migration, contract.migration_budget),
+        ("monthly cost", costs.monthly, contract.monthly_budget),
+    ):
+        if cost is not None and cost > budget:
             found.append(f"{what}: {cost:,.2f}, {budget:,.2f} allowed")
     return found

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from embedlab.chain.artifacts.evaluate import Evaluation
+from embedlab.chain.artifacts.reembed_corpus import Reembedding
+from embedlab.chain.artifacts.train import Training
+from embedlab.chain.contract import Contract
 from embedlab.chain.keys import why_stale
 from embedlab.chain.lab import Lab
 from embedlab.chain.params import load_params
-from embedlab.chain.seal import dev_looks, problem
-from embedlab.chain.steps import STEPS
-from embedlab.chain.store import Store
+from embedlab.chain.seal import dev_looks
+from embedlab.chain.steps import LAST, STEPS
+from embedlab.chain.store import Store, plain
 from embedlab.errors import IntegrityError, MissingInputError
-from embedlab.evaluation.results import LOST
+from embedlab.evaluation.results import LOST, Retained
 from embedlab.verdict.checklist import checklist
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.mistakes import mistakes
 from embedlab.verdict.price import breaches, price
+from embedlab.verdict.seal import problem
 from embedlab.verdict.words import retention_sentence
-
-LAST = STEPS[-1].number
-
-GATES = {
-    "18": ("pipeline.json", "the end-to-end test"),
-    "19": ("shadow.json", "the shadow test"),
-    "20": ("reindex.json", "re-indexing"),
-    "21": ("rollout.json", "the rollout"),
-}
 
 
 def update_verdict(lab: Lab) -> dict[str, Any]:
@@ -40,95 +37,115 @@ def update_verdict(lab: Lab) -> dict[str, Any]:
 
 
 def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
-    """Return the verdict of a run from its artifacts, those of steps after ``upto`` left out.
+    """Return the verdict of a run from its artifacts, those of steps after ``upto`` left out, as plain JSON.
 
     Raises:
         MissingInputError: if step 15 has not finished.
         ContractError: if a number was made under another contract than the run has now.
     """
-    facts = Facts(store, upto)
-    store.path("15", "evaluation.json")
-    evaluation, contract = facts.json("15", "evaluation.json") or {}, store.read("01", "contract.json")
-    found, costs = evaluation["comparison"], price(facts)
+    facts, contract = Facts(store, upto), store.artifact(Contract)
+    store.path(Evaluation.step, Evaluation.file)  # says which command runs the step, where it has not run
+    evaluation = facts.read(Evaluation)
+    if evaluation is None:
+        raise MissingInputError(f"step {Evaluation.step} lies after step {upto}: there is no verdict yet")
+    found, retained, costs = evaluation.comparison, evaluation.retention, price(facts)
+    training = facts.read(Training)
     blocked = _blockers(facts, evaluation, contract) + breaches(costs, contract)
-    return {
-        "verdict": _decide(found, evaluation["unseen_only"], contract["min_gain"], blocked),
+    verdict = {
+        "verdict": _decide(evaluation, contract, blocked),
         "stage": "final" if facts.done(LAST) else "offline",
-        "primary_metric": found["metric"],
-        "contract": contract["hash"],
-        "baseline": found["baseline"],
-        "tuned": found["candidate"],
-        "delta": found["delta"],
-        "ci95": found["ci95"],
-        **({"ci": evaluation["ci"]} if "ci" in evaluation else {}),
-        "p_value": found["p_value"],
-        "min_gain": contract["min_gain"],
-        "n_queries": found["n_queries"],
-        "n_groups": found["n_groups"],
-        "queries_needed": found["queries_needed"],
-        "retention_delta": (evaluation.get("retention") or {}).get("delta"),
-        "retention": evaluation.get("retention"),
-        "unseen_only": evaluation["unseen_only"],
-        "slices": evaluation["slices"],
+        "primary_metric": found.metric,
+        "contract": contract.hash,
+        "baseline": found.baseline,
+        "tuned": found.candidate,
+        "delta": found.delta,
+        "ci95": found.ci95,
+        "p_value": found.p_value,
+        "min_gain": contract.min_gain,
+        "n_queries": found.n_queries,
+        "n_groups": found.n_groups,
+        "queries_needed": found.queries_needed,
+        "retention_delta": None if retained is None else retained.delta,
+        "retention": None if retained is None else asdict(retained),
+        "unseen_only": None if evaluation.unseen_only is None else asdict(evaluation.unseen_only),
+        "slices": [asdict(row) for row in evaluation.slices],
         "blocked_by": blocked,
-        "claim": contract["generalize_to"],
-        **({} if contract["transductive"] else {"transductive": False}),
-        "kept": (facts.json("14", "training.json") or {}).get("kept"),
-        "versus_hybrid": {key: evaluation["versus_hybrid"][key] for key in ("delta", "ci95")},
-        "concentration": evaluation.get("concentration"),
-        "price": costs,
+        "claim": contract.generalize_to,
+        "kept": None if training is None else training.kept,
+        "versus_hybrid": {"delta": evaluation.versus_hybrid.delta, "ci95": evaluation.versus_hybrid.ci95},
+        "concentration": asdict(evaluation.concentration),
+        "price": None if costs is None else asdict(costs),
         "dev_looks": len(dev_looks(store, upto)),
         "checklist": checklist(facts),
         "mistakes": mistakes(facts),
     }
+    if evaluation.ci is not None:
+        verdict["ci"] = evaluation.ci
+    if not contract.transductive:
+        verdict["transductive"] = False
+    return dict(plain(verdict))
 
 
-def _decide(found: dict[str, Any], unseen: dict[str, Any] | None, min_gain: float, blocked: list[str]) -> str:
+def _decide(evaluation: Evaluation, contract: Contract, blocked: list[str]) -> str:
     if blocked:
         return "DO_NOT_SHIP"
-    verdict = str(found["verdict"])
-    if verdict == "SHIP" and unseen is not None and unseen["ci95"][0] < min(0.0, min_gain):
+    unseen, verdict = evaluation.unseen_only, evaluation.comparison.verdict
+    if verdict == "SHIP" and unseen is not None and unseen.ci95[0] < min(0.0, contract.min_gain):
         return "INCONCLUSIVE"
     return verdict
 
 
-def _blockers(facts: Facts, evaluation: dict[str, Any], contract: dict[str, Any]) -> list[str]:
+def _blockers(facts: Facts, evaluation: Evaluation, contract: Contract) -> list[str]:
     """Return what forbids shipping, in words."""
     blocked = []
-    broken = problem(facts.store, contract["test_openings"])
+    broken = problem(facts.store, contract.test_openings)
     if broken is not None:
         blocked.append(f"seal: {broken}")
-    for row in evaluation["slices"]:
-        if row.get("state") == LOST:
+    for row in evaluation.slices:
+        if row.state == LOST:
             blocked.append(
-                f"guardrail slice {row['slice']}: {row['delta']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], "
-                f"a loss of {contract['slice_tolerance']:.3f} is accepted"
+                f"guardrail slice {row.slice}: {row.delta:+.3f} [{row.low:+.3f}, {row.high:+.3f}], "
+                f"a loss of {contract.slice_tolerance:.3f} is accepted"
             )
-    unseen, least = evaluation["unseen_only"], contract["min_gain"]
-    if unseen is not None and (unseen["ci95"][1] < least or (least == 0 and unseen["ci95"][1] <= 0)):
-        blocked.append(f"unseen documents: gain {unseen['delta']:+.3f} there, {least:+.3f} required")
-    return blocked + _forgotten(evaluation.get("retention")) + _failed_gates(facts) + _budgets(facts, contract)
+    blocked += _pushed_down(evaluation, contract)
+    blocked += _forgotten(evaluation.retention)
+    blocked += _failed_gates(facts)
+    return blocked + _too_large(facts, contract)
 
 
-def _forgotten(found: dict[str, Any] | None) -> list[str]:
+def _pushed_down(evaluation: Evaluation, contract: Contract) -> list[str]:
+    """Return the blocker of a gain that surely is not there among documents unseen in training."""
+    unseen, least = evaluation.unseen_only, contract.min_gain
+    if unseen is None:
+        return []
+    _, high = unseen.ci95
+    if high < least or (least == 0 and high <= 0):
+        return [f"unseen documents: gain {unseen.delta:+.3f} there, {least:+.3f} required"]
+    return []
+
+
+def _forgotten(found: Retained | None) -> list[str]:
     """Return the blocker of a loss in another domain that surely exceeds the tolerance."""
-    return [f"retention: {retention_sentence(found)}"] if found and found["ci95"][1] < -found["tolerance"] else []
+    if found is None or found.ci95[1] >= -found.tolerance:
+        return []
+    return [f"retention: {retention_sentence(asdict(found))}"]
 
 
 def _failed_gates(facts: Facts) -> list[str]:
-    found = {step: facts.json(step, name) for step, (name, _) in GATES.items()}
-    return [
-        f"{GATES[step][1]}: {artifact.get('reason', 'failed')}"
-        for step, artifact in found.items()
-        if artifact is not None and artifact["passed"] is False
-    ]
+    """Return the gates that forbid shipping; the table of steps says which artifacts are gates."""
+    found = []
+    for step in STEPS:
+        artifact = facts.json(step.number, step.gate) if step.gate else None
+        if artifact is not None and artifact["passed"] is False:
+            found.append(f"{step.gate_name}: {artifact['reason']}")
+    return found
 
 
-def _budgets(facts: Facts, contract: dict[str, Any]) -> list[str]:
-    index = facts.json("17", "reembedding.json")
-    if index is None or index["index_mb"] <= contract["index_budget_mb"]:
+def _too_large(facts: Facts, contract: Contract) -> list[str]:
+    index = facts.read(Reembedding)
+    if index is None or index.index_mb <= contract.index_budget_mb:
         return []
-    return [f"index size: {index['index_mb']:.0f} MB, {contract['index_budget_mb']:.0f} MB allowed"]
+    return [f"index size: {index.index_mb:.0f} MB, {contract.index_budget_mb:.0f} MB allowed"]
 
 
 def read_verdict(folder: Path) -> dict[str, Any]:
@@ -140,13 +157,14 @@ def read_verdict(folder: Path) -> dict[str, Any]:
     """
     path = folder / "verdict.json"
     if not path.is_file():
-        raise MissingInputError(f"{folder} has no verdict.json: step 15 has not finished")
+        raise MissingInputError(f"{folder} has no verdict.json: step {Evaluation.step} has not finished")
     try:
         verdict: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise IntegrityError(f"{path}: not readable: {error}") from None
     store, params = Store(folder), load_params(folder / "params.yaml")
-    rests_on = [s for s in STEPS if s.number <= ("15" if verdict.get("stage") == "offline" else LAST)]
+    last = Evaluation.step if verdict.get("stage") == "offline" else LAST
+    rests_on = [s for s in STEPS if s.number <= last]
     for step in rests_on:
         stale = why_stale(store, step, params)
         if stale is not None:

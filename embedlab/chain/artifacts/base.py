@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from embedlab.errors import DataError, IntegrityError
 
@@ -52,7 +52,10 @@ def parse(kind: type[Kind], found: Any, where: str) -> Kind:
 
     known = {field.name for field in fields(kind)}
     try:
-        return _adapter(kind).validate_python({k: v for k, v in dict(found).items() if k in known})
+        artifact: Kind = _adapter(cast(Hashable, kind)).validate_python(
+            {k: v for k, v in dict(found).items() if k in known}
+        )
+        return artifact
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -62,10 +65,10 @@ def parse(kind: type[Kind], found: Any, where: str) -> Kind:
 
 
 @cache
-def _adapter(kind: type[Kind]) -> TypeAdapter[Kind]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(cast(type, kind))
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Table:
         columns: kind by column; these are always there.
         further: what further columns may stand beside them; empty for none.
         rows: whether it is the canonical training store, whose schema is checked as a whole.
+        guard: whether it holds held-out queries, so that a read by a training step is logged.
     """
 
     step: str
@@ -87,6 +91,7 @@ class Table:
     columns: Mapping[str, str]
     further: str = ""
     rows: bool = False
+    guard: bool = False
 
     def check(self, frame: pd.DataFrame) -> None:
         """Raise a DataError where a frame that is to be written lacks a column or has another kind in one."""

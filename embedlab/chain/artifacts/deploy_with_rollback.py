@@ -1,0 +1,72 @@
+"""Step 21: gradual traffic and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from embedlab.chain.artifacts.base import INTEGER, NUMBER, TEXT, Artifact, Table
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen at one share of the traffic; ``alarm`` is empty where all is well."""
+
+    percent: int
+    queries: int
+    live: float
+    candidate: float
+    difference: float
+    errors: float
+    empty: float
+    alarm: str
+    upper: float | None = None
+
+
+@dataclass(frozen=True)
+class Rollout(Artifact, step="21", file="rollout.json"):
+    """The rehearsal.
+
+    Attributes:
+        passed: the gate.
+        reason: what failed.
+        rollback_drill: whether the drill brought the old index back.
+        stages: what was seen at each share of the traffic.
+        live: name of the index that answers at the end.
+        noticed_at_percent: share at which the candidate broken on purpose was noticed.
+        drill_alarm: why.
+        drill_quality: score while it was live.
+        metric: the contract's.
+        sticky: whether a user stays with one index as the share grows.
+    """
+
+    passed: bool
+    reason: str
+    rollback_drill: bool
+    stages: list[Seen]
+    live: str
+    noticed_at_percent: int
+    drill_alarm: str
+    drill_quality: float
+    metric: str
+    sticky: bool
+
+
+STAGES = Table(
+    "21",
+    "stages.parquet",
+    "a stage of the rollout or of the drill",
+    {
+        "percent": INTEGER,
+        "queries": INTEGER,
+        "live": NUMBER,
+        "candidate": NUMBER,
+        "difference": NUMBER,
+        "upper": NUMBER,
+        "errors": NUMBER,
+        "empty": NUMBER,
+        "alarm": TEXT,
+        "rollout": TEXT,
+    },
+)
+DEPLOYED = "indexes/deployed"
+"""Folder of the releases at the end."""

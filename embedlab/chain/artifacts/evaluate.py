@@ -1,0 +1,98 @@
+"""Step 15: what tuning changes on the sealed test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from embedlab.chain.artifacts.base import FLAG, INTEGER, NUMBER, TEXT, Artifact, Table
+from embedlab.evaluation.results import AmongUnseen, Comparison, Concentration, Ends, Retained, SliceResult
+
+
+@dataclass(frozen=True)
+class Evaluation(Artifact, step="15", file="evaluation.json"):
+    """The evaluation on the sealed test; differences in the contract's measure.
+
+    Attributes:
+        comparison: tuned against base.
+        versus_hybrid: tuned against hybrid search with the base.
+        hybrids: hybrid search with the tuned model against that with the base.
+        unseen_only: among documents unseen in training; None where not asked, or too few queries.
+        retention: on another domain; None where its package is not installed.
+        slices: by slice.
+        concentration: where the gain comes from.
+        log_gain: in the query log's mix; None without a log.
+        dev_gain: on dev.
+        model: sha256 of the tuned weights.
+        weights: share of the dense score in hybrid search, of ``base`` and ``tuned``.
+        ci: the interval at the contract's confidence; None where that is 95 %.
+    """
+
+    comparison: Comparison
+    versus_hybrid: Comparison
+    hybrids: Comparison
+    unseen_only: AmongUnseen | None
+    retention: Retained | None
+    slices: list[SliceResult]
+    concentration: Concentration
+    log_gain: float | None
+    dev_gain: float
+    model: str
+    weights: dict[str, float]
+    ci: Ends | None = None
+
+
+@dataclass(frozen=True)
+class Prices(Artifact, step="15", file="prices.json"):
+    """What the way into production costs; prices in your currency.
+
+    Attributes:
+        production_documents: to re-embed; 0: those of the collection.
+        monthly_queries: in production.
+        monthly_labels: queries labelled a month to watch quality.
+        old_index_days: how long the old index is kept beside the new one.
+        machine_price: of an hour of the machine that encodes.
+        storage_price: of a GB of index for a month.
+        label_price: of one labelled query.
+    """
+
+    production_documents: int
+    monthly_queries: int
+    monthly_labels: int
+    old_index_days: int
+    machine_price: float
+    storage_price: float
+    label_price: float
+
+
+PER_QUERY = Table(
+    "15",
+    "per_query.parquet",
+    "a system's scores on a query of dev or test",
+    {"query_id": TEXT, "part": TEXT, "system": TEXT, "group": TEXT},
+    "a number a measure",
+)
+COMPARISON = Table(
+    "15",
+    "comparison.parquet",
+    "a difference between two systems on the test; p is of no difference, and adjusted after Holm",
+    {
+        "difference": TEXT,
+        "delta": NUMBER,
+        "low": NUMBER,
+        "high": NUMBER,
+        "wins": INTEGER,
+        "ties": INTEGER,
+        "losses": INTEGER,
+        "p": NUMBER,
+        "p (Holm)": NUMBER,
+    },
+)
+SLICES = Table(
+    "15",
+    "slices.parquet",
+    "a slice of the test queries: tuned against base",
+    {"slice": TEXT, "queries": INTEGER, "delta": NUMBER, "low": NUMBER, "high": NUMBER, "guardrail": FLAG},
+    "p, p_holm and state of the guardrails",
+)
+RUNS = {"tuned": "tuned", "hybrid (tuned)": "tuned_hybrid"}
+"""By system the stem of its runs, as in step 05."""

@@ -1,0 +1,56 @@
+"""Step 14: the training run and the model that goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from embedlab.chain.artifacts.base import INTEGER, NUMBER, TEXT, Artifact, Table
+from embedlab.evaluation.results import Comparison
+
+
+@dataclass(frozen=True)
+class Training(Artifact, step="14", file="training.json"):
+    """What training did.
+
+    Attributes:
+        kept: ``tuned`` or ``base``: which weights go on.
+        best_step: the checkpoint that was taken.
+        share: of the tuned weights in the mix with the base's.
+        steps_done: training steps in all.
+        loss: its name.
+        hard_negatives: mined documents added to each batch.
+        pairs: query-document pairs that were seen.
+        rows: training queries.
+        validation: tuned against base on the validation queries.
+        weights: sha256 of the model that goes on.
+        recipe: every setting.
+    """
+
+    kept: str
+    best_step: int
+    share: float
+    steps_done: int
+    loss: str
+    hard_negatives: int
+    pairs: int
+    rows: int
+    validation: Comparison
+    weights: str
+    recipe: dict[str, Any]
+
+
+CURVE = Table(
+    "14",
+    "curve.parquet",
+    "a step: the loss, and the validation score where it was checked",
+    {"step": INTEGER, "loss": NUMBER, "validation": NUMBER},
+)
+VALIDATION = Table(
+    "14",
+    "validation.parquet",
+    "a validation query: the score of base and tuned model",
+    {"query_id": TEXT, "base": NUMBER, "tuned": NUMBER},
+)
+TUNED = "models/tuned"
+"""Folder of the model that goes on, in sentence-transformers' format."""
