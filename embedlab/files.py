@@ -1,9 +1,14 @@
-"""Hashes of files and values."""
+"""Hashes of files and values, and files and folders that are replaced as a whole."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +31,87 @@ def content_hash(path: Path) -> str | None:
         return sha256_file(path)
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
     return sha256_json({str(file.relative_to(path)): sha256_file(file) for file in files}) if files else None
+
+
+def replace_file(target: Path, content: str | bytes | Callable[[Path], object]) -> str:
+    """Write a file as a whole: who reads it sees the old one or the new one, even after a power cut.
+
+    Args:
+        target: the file; its folder is made where it is missing.
+        content: text (stored as UTF-8), bytes, or a function that writes the file under the path it is given.
+
+    Returns:
+        the sha256 of the new file, in hex.
+
+    Raises:
+        OSError: if it cannot be written; the old file then stays as it was.
+    """
+    temporary = _beside(target, "tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            temporary.write_text(content, encoding="utf-8")
+        elif isinstance(content, bytes):
+            temporary.write_bytes(content)
+        else:
+            content(temporary)
+        sync_file(temporary)
+        digest = sha256_file(temporary)
+        temporary.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    sync_folder(target.parent)
+    return digest
+
+
+@contextlib.contextmanager
+def replace_folder(target: Path, swapping: contextlib.AbstractContextManager[Any] | None = None) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of ``target`` when the block ends well; else it is removed.
+
+    Args:
+        target: the folder; its parents are made where they are missing.
+        swapping: entered around the swap alone, such as a lock.
+
+    Raises:
+        OSError: if it cannot be written; the old folder then stays.
+    """
+    temporary, old = _beside(target, "tmp"), _beside(target, "old")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        for path in temporary.rglob("*"):
+            if path.is_file():
+                sync_file(path)
+        with swapping or contextlib.nullcontext():
+            # a folder with files in it cannot be renamed over: the old one steps aside first
+            if target.exists():
+                target.rename(old)
+            temporary.rename(target)
+            sync_folder(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync_file(path: Path) -> None:
+    """Make sure that a file's bytes are on the disk before anything refers to them."""
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that a rename in a folder outlives a power cut, where the platform knows how."""
+    # Windows opens no folder and some network disks sync none; the rename itself is done by then
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    """Return a hidden name in the target's folder that no other process or thread uses."""
+    return target.with_name(f".{target.name}.{os.getpid()}.{threading.get_native_id()}.{suffix}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ from embedlab.chain.artifacts.base import Kind, parse
 from embedlab.chain.lock import RunLock
 from embedlab.chain.steps import Step, get_step
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
-from embedlab.files import sha256_file
+from embedlab.files import replace_file, replace_folder, sha256_file
 
 FINISHED = ("done", "skipped")
 
@@ -98,23 +96,11 @@ class Store:
             EmbedlabError: if the disk is full or the folder cannot be written; the old one stays.
         """
         target = self.folder / path
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            yield temporary
-            for file in temporary.rglob("*"):
-                _sync(file)
-            with self.writing():
-                old = target.with_name(f".{target.name}.{os.getpid()}.old")
-                if target.exists():
-                    target.rename(old)
-                temporary.rename(target)
-                shutil.rmtree(old, ignore_errors=True)
+            with replace_folder(target, swapping=self.writing()) as temporary:
+                yield temporary
         except OSError as error:
             raise EmbedlabError(f"cannot write {target}: {error.strerror or error}; nothing was changed") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         for file in sorted(p for p in target.rglob("*") if p.is_file()):
             hashes[str(file.relative_to(self.folder))] = sha256_file(file)
 
@@ -163,21 +149,12 @@ class Store:
             )
 
     def _replace(self, path: str, dump: Callable[[Path], Any]) -> str:
-        """Write through a temporary file, fsync and rename, so that no half file is ever seen."""
+        """Write a file as a whole; return its sha256."""
         target = self.folder / path
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            dump(temporary)
-            _sync(temporary)
-            digest = sha256_file(temporary)
-            temporary.replace(target)
+            return replace_file(target, dump)
         except OSError as error:
             raise EmbedlabError(f"cannot write {target}: {error.strerror or error}; nothing was changed") from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        return digest
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -189,13 +166,6 @@ class Store:
             except OSError as error:
                 raise EmbedlabError(f"cannot write to {self.folder}: {error.strerror or error}") from error
             yield
-
-
-def _sync(path: Path) -> None:
-    """Make sure that a file is on the disk before anything refers to it."""
-    if path.is_file():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
 
 
 def _dump(value: Any, target: Path) -> None:

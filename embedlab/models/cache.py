@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import zipfile
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedlab.errors import EmbedlabError
+from embedlab.files import replace_file
 
 Vectors = NDArray[np.float32]
 
@@ -57,18 +56,14 @@ class VectorCache:
         self._known.update(zip(keys, vectors, strict=True))
         if self.folder is None:
             return
-        name = hashlib.sha256(b"".join(keys)).hexdigest()[:20]
-        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
-        stored = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), 32)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as stream:
+        joined = b"".join(keys)
+        stored = np.frombuffer(joined, dtype=np.uint8).reshape(len(keys), 32)
+
+        def save(path: Path) -> None:
+            with path.open("wb") as stream:  # a stream, for numpy would add its own suffix to a path
                 np.savez(stream, keys=stored, vectors=vectors)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(self.folder / f"{name}.npz")
+
+        try:
+            replace_file(self.folder / f"{hashlib.sha256(joined).hexdigest()[:20]}.npz", save)
         except OSError as error:
             raise EmbedlabError(f"cannot keep vectors in {self.folder}: {error.strerror or error}") from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)

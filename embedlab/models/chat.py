@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from embedlab.errors import EmbedlabError, ParameterError
-from embedlab.files import sha256_json
+from embedlab.files import replace_file, sha256_json
 
 if TYPE_CHECKING:
     import httpx
@@ -140,7 +140,7 @@ class Endpoint:
         if reply is None:
             reply = self._request(client, body, self._worst(prompt))
             if reply is not None:
-                _keep(file, reply)
+                replace_file(file, json.dumps(vars(reply), ensure_ascii=False))
         with self._lock:
             self.spent += reply.tokens if reply is not None else 0
             self._reserved -= self._worst(prompt)
@@ -211,10 +211,3 @@ def _cached(file: Path) -> Reply | None:
         return Reply(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _keep(file: Path, reply: Reply) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(vars(reply), ensure_ascii=False), encoding="utf-8")
-    temporary.replace(file)

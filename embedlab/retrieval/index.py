@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embedlab.errors import DataError, IntegrityError, ParameterError, nearest
-from embedlab.files import sha256_file
+from embedlab.files import replace_file, sha256_file
 from embedlab.models.encoder import Kind
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.retrieval.base import DEPTH, as_run, top_k
@@ -90,13 +89,12 @@ class VectorIndex:
         """
         import faiss
 
-        folder.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(self.faiss, str(folder / INDEX))
-        (folder / IDS).write_text(json.dumps(self.doc_ids.tolist(), ensure_ascii=False), encoding="utf-8")
-        hashes = {name: _synced_hash(folder / name) for name in (INDEX, IDS)}
+        hashes = {
+            INDEX: replace_file(folder / INDEX, lambda path: faiss.write_index(self.faiss, str(path))),
+            IDS: replace_file(folder / IDS, json.dumps(self.doc_ids.tolist(), ensure_ascii=False)),
+        }
         stamp = {"identity": self.identity.as_dict(), "kind": self.kind, "vectors": len(self.doc_ids), "files": hashes}
-        (folder / STAMP).write_text(json.dumps(stamp, indent=1, ensure_ascii=False), encoding="utf-8")
-        _synced_hash(folder / STAMP)
+        replace_file(folder / STAMP, json.dumps(stamp, indent=1, ensure_ascii=False))
 
 
 def build_index(vectors: Vectors, doc_ids: list[str], identity: EmbeddingIdentity, kind: str = "flat") -> VectorIndex:
@@ -226,9 +224,3 @@ def recall_against(found: NDArray[np.int64], exact: NDArray[np.int64]) -> float:
     """Return the share of the exact neighbours that were found; both ``[queries, k]`` positions."""
     hits = [len(set(a.tolist()) & set(b.tolist())) for a, b in zip(found, exact, strict=True)]
     return float(sum(hits) / max(exact.size, 1))
-
-
-def _synced_hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-    return sha256_file(path)

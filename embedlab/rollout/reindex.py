@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import EmbedlabError, IntegrityError
-from embedlab.files import sha256_file, sha256_json
+from embedlab.files import replace_file, sha256_file, sha256_json
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
 from embedlab.retrieval.index import Embeds, Vectors, build_index
@@ -164,15 +163,13 @@ class Reindex:
         return self.folder / f"batch-{number:06d}.npy"
 
     def _keep(self, number: int, vectors: Vectors) -> str:
-        buffer = io.BytesIO()
-        np.save(buffer, vectors)
-        temporary = self.folder / f".batch-{number}.{os.getpid()}.tmp"
-        with temporary.open("wb") as stream:
-            stream.write(buffer.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self._file(number))
-        return sha256_file(self._file(number))
+        """Store a batch's vectors as a whole; return the file's sha256."""
+
+        def save(path: Path) -> None:
+            with path.open("wb") as stream:  # a stream, for numpy would add its own suffix to a path
+                np.save(stream, vectors)
+
+        return replace_file(self._file(number), save)
 
     def _note(self, line: dict[str, Any]) -> None:
         path = self.folder / JOURNAL

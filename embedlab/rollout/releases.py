@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.errors import EmbedlabError, IdentityError, IntegrityError, MissingInputError
+from embedlab.files import replace_file, sync_folder
 from embedlab.retrieval.index import Embeds, Indexed, VectorIndex, load_index, read_stamp, stamped_identity
 
 ALIAS = "alias.json"
@@ -68,7 +69,7 @@ class Registry:
                 raise EmbedlabError(f"index {name!r} exists already and holds other vectors; choose a new name")
         else:
             temporary.rename(target)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         return self.release(name)
 
     def release(self, name: str) -> Release:
@@ -130,13 +131,7 @@ class Registry:
         number = state["history"][-1]["number"] + 1 if state["history"] else 1
         entry = {"number": number, "index": name, "model": release.model, "reason": reason}
         new = {"live": asdict(release), "history": [*state["history"], entry][-KEPT:]}
-        temporary = self.folder / f".{ALIAS}.{os.getpid()}.tmp"
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(new, stream, indent=1, ensure_ascii=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, self.folder / ALIAS)
-        _sync_folder(self.folder)
+        replace_file(self.folder / ALIAS, json.dumps(new, indent=1, ensure_ascii=False))
         return release
 
     def rollback(self, reason: str) -> Release:
@@ -166,11 +161,3 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import ParameterError, nearest
+from embedlab.files import replace_folder
 from embedlab.models.encoder import Encoder, normalize
 from embedlab.models.loading import load_sentence_transformer
 from embedlab.progress import Progress
@@ -219,16 +219,11 @@ class Trainer:
         from safetensors.torch import save_model
 
         assert self.folder is not None
-        target = self.folder / f"step-{self.step:05d}"
-        temporary = self.folder / f".{target.name}.{os.getpid()}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        save_model(self.model, str(temporary / "weights.safetensors"))
-        torch.save(self.optimizer.state_dict(), temporary / "optimizer.pt")
         state = {"step": self.step, "loss": self.history.loss, "checks": self.history.checks}
-        (temporary / "state.json").write_text(json.dumps(state))
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
+        with replace_folder(self.folder / f"step-{self.step:05d}") as checkpoint:
+            save_model(self.model, str(checkpoint / "weights.safetensors"))
+            torch.save(self.optimizer.state_dict(), checkpoint / "optimizer.pt")
+            (checkpoint / "state.json").write_text(json.dumps(state))
         keep = {self.step, self.history.chosen() if self.history.checks else self.step}
         for old in self.folder.glob("step-*"):
             if int(old.name.split("-")[1]) not in keep:
