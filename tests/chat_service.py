@@ -17,6 +17,7 @@ class Service(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.faults, self.seen, self.keys, self.guard = list(faults), [], [], threading.Lock()
         self.answer = lambda prompt: f"1. the first query about {prompt.split()[-2]}\n2. another query about it"
+        self.retry_after = "0"
         self.at_once = self.most_at_once = 0
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
@@ -41,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "slow":
             time.sleep(0.6)
         if isinstance(fault, int):
-            return self.reply(json.dumps({"error": "no"}), fault, {"Retry-After": "0"})
+            return self.reply(json.dumps({"error": "no"}), fault, {"Retry-After": self.server.retry_after})
         if fault == "garbage":
             return self.reply("<html>a proxy's page</html>")
         if fault == "other json":

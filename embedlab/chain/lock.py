@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -11,7 +10,8 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from embedlab.errors import EmbedlabError, LockedError
 
@@ -29,7 +29,7 @@ class RunLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._held: IO[str] | None = None
+        self._held: FileLock | None = None
 
     def acquire(self) -> str:
         """Take the lock for a whole run and return its token.
@@ -38,28 +38,27 @@ class RunLock:
             LockedError: names the process that holds it.
             EmbedlabError: if the folder cannot be written.
         """
+        token = secrets.token_hex(8)
+        host, started = socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")
+        owner = {"pid": os.getpid(), "host": host, "since": started, "token": token}
+        held = _file_lock(self.folder / ".lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            stream = (self.folder / ".lock").open("a+")
+            with self._publishing():
+                held.acquire(blocking=False)
+                (self.folder / ".lock").write_text(json.dumps(owner))
+        except Timeout:
+            raise LockedError(f"{self.folder} is being written by {self.owner()}; wait for it or stop it") from None
         except OSError as error:
+            held.release()
             raise EmbedlabError(f"cannot write to {self.folder}: {error.strerror or error}") from error
-        token = secrets.token_hex(8)
-        with self._publishing():
-            if not _try(stream):
-                stream.close()
-                raise LockedError(f"{self.folder} is being written by {self.owner()}; wait for it or stop it")
-            stream.truncate(0)
-            host, started = socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")
-            owner = {"pid": os.getpid(), "host": host, "since": started, "token": token}
-            stream.write(json.dumps(owner))
-            stream.flush()
-        self._held = stream
+        self._held = held
         return token
 
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""
         if self._held is not None:
-            self._held.close()
+            self._held.release()
             self._held = None
 
     def owner(self) -> str:
@@ -96,23 +95,23 @@ class RunLock:
         if not held:
             raise LockedError(f"the run that started this kernel is gone; nothing was written to {self.folder}")
 
-    @contextlib.contextmanager
-    def _publishing(self) -> Iterator[None]:
-        with (self.folder / ".publish").open("a") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
+    def _publishing(self) -> FileLock:
+        return _file_lock(self.folder / ".publish")
 
 
-def _try(stream: IO[str]) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _file_lock(path: Path) -> FileLock:
+    """Return a lock of the operating system's own; any thread may release it, and its file stays.
+
+    Kept files also rule out a lock that merely exists as a file, which would outlive its holder.
+    """
+    return FileLock(path, thread_local=False, poll_interval=0.01, preserve_lock_file=True)
 
 
 def _is_held(path: Path) -> bool:
     if not path.exists():
         return False
-    with path.open("r") as stream:
-        return not _try(stream)
+    try:
+        with _file_lock(path).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True

@@ -70,17 +70,22 @@ class Block:
 def likeness(corpus: pd.DataFrame) -> list[list[str]]:
     """Return for each document what makes others its siblings: family or metadata, and title.
 
-    Without families equal metadata counts, in fields whose values repeat. A title counts where
-    several documents bear it. Empty where the corpus has none of these.
+    Without families equal metadata counts, in fields whose values repeat and that most documents
+    have; a document that lacks one of them has no siblings by it. A title counts where several
+    documents bear it. Empty where the corpus has none of these.
     """
     fields = ["family"] if "family" in corpus else []
     for name in [] if fields else [c for c in corpus.columns if c not in NOT_ALIKE]:
-        if 1 < corpus[name].astype(str).nunique() <= len(corpus) / 2:
+        values = corpus[name].dropna().astype(str)
+        if len(values) > len(corpus) / 2 and 1 < values.nunique() <= len(values) / 2:
             fields.append(name)
     found: list[list[str]] = [[] for _ in range(len(corpus))]
     if fields:
-        for labels, value in zip(found, corpus[fields].astype(str).agg(" · ".join, axis=1), strict=True):
-            labels.append(value)
+        # an unknown value equals none, not even another unknown one
+        known = corpus[fields].notna().all(axis=1)
+        values = corpus[fields].astype(str).fillna("").agg(" · ".join, axis=1)
+        for labels, value, complete in zip(found, values, known, strict=True):
+            labels.extend([value] if complete else [])
     titles = corpus["title"].map(fold)
     for labels, title, many in zip(found, titles, titles.duplicated(keep=False), strict=True):
         labels.extend([f"title {title}"] if title and many else [])

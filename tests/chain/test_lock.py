@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from embedlab.chain import Store
 from embedlab.chain.lock import TOKEN, RunLock
-from embedlab.errors import LockedError
+from embedlab.errors import EmbedlabError, LockedError
 
 HOLD = """
 import sys, time
@@ -18,6 +19,18 @@ from pathlib import Path
 from embedlab.chain.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 print(lock.acquire(), flush=True)
+time.sleep(600)
+"""
+
+HOLD_AND_FORK = """
+import os, sys, time
+from pathlib import Path
+from embedlab.lock import RunLock
+lock = RunLock(Path(sys.argv[1]))
+lock.acquire()
+child = os.fork()
+if child:
+    print(child, flush=True)
 time.sleep(600)
 """
 
@@ -59,6 +72,56 @@ def test_the_lock_of_a_killed_holder_is_taken_over(store, holder):
     token = lock.acquire()
     assert json.loads((store.folder / ".lock").read_text())["token"] == token != holder.token
     lock.release()
+
+
+def test_a_child_that_a_killed_holder_left_behind_does_not_keep_the_lock(store):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_AND_FORK, str(store.folder)], stdout=subprocess.PIPE, text=True
+    )
+    child = int(holder.stdout.readline())
+    try:
+        with pytest.raises(LockedError, match=f"process {holder.pid}"):
+            RunLock(store.folder).acquire()
+        killed(holder)
+        lock = RunLock(store.folder)
+        lock.acquire()
+        lock.release()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        holder.stdout.close()
+
+
+def test_another_thread_may_release_the_lock(store):
+    lock = RunLock(store.folder)
+    lock.acquire()
+    thread = threading.Thread(target=lock.release)
+    thread.start()
+    thread.join()
+    following = RunLock(store.folder)
+    following.acquire()
+    following.release()
+
+
+def test_one_change_waits_for_another(store):
+    first, second, written = Store(store.folder), Store(store.folder), []
+
+    def write():
+        second.write("a.json", 2)
+        written.append(2)
+
+    with first.writing():
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join(0.2)
+        assert written == []
+    thread.join()
+    assert written == [2]
+
+
+def test_a_folder_that_cannot_be_written_is_told(store):
+    (store.folder / ".lock").mkdir(parents=True)
+    with pytest.raises(EmbedlabError, match=r"cannot write to .*: Is a directory"):
+        RunLock(store.folder).acquire()
 
 
 def test_nobody_else_writes_while_the_lock_is_held(store, holder):

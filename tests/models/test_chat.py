@@ -1,6 +1,7 @@
 """The client of an OpenAI-compatible service, against a small server of its own; about three seconds."""
 
 import re
+import time
 
 import pytest
 from chat_service import USAGE
@@ -40,6 +41,35 @@ def test_what_never_passes_is_given_up_and_said(serve, tmp_path):
     service = client(server, tmp_path, tries=3, workers=1)
     assert [r is None for r in service.complete(PROMPTS[:2])] == [True, False]
     assert service.failures == ["status 429"]
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses of a second or more, which nobody waits for here."""
+    found, sleep = [], time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: found.append(seconds) if seconds >= 1 else sleep(seconds))
+    return found
+
+
+def test_each_pause_is_twice_the_last_up_to_a_minute(serve, tmp_path, pauses):
+    server = serve(*[503] * 4)
+    service = client(server, tmp_path, pause=10.0)
+    assert service.complete(PROMPTS[:1])[0].text.startswith("1. the first query")
+    assert pauses == [10, 20, 40, 60]
+
+
+def test_a_service_that_asks_for_a_longer_pause_gets_it(serve, tmp_path, pauses):
+    server = serve(429, 429)
+    server.retry_after = "7.5"
+    client(server, tmp_path, pause=4.0).complete(PROMPTS[:1])
+    assert pauses == [7.5, 8]
+
+
+def test_nothing_is_awaited_after_the_last_attempt_or_a_refusal(serve, tmp_path, pauses):
+    assert client(serve(503), tmp_path, pause=10.0, tries=1).complete(PROMPTS[:1]) == [None]
+    with pytest.raises(EndpointError):
+        client(serve(401), tmp_path, pause=10.0).complete(PROMPTS[:1])
+    assert pauses == []
 
 
 def test_a_refusal_stops_at_once_and_does_not_show_the_key(serve, tmp_path, monkeypatch):

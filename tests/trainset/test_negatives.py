@@ -142,6 +142,39 @@ def test_siblings_share_a_family_or_else_metadata_that_repeats_or_a_title():
     assert likeness(titled) == [["title the same"], ["title the same"], [], []]
 
 
+@pytest.mark.parametrize(
+    "values", [[2020, None, 2020, 2021, 2021, None], [*"a-abb-"], [True, None, True, False, False, None]]
+)
+def test_a_document_that_lacks_a_value_has_no_sibling_by_metadata(values):
+    values = [None if v == "-" else v for v in values]
+    corpus = pd.DataFrame({"doc_id": list("abcdef"), "title": "", "text": "", "field": values})
+    expected = miners.likeness(corpus.dropna())
+    labels = miners.likeness(corpus)
+    assert labels == [expected[0], [], expected[1], expected[2], expected[3], []]
+    assert len({label for own in labels for label in own}) == 2
+    assert miners.likeness(corpus.rename(columns={"field": "family"})) == labels
+    assert miners.likeness(corpus.assign(title="same"))[1] == ["title same"]
+
+
+def test_a_field_that_few_documents_have_makes_no_siblings_and_takes_none_away():
+    corpus = pd.DataFrame({"doc_id": list("abcd"), "title": "", "text": "", "area": [1, 1, 2, 2]})
+    rare = corpus.assign(version=[1.0, None, None, 1.0])
+    assert miners.likeness(rare) == miners.likeness(corpus) == [["1"], ["1"], ["2"], ["2"]]
+
+
+def test_a_collection_with_missing_numbers_is_mined():
+    years = [2020.0, None, 2020.0, 2020.0, None, 2021.0, 2021.0]
+    collection, encoder, rows = made(documents=70)
+    collection.corpus = collection.corpus.drop(columns="family").assign(year=years * 10)
+    mined = mine((collection, encoder, rows), ["sibling", "random"], margin=1.0)
+    year = collection.corpus.set_index("doc_id")["year"]
+    siblings = mined.negatives[mined.negatives["miner"] == "sibling"]
+    answers = rows.set_index("query_id")["positive_ids"].str[0]
+    assert year[answers].isna().any()
+    assert len(siblings) > 0
+    assert (year[siblings["doc_id"]].to_numpy() == year[answers[siblings["query_id"]]].to_numpy()).all()
+
+
 def test_a_document_of_the_same_title_is_a_sibling():
     collection, encoder, rows = small({"title": ["t", "", "t", ""]}, known_ids=["d0"])
     encoder.vectors |= {"t zero": encoder.vectors["zero"], "t two": encoder.vectors["two"]}

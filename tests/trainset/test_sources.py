@@ -355,6 +355,17 @@ def test_graded_judgments_give_positives_known_answers_and_negatives(tmp_path, f
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("grade", ["1.5", "0.9", "inf", "-inf", "nan"])
+def test_a_grade_that_is_no_whole_number_is_a_finding_and_its_row_is_left_out(tmp_path, grade):
+    qrels = file(tmp_path, "more.qrels", f"q1 0 d1 2.0\nq1 0 d2 {grade}\n")
+    queries = file(tmp_path, "queries.csv", "query_id,query\nq1,first\n")
+    own = given(judgments=qrels, judgment_queries=str(queries))
+    assert [(e.positives, e.known, e.negatives) for e in own.examples] == [(["d1"], ["d1"], [])]
+    (finding,) = own.findings
+    assert (finding.kind, finding.where) == ("malformed", f"{qrels}:2")
+    assert finding.detail == f"expected query, 0, document and a whole-number grade, found 'q1 0 d2 {grade}'"
+
+
 def test_judgments_without_their_queries_are_refused(tmp_path):
     with pytest.raises(ParameterError, match="judgment_queries"):
         given(judgments=file(tmp_path, "more.qrels", "q1 0 d1 1\n"))

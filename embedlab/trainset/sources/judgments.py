@@ -32,9 +32,10 @@ def read(table: Table, documents: Collection[str], qrels: Table, chunk: int = CH
             continue
         qrels.rows_read += 1
         try:
-            query_id, document, grade = fields[0], fields[-2 if len(fields) > 2 else 3], int(float(fields[-1]))
+            query_id, document, grade = fields[0], fields[-2 if len(fields) > 2 else 3], _grade(fields[-1])
         except (IndexError, ValueError):
-            qrels.fault("malformed", number, "", f"expected query, 0, document and grade, found {line.strip()!r}")
+            detail = f"expected query, 0, document and a whole-number grade, found {line.strip()!r}"
+            qrels.fault("malformed", number, "", detail)
             continue
         if query_id not in texts:
             qrels.fault("unknown query", number, query_id, f"{query_id!r} is not in {table.path}")
@@ -54,3 +55,11 @@ def read(table: Table, documents: Collection[str], qrels: Table, chunk: int = CH
         where = f"{qrels.path}:{first[query_id]}, query {query_id}"
         examples.append(Example(texts[query_id], positives, where, "judgments file", known, negatives))
     return Harvest(examples)
+
+
+def _grade(text: str) -> int:
+    """Return a grade, which may be written ``2.0``; a ValueError where it is no whole number."""
+    grade = float(text)
+    if not grade.is_integer():  # infinite and not-a-number grades are none either
+        raise ValueError
+    return int(grade)
