@@ -40,12 +40,12 @@ def write_guard(store) -> pd.DataFrame:
     held = queries[queries["part"] != "train"]
     answers = qrels.groupby("query_id")["doc_id"].agg(sorted)
     guard = held[["query_id", "group", "part"]].assign(
-        text=held["text"].map(fold), doc_ids=held["query_id"].map(answers)
+        text=held["text"].map(fold), known_ids=held["query_id"].map(answers)
     )
     lab = open_step("04")
     lab.write("guard.parquet", guard)
     lab.finish("written by a test")
-    return queries.merge(answers.rename("doc_ids"), left_on="query_id", right_index=True)
+    return queries.merge(answers.rename("known_ids"), left_on="query_id", right_index=True)
 
 
 def toy_store() -> tuple[pd.DataFrame, dict[str, str]]:
@@ -55,7 +55,7 @@ def toy_store() -> tuple[pd.DataFrame, dict[str, str]]:
     rows = [
         {
             "query_id": f"q{i}",
-            "query": f"where does the {name} live",
+            "text": f"where does the {name} live",
             "positive_ids": [f"d{i}"],
             "known_ids": [f"d{i}"],
             "negatives": [{"id": f"d{(i + k) % 6}", "miner": "bm25", "score": 0.5} for k in range(1, 5)],

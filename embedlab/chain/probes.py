@@ -55,7 +55,7 @@ def _key(
     encoder: Encoder, rows: pd.DataFrame, relatives: dict[str, str], recipe: Recipe, validation: Validation
 ) -> str:
     """Return a hash of all that a probe's scores depend on."""
-    content = rows[["query", "positive_ids", "negatives"]].to_json(orient="values", default_handler=str)
+    content = rows[["text", "positive_ids", "negatives"]].to_json(orient="values", default_handler=str)
     asked = validation.queries.to_dict(), list(validation.documents.index), validation.metric
     judged = validation.qrels.to_json(orient="values")
     return sha256_json([encoder.identity.digest, recipe.as_dict(), content, sorted(relatives.items()), asked, judged])
@@ -69,7 +69,7 @@ def split_probe(
     Args:
         lab: the open step; the contract's measure counts.
         encoder: the base model.
-        rows: ``query_id, query, positive_ids, known_ids, group, split``.
+        rows: ``query_id, text, positive_ids, known_ids, group, part``.
         relatives: family by document id.
         recipe: settings; ``steps`` replaces its number of steps.
         steps: how many steps to train.
@@ -77,9 +77,9 @@ def split_probe(
     Returns:
         ``base, tuned, group``, one row a validation query.
     """
-    held = rows[rows["split"] == "validation"]
+    held = rows[rows["part"] == "validation"]
     validation = validation_of(held, lab.collection().corpus, lab.contract.primary_metric)
-    train = rows[rows["split"] == "train"].reset_index(drop=True)
+    train = rows[rows["part"] == "train"].reset_index(drop=True)
     tuned = probe(lab, encoder, train, relatives, recipe, steps, validation)
     base = validation.scores(encoder.encode).reindex(tuned.index)
     group = held.set_index("query_id")["group"].reindex(tuned.index)

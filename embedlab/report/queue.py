@@ -23,13 +23,13 @@ LINES, CHARACTERS = 30, 200
 class Doubtful:
     """A positive that stands late, with both texts.
 
-    ``above`` is the share of the documents that score higher, ``rival`` the first of them, ``waits``
-    whether it stays out of training until somebody accepts it.
+    ``text`` is the query's; ``above`` is the share of the documents that score higher, ``rival`` the
+    first of them, ``waits`` whether it stays out of training until somebody accepts it.
     """
 
     query_id: str
     doc_id: str
-    query: str
+    text: str
     document: str
     source: str
     above: float
@@ -46,7 +46,7 @@ class Queue(Cards[Doubtful]):
     """A browser over doubtful positives, with a button to accept and one to refuse.
 
     Args:
-        queue: ``query_id, doc_id, query, document, source, above, rival, waits``, whole texts.
+        queue: ``query_id, doc_id, text, document, source, above, rival, waits``, whole texts.
         judgments: see :func:`decisions`.
     """
 
@@ -62,7 +62,7 @@ class Queue(Cards[Doubtful]):
 
     def label(self, item: Doubtful) -> str:
         """Return the query and the document's id."""
-        return f"{item.query[:70]} → {item.doc_id}"
+        return f"{item.text[:70]} → {item.doc_id}"
 
     def html(self, item: Doubtful) -> str:
         """Return the query and the whole document, escaped."""
@@ -73,7 +73,7 @@ class Queue(Cards[Doubtful]):
         shown = pd.DataFrame([vars(item) for item in self.items[:LINES]], columns=[f.name for f in fields(Doubtful)])
         shown["document"], shown["above"] = shown["document"].str[:CHARACTERS], shown["above"].map("{:.0%}".format)
         shown["unless decided"] = shown["waits"].map({True: "waits", False: "trains"})
-        return shown[["query", "doc_id", "document", "rival", "above", "source", "unless decided"]]
+        return shown[["text", "doc_id", "document", "rival", "above", "source", "unless decided"]]
 
 
 def decisions(store: Store, data: str) -> Judgments:

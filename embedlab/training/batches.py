@@ -39,7 +39,7 @@ class BatchSampler:
     """Batches as a pure function of the training rows, the recipe's seed and the step number.
 
     Args:
-        rows: the canonical store: ``query_id, query, positive_ids, negatives, weight`` and, where
+        rows: the canonical store: ``query_id, text, positive_ids, negatives, weight`` and, where
             judged, ``known_ids``, the relevant documents of any grade.
         relatives: for a document the name of its family, where there is one; near-duplicate documents
             are of one family (see :func:`embedlab.data.groups.relatives_of`). Relatives of what
@@ -54,7 +54,7 @@ class BatchSampler:
         self.recipe = recipe
         self._relatives = relatives
         self._queries: dict[str, list[int]] = defaultdict(list)
-        self._texts = rows["query"].tolist()
+        self._texts = rows["text"].tolist()
         self._answers = joint_answers(rows)
         self._weights = rows["weight"].to_numpy(dtype=float) if "weight" in rows else np.ones(len(rows))
         self._negatives = [[n["id"] for n in negatives] for negatives in rows["negatives"]]

@@ -35,7 +35,7 @@ def validation_of(rows: pd.DataFrame, corpus: pd.DataFrame, metric: str) -> Vali
     """Return training rows as queries to be scored: positives have grade 2, other known answers grade 1.
 
     Args:
-        rows: ``query_id, query, positive_ids, known_ids, group`` of the canonical store.
+        rows: ``query_id, text, positive_ids, known_ids, group`` of the canonical store.
         corpus: the documents.
         metric: an ir-measures name.
     """
@@ -43,7 +43,7 @@ def validation_of(rows: pd.DataFrame, corpus: pd.DataFrame, metric: str) -> Vali
                    for name in ("known_ids", "positive_ids"))  # fmt: skip
     graded = pd.concat([best.assign(relevance=2), known.assign(relevance=1)]).dropna(subset=["doc_id"])
     qrels = graded.drop_duplicates(["query_id", "doc_id"]).reset_index(drop=True)
-    queries = rows.rename(columns={"query": "text"})[["query_id", "text", "group"]]
+    queries = rows[["query_id", "text", "group"]]
     return validation_on(Collection(corpus, queries, qrels), metric)
 
 

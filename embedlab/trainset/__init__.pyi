@@ -5,7 +5,7 @@ from .answers import right_answers as right_answers
 from .cleaning import RULES as RULES
 from .cleaning import drop_irrelevant as drop_irrelevant
 from .cleaning import drop_over_long as drop_over_long
-from .cleaning import know_twins as know_twins
+from .cleaning import know_near_duplicates as know_near_duplicates
 from .cleaning import malformed as malformed
 from .cleaning import over_long as over_long
 from .coverage import source_table as source_table

@@ -40,16 +40,16 @@ def malformed(text: str) -> str:
 
 def drop_empty(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Remove rows without query text, or none of whose positives has any text."""
-    blank = rows["query"].map(fold) == ""
+    blank = rows["text"].map(fold) == ""
     hollow = rows["positive_ids"].map(lambda ids: not any(documents.get(d, "").strip() for d in ids))
     gone = rows[blank | hollow]
-    evidence = ["blank query" if not fold(q) else "no positive has text" for q in gone["query"]]
+    evidence = ["blank query" if not fold(q) else "no positive has text" for q in gone["text"]]
     return rows[~(blank | hollow)], removal(gone, "empty", gone["positive_ids"].map(", ".join), evidence)
 
 
 def drop_malformed(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Remove rows whose query is mojibake or holds markup or control characters."""
-    fault = rows["query"].map(malformed)
+    fault = rows["text"].map(malformed)
     gone = rows[fault != ""]
     return rows[fault == ""], removal(gone, "malformed", [""] * len(gone), fault[fault != ""])
 
@@ -73,10 +73,10 @@ def drop_foreign(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     language = corpus_language(documents)
     if not language:
         return rows, removals([])
-    ranked = [dict(_identifier().rank(query)) for query in rows["query"]]
+    ranked = [dict(_identifier().rank(query)) for query in rows["text"]]
     sure = [
         found[language] < FOREIGN and len(query.split()) >= FOREIGN_WORDS
-        for found, query in zip(ranked, rows["query"], strict=True)
+        for found, query in zip(ranked, rows["text"], strict=True)
     ]
     foreign = pd.Series(sure, index=rows.index, dtype=bool)
     evidence = [
@@ -87,23 +87,23 @@ def drop_foreign(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     return rows[~foreign], removal(rows[foreign], "wrong language", [""] * len(evidence), evidence)
 
 
-def know_twins(rows: pd.DataFrame, twins: Mapping[str, set[str]]) -> Cleaned:
+def know_near_duplicates(rows: pd.DataFrame, near: Mapping[str, set[str]]) -> Cleaned:
     """Let near-duplicates of a row's positives count as known answers; as negatives they are taken out.
 
     No row goes. A known answer is never a negative, nor a conflict with a row that wants it.
 
     Args:
         rows: the canonical store.
-        twins: near-duplicates by document id.
+        near: near-duplicates by document id.
     """
     known, kept, found = [], [], []
     for number, (positives, own, negatives) in enumerate(
         zip(rows["positive_ids"], rows["known_ids"], rows["negatives"], strict=True)
     ):
-        alike = set().union(*(twins.get(d, set()) for d in positives)) - {*positives}
-        bad = [n["id"] for n in negatives if n["id"] in alike]
-        known.append([*own, *sorted(alike - {*own})])
-        kept.append([n for n in negatives if n["id"] not in alike])
+        others = set().union(*(near.get(d, set()) for d in positives)) - {*positives}
+        bad = [n["id"] for n in negatives if n["id"] in others]
+        known.append([*own, *sorted(others - {*own})])
+        kept.append([n for n in negatives if n["id"] not in others])
         if bad:
             why = ["near-duplicate of a positive"]
             found.append(removal(rows.iloc[[number]], "negative taken out", [", ".join(bad)], why))
@@ -115,22 +115,22 @@ def know_twins(rows: pd.DataFrame, twins: Mapping[str, set[str]]) -> Cleaned:
 def drop_duplicates(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Remove a row whose query nearly repeats an earlier one with the same positives."""
     ids, positives = rows["query_id"].tolist(), rows["positive_ids"].map(frozenset).tolist()
-    copies: dict[int, int] = {}
-    for clique in near_duplicates(rows["query"].tolist()):
+    repeats: dict[int, int] = {}
+    for same in near_duplicates(rows["text"].tolist()):
         first: dict[frozenset[str], int] = {}
-        for i in clique:
+        for i in same:
             keeper = first.setdefault(positives[i], i)
-            if keeper != i and keeper not in copies:
-                copies[i] = keeper
-    gone = rows.iloc[sorted(copies)]
-    others = [ids[copies[i]] for i in sorted(copies)]
+            if keeper != i and keeper not in repeats:
+                repeats[i] = keeper
+    gone = rows.iloc[sorted(repeats)]
+    others = [ids[repeats[i]] for i in sorted(repeats)]
     kept = rows.drop(gone.index)
     return kept, removal(gone, "duplicate", others, ["near-duplicate query, same positives"] * len(gone))
 
 
 def drop_conflicts(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Remove rows whose folded query is labelled with disjoint positives elsewhere, neither known to the other."""
-    folded = rows["query"].map(fold)
+    folded = rows["text"].map(fold)
     gone_at, other, evidence = [], [], []
     for _, same in rows.groupby(folded):
         sets = [(set(p), {*p, *k}) for p, k in zip(same["positive_ids"], same["known_ids"], strict=True)]
@@ -145,7 +145,7 @@ def drop_conflicts(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
 
 def drop_contradicting_negatives(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Take out negatives that are positives of the same folded query; no row goes."""
-    folded = rows["query"].map(fold)
+    folded = rows["text"].map(fold)
     positives = {text: set(same.explode()) for text, same in rows["positive_ids"].groupby(folded)}
     kept, found = [], []
     for number, (text, negatives) in enumerate(zip(folded, rows["negatives"], strict=True)):
@@ -187,7 +187,7 @@ def drop_irrelevant(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scor
 
 def drop_over_long(rows: pd.DataFrame, lengths: pd.Series, limit: int) -> Cleaned:
     """Remove rows whose query is longer than the model reads; ``lengths`` are tokens, a limit of 0 means none."""
-    over = pd.Series(lengths.to_numpy() > limit, index=rows.index) if limit else rows["query"].isna()
+    over = pd.Series(lengths.to_numpy() > limit, index=rows.index) if limit else rows["text"].isna()
     evidence = [f"{n} tokens, the model reads {limit}" for n in lengths.to_numpy()[over.to_numpy()]]
     return rows[~over], removal(rows[over], "over-long", [""] * int(over.sum()), evidence)
 

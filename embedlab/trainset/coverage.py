@@ -18,9 +18,9 @@ def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.Data
     """Return one line a source.
 
     Args:
-        rows: ``query_id, query, positive_ids, source`` of the store.
+        rows: ``query_id, text, positive_ids, source`` of the store.
         documents: text by document id, the whole corpus.
-        real: ``query_id, query`` of real queries about the same documents; other topics alone would
+        real: ``query_id, text`` of real queries about the same documents; other topics alone would
             already tell two sides apart.
 
     Returns:
@@ -29,7 +29,7 @@ def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.Data
         positives contain) and ``AUC against real`` (.5: cannot be told apart; NaN for the real queries
         themselves and where there are too few).
     """
-    copies, real_ids = _in_other_sources(rows), set(real["query_id"])
+    repeated, real_ids = _in_other_sources(rows), set(real["query_id"])
     found = []
     for source, part in rows.groupby("source"):
         hit = {d for ids in part["positive_ids"] for d in ids}
@@ -37,13 +37,13 @@ def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.Data
         line: dict[str, object] = {
             "source": source,
             "rows": len(part),
-            "queries": part["query"].map(fold).nunique(),
+            "queries": part["text"].map(fold).nunique(),
             "documents": len(hit),
             "never hit": 1 - len(hit) / len(documents),
-            "duplicates": int(part["query_id"].isin(copies).sum()),
-            "median words": float(part["query"].map(lambda query: len(query.split())).median()),
+            "duplicates": int(part["query_id"].isin(repeated).sum()),
+            "median words": float(part["text"].map(lambda query: len(query.split())).median()),
             "overlap": _overlap(part, documents),
-            "AUC against real": float("nan") if themselves else told_apart(part["query"], real["query"]),
+            "AUC against real": float("nan") if themselves else told_apart(part["text"], real["text"]),
         }
         found.append(line)
     return pd.DataFrame(found).set_index("source").round(4)
@@ -51,7 +51,7 @@ def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.Data
 
 def _overlap(part: pd.DataFrame, documents: Mapping[str, str]) -> float:
     shares = []
-    for query, ids in zip(part["query"], part["positive_ids"], strict=True):
+    for query, ids in zip(part["text"], part["positive_ids"], strict=True):
         words = set(fold(query).split())
         there = {w for d in ids for w in fold(documents.get(d, "")).split()}
         shares.append(len(words & there) / max(len(words), 1))
@@ -60,8 +60,8 @@ def _overlap(part: pd.DataFrame, documents: Mapping[str, str]) -> float:
 
 def _in_other_sources(rows: pd.DataFrame) -> set[str]:
     ids, sources = rows["query_id"].tolist(), rows["source"].tolist()
-    cliques = near_duplicates(rows["query"].tolist()) if rows["source"].nunique() > 1 else []
-    return {ids[i] for clique in cliques if len({sources[i] for i in clique}) > 1 for i in clique}
+    groups = near_duplicates(rows["text"].tolist()) if rows["source"].nunique() > 1 else []
+    return {ids[i] for same in groups if len({sources[i] for i in same}) > 1 for i in same}
 
 
 def told_apart(texts: Iterable[str], real: Iterable[str]) -> float:

@@ -57,7 +57,7 @@ def render(rows: pd.DataFrame, documents: Mapping[str, str], form: str) -> pd.Da
     if form not in FITS:
         raise ParameterError(f"unknown format {form!r}; valid: {', '.join(FITS)}")
     found: list[dict[str, Any]] = []
-    for query, positives, negatives in zip(rows["query"], rows["positive_ids"], rows["negatives"], strict=True):
+    for query, positives, negatives in zip(rows["text"], rows["positive_ids"], rows["negatives"], strict=True):
         hard = [documents[n["id"]] for n in negatives]
         if len(hard) < NEGATIVES.get(form, 0):
             continue
@@ -131,7 +131,7 @@ def column_prompts(encoder: Encoder, table: pd.DataFrame) -> dict[str, str]:
 def few_rows(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
     """Return rows that differ: of different queries or, where there are scores, of different scores.
 
-    Empty where all rows are alike, so that nothing can be told from them.
+    Empty where no two rows differ, so that nothing can be told from them.
     """
     if "score" in table:
         share = max(1, count // max(1, table["score"].nunique()))

@@ -21,7 +21,7 @@ RANDOM, SIBLING, JUDGED = "random", "sibling", "judged"
 
 MINERS = (JUDGED, SIBLING, "dense", "bm25", RANDOM)
 
-NOT_ALIKE = {"doc_id", "title", "text", "created", "family"}
+NO_METADATA = {"doc_id", "title", "text", "created", "family"}
 
 CHUNK = 16_384
 """Documents that are compared with a block of queries at once."""
@@ -75,7 +75,7 @@ def likeness(corpus: pd.DataFrame) -> list[list[str]]:
     documents bear it. Empty where the corpus has none of these.
     """
     fields = ["family"] if "family" in corpus else []
-    for name in [] if fields else [c for c in corpus.columns if c not in NOT_ALIKE]:
+    for name in [] if fields else [c for c in corpus.columns if c not in NO_METADATA]:
         values = corpus[name].dropna().astype(str)
         if len(values) > len(corpus) / 2 and 1 < values.nunique() <= len(values) / 2:
             fields.append(name)
@@ -100,7 +100,7 @@ class Proposals:
 
     Args:
         collection: its documents.
-        rows: ``query_id, query, positive_ids`` and, for the judged miner, ``negatives``.
+        rows: ``query_id, text, positive_ids`` and, for the judged miner, ``negatives``.
         miners: any of :data:`MINERS`.
         encoder: its cosines rank, limit and are kept.
         pool: ids that may be mined; None for all. Blank documents never are.
@@ -128,10 +128,10 @@ class Proposals:
             minable = minable & np.isin(np.arange(len(texts)), self._known("the pool", pool))
         self.members = np.flatnonzero(minable)
         self.documents = encoder.encode(texts.tolist(), "document")
-        self.queries = encoder.encode(rows["query"].tolist(), "query")
+        self.queries = encoder.encode(rows["text"].tolist(), "query")
         self._bm25 = BM25(texts.iloc[self.members]) if "bm25" in miners and len(self.members) else None
         self._labels = likeness(collection.corpus) if SIBLING in miners else []
-        self._kin = _members(self._labels, minable)
+        self._siblings_of = _members(self._labels, minable)
         self._zero = _judged_zero(collection.qrels) if JUDGED in miners else {}
 
     def _known(self, where: str, ids: Ids[str]) -> list[int]:
@@ -186,22 +186,22 @@ class Proposals:
     def _lexical(self, at: range) -> Positions:
         found = np.full((len(at), self.setup.last_rank), -1, dtype=np.int64)
         if self._bm25 is not None:
-            texts = self.rows["query"].iloc[at.start : at.stop].to_numpy()
+            texts = self.rows["text"].iloc[at.start : at.stop].to_numpy()
             run = self._bm25.search(pd.Series(texts, index=range(len(at))), self.setup.last_rank)
             places = run["doc_id"].map(self.position).to_numpy()
             found[run["query_id"].to_numpy(), run.groupby("query_id").cumcount().to_numpy()] = places
         return self._window(found)
 
     def _siblings(self, at: range) -> Positions:
-        """Return the closest documents that are alike in kind to a positive, kind by kind."""
-        alike: dict[frozenset[str], list[int]] = {}
+        """Return the closest siblings of each row's positives, rows with the same kinds together."""
+        together: dict[frozenset[str], list[int]] = {}
         for i in at:
-            alike.setdefault(frozenset(kind for p in self.positives[i] for kind in self._labels[p]), []).append(i)
+            together.setdefault(frozenset(kind for p in self.positives[i] for kind in self._labels[p]), []).append(i)
         found = np.full((len(at), self.setup.last_rank), -1, dtype=np.int64)
-        for kinds, rows in alike.items():
-            kin = [self._kin[kind] for kind in kinds if kind in self._kin]
-            if kin:
-                best = self._closest(self.queries[rows], np.unique(np.concatenate(kin)))
+        for kinds, rows in together.items():
+            members = [self._siblings_of[kind] for kind in kinds if kind in self._siblings_of]
+            if members:
+                best = self._closest(self.queries[rows], np.unique(np.concatenate(members)))
                 found[[i - at.start for i in rows], : best.shape[1]] = best
         return found
 

@@ -95,7 +95,7 @@ def mine_negatives(
 
     Args:
         collection: its documents, and its judgments of grade 0 for ``judged``.
-        training: ``query_id, query, positive_ids`` and, where there are, ``known_ids`` and ``negatives``.
+        training: ``query_id, text, positive_ids`` and, where there are, ``known_ids`` and ``negatives``.
         miners: any of judged, sibling, dense, bm25, random, in the order in which they choose.
         encoder: ``encode(texts, kind)``, float32 ``[n, d]`` of unit length; the base model.
         exclude: for every query id what may never be its negative, with the reason; see
@@ -162,7 +162,7 @@ def named_quotas(miners: Sequence[str], quota: int, named: Sequence[str]) -> dic
 
 def check_rows(training: pd.DataFrame, exclude: Mapping[str, object]) -> None:
     """Raise a DataError where a row cannot be mined for: no such column, no positive, no exclusions."""
-    missing = [c for c in ("query_id", "query", "positive_ids") if c not in training]
+    missing = [c for c in ("query_id", "text", "positive_ids") if c not in training]
     if missing:
         raise DataError(f"training rows lack {', '.join(missing)}; found {', '.join(map(str, training.columns))}")
     twice = training.loc[training["query_id"].duplicated(), "query_id"]

@@ -30,18 +30,18 @@ def score_lines(dense: Dense, bm25: BM25, rows: pd.DataFrame, neighbours: bool =
     Args:
         dense: over the same documents as ``bm25``, in the same order.
         bm25: see there.
-        rows: ``query, positive_ids``.
+        rows: ``text, positive_ids``.
         neighbours: score documents by the nearest other query labelled with them, too (by cosine, its
             own label left out, so that a random label stays random); those without one are in the middle.
             Of more than ``MOST_LABELS`` labels only a part speaks.
     """
-    vectors = dense.encoder.encode(rows["query"].tolist(), "query")
+    vectors = dense.encoder.encode(rows["text"].tolist(), "query")
     position = {d: i for i, d in enumerate(dense.ids)}
     labels = [(row, position[d]) for row, ids in enumerate(rows["positive_ids"]) for d in ids if d in position]
     asked, labelled = np.array(labels[:: 1 + len(labels) // MOST_LABELS], dtype=int).reshape(-1, 2).T
     neighbour_vectors = vectors[asked]
     with Progress("Scoring every document", len(rows)) as bar:
-        for row, (query, vector) in enumerate(zip(rows["query"], vectors, strict=True)):
+        for row, (query, vector) in enumerate(zip(rows["text"], vectors, strict=True)):
             line = {"cosine": dense.vectors @ vector, "BM25": bm25.scores(query).to_numpy()}
             if neighbours:
                 others = np.where(asked == row, -np.inf, neighbour_vectors @ vector)
@@ -64,16 +64,16 @@ def standing(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) ->
     Each system's scores are standardized over the documents, query by query, and added up.
 
     Args:
-        rows: ``query_id, query, positive_ids, known_ids``.
+        rows: ``query_id, text, positive_ids, known_ids``.
         doc_ids: the documents that are scored.
         lines: for each row in turn what every document scores.
 
     Returns:
-        ``query_id, query, doc_id, above`` (share of those documents that score higher, 0 is best) and
+        ``query_id, text, doc_id, above`` (share of those documents that score higher, 0 is best) and
         ``rival``, the best of them, blank where there is none; one row a positive.
     """
     position, names, found = {d: i for i, d in enumerate(doc_ids)}, np.array(doc_ids, dtype=object), []
-    read = rows[["query_id", "query", "positive_ids", "known_ids"]].itertuples(index=False)
+    read = rows[["query_id", "text", "positive_ids", "known_ids"]].itertuples(index=False)
     for (query_id, query, positives, known), line in zip(read, lines, strict=True):
         fused = np.sum([_standardized(scores) for scores in line.values()], axis=0)
         answers = [position[d] for d in {*positives, *known} if d in position]
@@ -82,7 +82,7 @@ def standing(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) ->
         for d in positives:
             above = float((others > fused[position[d]]).mean()) if len(others) else 0.0
             found.append((query_id, query, d, round(above, 6), rival))
-    return pd.DataFrame(found, columns=["query_id", "query", "doc_id", "above", "rival"])
+    return pd.DataFrame(found, columns=["query_id", "text", "doc_id", "above", "rival"])
 
 
 def _standardized(scores: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -125,8 +125,8 @@ def looks_random(above: pd.Series, beyond: float = 0.5) -> Chance:
 
 
 def beyond_both(rows: pd.DataFrame, runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return ``query_id, query, doc_id`` of positives that no run found at its depth."""
-    pairs = rows[["query_id", "query", "positive_ids"]].explode("positive_ids")
+    """Return ``query_id, text, doc_id`` of positives that no run found at its depth."""
+    pairs = rows[["query_id", "text", "positive_ids"]].explode("positive_ids")
     pairs = pairs.rename(columns={"positive_ids": "doc_id"})
     found = {key for run in runs for key in zip(run["query_id"], run["doc_id"], strict=True)}
     missed = [key not in found for key in zip(pairs["query_id"], pairs["doc_id"], strict=True)]
@@ -155,7 +155,7 @@ def drop_positives(rows: pd.DataFrame, unwanted: pd.DataFrame) -> tuple[pd.DataF
     out = set(zip(unwanted["query_id"], unwanted["doc_id"], strict=True))
     both = zip(rows["query_id"], rows["positive_ids"], strict=True)
     left = pd.Series([[d for d in ids if (q, d) not in out] for q, ids in both], index=rows.index, dtype=object)
-    texts = dict(zip(rows["query_id"], rows["query"], strict=True))
+    texts = dict(zip(rows["query_id"], rows["text"], strict=True))
     named = unwanted.assign(query=unwanted["query_id"].map(texts))
     removed = [removal(part, str(why), part["doc_id"], part["evidence"]) for why, part in named.groupby("reason")]
     return rows.assign(positive_ids=left)[left.map(len) > 0].reset_index(drop=True), removals(removed)

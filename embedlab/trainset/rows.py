@@ -16,7 +16,7 @@ from embedlab.trainset.sources.examples import Example, merged
 
 JUDGED, JUDGED_NEGATIVE = "judged query", "judged"
 
-REMOVED = ["query_id", "query", "reason", "other", "evidence"]
+REMOVED = ["query_id", "text", "reason", "other", "evidence"]
 
 
 def judged_rows(collection: Collection) -> pd.DataFrame:
@@ -94,7 +94,7 @@ def with_reviews(judged: pd.DataFrame, weights: Mapping[str, float], where: str)
     seen = judged["query_id"].isin(set(weights))
     rows = judged.assign(weight=judged["query_id"].map(weights).fillna(judged["weight"]).astype(float))
     rows["provenance"] = rows["provenance"].where(~seen, rows["provenance"] + f", reviewed in {where}")
-    others = pd.DataFrame({"query_id": sorted(set(weights) - set(judged["query_id"])), "query": ""}, dtype=str)
+    others = pd.DataFrame({"query_id": sorted(set(weights) - set(judged["query_id"])), "text": ""}, dtype=str)
     why = ["not in the train part: it stays for evaluation, or is unknown"] * len(others)
     return rows, removal(others, "reviewed, but no training query", [where] * len(others), why)
 
@@ -114,19 +114,19 @@ def _store(
     provenance: Iterable[str],
     groups: Iterable[str],
 ) -> pd.DataFrame:
-    frame = pd.DataFrame({"query_id": list(ids), "query": list(texts)}, dtype=str)
+    frame = pd.DataFrame({"query_id": list(ids), "text": list(texts)}, dtype=str)
     frame["positive_ids"] = pd.Series(list(positives), dtype=object)
     frame["known_ids"] = pd.Series(list(known), dtype=object)
     frame["negatives"] = pd.Series([[] for _ in range(len(frame))], dtype=object)
     kinds = [source] * len(frame) if isinstance(source, str) else list(source)
     for name, values in (("source", kinds), ("provenance", list(provenance)), ("group", list(groups))):
         frame[name] = pd.Series(values, dtype=str)
-    return frame.assign(split=pd.Series([""] * len(frame), dtype=str), weight=1.0)[COLUMNS]
+    return frame.assign(part=pd.Series([""] * len(frame), dtype=str), weight=1.0)[COLUMNS]
 
 
 def removal(rows: pd.DataFrame, reason: str, other: Iterable[str], evidence: Iterable[str]) -> pd.DataFrame:
     """Return rows that leave the store, with the reason, the other row involved and the evidence."""
-    found = {"query_id": rows["query_id"], "query": rows["query"], "reason": reason}
+    found = {"query_id": rows["query_id"], "text": rows["text"], "reason": reason}
     return pd.DataFrame({**found, "other": list(other), "evidence": list(evidence)}, columns=REMOVED).astype(str)
 
 

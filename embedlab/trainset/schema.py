@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 COLUMNS = [
     "query_id",
-    "query",
+    "text",
     "positive_ids",
     "known_ids",
     "negatives",
     "source",
     "provenance",
     "group",
-    "split",
+    "part",
     "weight",
 ]
 """``known_ids`` are all documents judged relevant, lower grades too: none is ever a negative."""

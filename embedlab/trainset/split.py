@@ -30,7 +30,7 @@ def with_groups(rows: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, str]:
     """
     if unit == "query" or rows.loc[rows["source"] == JUDGED, "group"].nunique() > 1:
         return rows, unit
-    group = query_groups(rows.rename(columns={"query": "text"}))
+    group = query_groups(rows)
     return rows.assign(group=rows["query_id"].map(group)), "query"
 
 
@@ -60,7 +60,7 @@ def split_rows(
         seed: chooses the groups.
 
     Returns:
-        the rows with ``split`` set, and the removed rows: validation rows over the limit, and
+        the rows with ``part`` set, and the removed rows: validation rows over the limit, and
         further texts that stand near the validation queries.
     """
     chosen, judged = validation_groups(rows, share, seed), rows["source"] == JUDGED
@@ -74,7 +74,7 @@ def split_rows(
         removal(near, "near validation", near["group"], ["shares text, document or family"] * len(near)),
     ]
     split = rows.index.isin(held.index)
-    rows = rows.assign(split=["validation" if v else "train" for v in split])
+    rows = rows.assign(part=["validation" if v else "train" for v in split])
     return rows.drop(extra.index.union(near.index)).reset_index(drop=True), removals(gone)
 
 
@@ -82,13 +82,13 @@ def _near(further: pd.DataFrame, held: pd.DataFrame, relatives: Mapping[str, str
     """Say for each further text whether it shares a group, text, document or family with held rows."""
     groups, documents = set(held["group"]), _documents(held["positive_ids"])
     families = _families(documents, relatives)
-    texts = [*held["query"], *further["query"]]
-    cliques = [c for c in near_duplicates(texts) if c[0] < len(held)]
-    copies = {i - len(held) for clique in cliques for i in clique}
+    texts = [*held["text"], *further["text"]]
+    repeated = [same for same in near_duplicates(texts) if same[0] < len(held)]
+    repeats = {i - len(held) for same in repeated for i in same}
     found = []
     for number, (group, ids) in enumerate(zip(further["group"], further["positive_ids"], strict=True)):
         about = unit != "query" and (set(ids) & documents or _families(set(ids), relatives) & families)
-        found.append(bool(about) or group in groups or number in copies)
+        found.append(bool(about) or group in groups or number in repeats)
     return found
 
 
@@ -101,8 +101,8 @@ def leakage(
     counted and are no leak.
 
     Args:
-        rows: ``query_id, query, positive_ids, known_ids, group, split`` of train and validation.
-        guard: ``query_id, text, doc_ids, group, part`` of dev and test.
+        rows: ``query_id, text, positive_ids, known_ids, group, part`` of train and validation.
+        guard: ``query_id, text, known_ids, group, part`` of dev and test.
         relatives: family by document id; may be empty.
         unit: ``group`` or ``query``: what dev and test were kept apart by.
         split_unit: the same for train and validation.
@@ -114,10 +114,10 @@ def leakage(
     known = rows.copy()
     both = zip(rows["positive_ids"], rows["known_ids"], strict=True)
     known["documents"] = pd.Series([[*p, *k] for p, k in both], index=rows.index, dtype=object)
-    held = guard.rename(columns={"text": "query", "doc_ids": "documents", "part": "split"})
-    columns = ["query_id", "query", "documents", "group", "split"]
+    held = guard.rename(columns={"known_ids": "documents"})
+    columns = ["query_id", "text", "documents", "group", "part"]
     whole = pd.concat([known[columns], held[columns]], ignore_index=True)
-    near, sides = _near_pairs(whole), {name: _side(whole[whole["split"] == name], relatives) for name in PARTS}
+    near, sides = _near_pairs(whole), {name: _side(whole[whole["part"] == name], relatives) for name in PARTS}
     found = []
     for one, two in combinations(PARTS, 2):
         shared = {kind: _shared(sides[one][kind], sides[two][kind]) for kind in sides[one]}
@@ -139,7 +139,7 @@ def _side(part: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, dict[st
     """Return by kind what a part holds, each with the first row that holds it."""
     ids = part["query_id"].astype(str).tolist()
     held: dict[str, dict[str, str]] = {kind: {} for kind in ("groups", "query ids", "texts", "documents", "families")}
-    for query_id, group, text, documents in zip(ids, part["group"], part["query"], part["documents"], strict=True):
+    for query_id, group, text, documents in zip(ids, part["group"], part["text"], part["documents"], strict=True):
         held["groups"].setdefault(str(group), query_id)
         held["query ids"].setdefault(query_id, query_id)
         held["texts"].setdefault(fold(text), query_id)
@@ -164,10 +164,10 @@ def _families(documents: set[str], relatives: Mapping[str, str]) -> set[str]:
 
 def _near_pairs(whole: pd.DataFrame) -> dict[frozenset[str], list[str]]:
     """Return sets of near-duplicates that reach from one part into another, a query of each side for each."""
-    splits, ids = whole["split"].tolist(), whole["query_id"].tolist()
+    splits, ids = whole["part"].tolist(), whole["query_id"].tolist()
     found: dict[frozenset[str], list[str]] = {}
-    for clique in near_duplicates(whole["query"].tolist()):
-        first = {splits[i]: ids[i] for i in reversed(clique)}
+    for same in near_duplicates(whole["text"].tolist()):
+        first = {splits[i]: ids[i] for i in reversed(same)}
         for one, two in combinations(sorted(first), 2):
             found.setdefault(frozenset((one, two)), []).append(f"{first[one]} ~ {first[two]}")
     return found
@@ -179,32 +179,32 @@ def at_random(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     Only judged queries validate, as in :func:`split_rows`; further texts stay in training.
     """
     judged = (rows["source"] == JUDGED).to_numpy()
-    split = rows["split"].to_numpy(dtype=object, copy=True)
-    split[judged] = rows.loc[judged, "split"].sample(frac=1, random_state=seed).to_numpy()
-    return rows.assign(split=pd.Series(split, index=rows.index, dtype=str))
+    split = rows["part"].to_numpy(dtype=object, copy=True)
+    split[judged] = rows.loc[judged, "part"].sample(frac=1, random_state=seed).to_numpy()
+    return rows.assign(part=pd.Series(split, index=rows.index, dtype=str))
 
 
 def scattered_share(rows: pd.DataFrame, seed: int) -> float:
     """Return what share of validation rows would have their group in training if rows were split at random."""
     mixed = at_random(rows, seed)
-    held, trained = (mixed.loc[mixed["split"] == name, "group"] for name in ("validation", "train"))
+    held, trained = (mixed.loc[mixed["part"] == name, "group"] for name in ("validation", "train"))
     return float(held.isin(set(trained)).mean()) if len(held) else 0.0
 
 
 def near_held_out(rows: pd.DataFrame, guard: pd.DataFrame) -> dict[str, str]:
     """Return query id to held-out query id for rows that nearly repeat a held-out query."""
-    texts, count = [*guard["text"], *rows["query"]], len(guard)
+    texts, count = [*guard["text"], *rows["text"]], len(guard)
     found: dict[str, str] = {}
-    for clique in near_duplicates(texts):
-        held = [i for i in clique if i < count]
-        for position in (i - count for i in clique if i >= count and held):
+    for same in near_duplicates(texts):
+        held = [i for i in same if i < count]
+        for position in (i - count for i in same if i >= count and held):
             found[str(rows["query_id"].iloc[position])] = str(guard["query_id"].iloc[held[0]])
     return found
 
 
 def held_documents(guard: pd.DataFrame, relatives: Mapping[str, str]) -> set[str]:
     """Return the documents of held-out queries and all their relatives."""
-    direct = {d for ids in guard["doc_ids"] for d in ids}
+    direct = {d for ids in guard["known_ids"] for d in ids}
     families = {relatives[d] for d in direct if d in relatives}
     return direct | {d for d, family in relatives.items() if family in families}
 

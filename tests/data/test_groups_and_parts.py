@@ -178,10 +178,10 @@ def test_train_and_validation_tear_no_group_either(data, seed):
     relatives, ties = relatives_of(corpus), list(must_stay_together(corpus, queries, qrels, grouping.unit))
     clean, unit = with_groups(rows, grouping.unit)
     split, _ = split_rows(clean, relatives, 0.3, 300, unit, seed)
-    part = dict(zip(split["query_id"], split["split"], strict=True))
+    part = dict(zip(split["query_id"], split["part"], strict=True))
     if unit == grouping.unit:
         assert not [(a, b) for a, b in ties if a in part and b in part and part[a] != part[b]]
-    nothing = pd.DataFrame(columns=["query_id", "text", "doc_ids", "group", "part"])
+    nothing = pd.DataFrame(columns=["query_id", "text", "known_ids", "group", "part"])
     report = leakage(split, nothing, relatives, grouping.unit, unit)
     assert not listed(report).to_dict("records")
 

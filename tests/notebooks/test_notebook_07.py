@@ -7,7 +7,7 @@ import pytest
 from notebook_cells import run_cells, write_guard
 from toy_encoder import ToyEncoder
 
-from embedlab import models
+from embedlab import chain
 from embedlab.errors import DataError
 from embedlab.report.judging import FILE
 from embedlab.trainset import read_rows
@@ -41,27 +41,27 @@ def test_a_test_query_copied_into_training_with_one_word_changed_is_excluded_and
     words = test["text"].split()
     copied = " ".join(["whoever", *words[1:]])
     path = tmp_path / "pages.csv"
-    asked = [(copied, train["doc_ids"][0]), ("a question of its own", train["doc_ids"][0])]
+    asked = [(copied, train["known_ids"][0]), ("a question of its own", train["known_ids"][0])]
     pd.DataFrame(asked, columns=["query", "document"]).to_csv(path, index=False)
     run_07(documentation_queries=str(path))
     rows, gone = started.read("07", "rows.parquet"), removed(started)
-    assert copied not in set(rows["query"])
-    assert "a question of its own" in set(rows["query"])
-    (listed,) = gone[gone["query"] == copied].to_dict("records")
+    assert copied not in set(rows["text"])
+    assert "a question of its own" in set(rows["text"])
+    (listed,) = gone[gone["text"] == copied].to_dict("records")
     assert (listed["reason"], listed["other"]) == ("nearly a held-out query", test["query_id"])
 
 
 def test_rows_about_held_out_documents_and_unknown_ones_are_excluded_and_listed(started, parts, tmp_path):
-    held, known = parts["dev"].iloc[0]["doc_ids"][0], parts["train"].iloc[0]["doc_ids"][0]
+    held, known = parts["dev"].iloc[0]["known_ids"][0], parts["train"].iloc[0]["known_ids"][0]
     path = tmp_path / "curated.csv"
     asked = [("first of all", held), ("second of all", "nowhere"), ("third of all", known)]
     pd.DataFrame(asked, columns=["query", "positive_ids"]).to_csv(path, index=False)
     run_07(curated_examples=str(path))
     gone = removed(started).set_index("reason")
-    assert gone.loc["held-out document", ["query", "other"]].tolist() == ["first of all", held]
+    assert gone.loc["held-out document", ["text", "other"]].tolist() == ["first of all", held]
     assert gone.loc["unknown document", "evidence"].startswith(f"{path}:3: unknown document 'nowhere'")
     assert gone.loc["unknown document", "other"] == "nowhere"
-    assert "third of all" in set(started.read("07", "rows.parquet")["query"])
+    assert "third of all" in set(started.read("07", "rows.parquet")["text"])
 
 
 def test_a_file_that_cannot_be_used_stops_the_step(started, parts, tmp_path):
@@ -81,7 +81,7 @@ def test_reviewed_test_queries_do_not_train(started, parts):
 
 
 def test_written_queries_stay_if_hybrid_search_finds_their_document_again(started, parts, monkeypatch, serve):
-    monkeypatch.setattr(models, "lab_model", lambda lab: ToyEncoder())
+    monkeypatch.setattr(chain, "lab_model", lambda lab: ToyEncoder())
     server = serve()
 
     def answer(prompt):
@@ -93,11 +93,11 @@ def test_written_queries_stay_if_hybrid_search_finds_their_document_again(starte
     run_07(**values)
     rows, gone = started.read("07", "rows.parquet"), removed(started)
     written = rows[rows["source"] == "synthetic"]
-    held = {d for part in ("dev", "test") for ids in parts[part]["doc_ids"] for d in ids}
+    held = {d for part in ("dev", "test") for ids in parts[part]["known_ids"] for d in ids}
     assert len(written) == 8
     assert not held & set(written["positive_ids"].explode())
     assert gone["reason"].tolist() == ["no round trip"]
-    assert set(written["split"]) == {""}
+    assert set(written["part"]) == {""}
     before = len(server.seen)
     run_07(**values)
     assert len(server.seen) == before == 8, "nothing is paid twice"
@@ -105,7 +105,7 @@ def test_written_queries_stay_if_hybrid_search_finds_their_document_again(starte
 
 
 def test_all_kinds_of_files_at_once(started, parts, tmp_path):
-    ids = [ids[0] for ids in parts["train"]["doc_ids"][:6]]
+    ids = [ids[0] for ids in parts["train"]["known_ids"][:6]]
     (tmp_path / "search.jsonl").write_text(
         "".join(
             json.dumps({"query": q, "time": t, "session": "s", "document": d}) + "\n"
@@ -126,7 +126,7 @@ def test_all_kinds_of_files_at_once(started, parts, tmp_path):
     paths = {name: str(tmp_path / file) for name, file in names.items()}
     run_07(**paths, documentation_folder=str(pages), columns=["click_log.query=q"])
     rows = started.read("07", "rows.parquet")
-    new = rows[rows["source"] != JUDGED].set_index("source")["query"].to_dict()
+    new = rows[rows["source"] != JUDGED].set_index("source")["text"].to_dict()
     assert new == {
         "search log": "sleek river mammal", "reformulation": "furry swimmer", "click log": "stripy digger",
         "judgments file": "tall grey fishing bird", "support ticket": "Cat spotted on a rock",

@@ -36,7 +36,7 @@ def test_where_nothing_is_removed_no_probe_is_spent_and_it_says_so(ready):
 
 
 def test_mojibake_is_removed_and_named_unless_its_rule_is_switched_off(ready):
-    row = write_rows(query="der schÃ¶ne otter am groÃŸen fluss").iloc[0]
+    row = write_rows(text="der schÃ¶ne otter am groÃŸen fluss").iloc[0]
     run_cells("12", probe_seeds=0)
     gone = ready.read("12", "removed.parquet").set_index("query_id")
     assert gone.loc[row["query_id"], ["reason", "evidence"]].tolist() == ["malformed", "mojibake"]
@@ -50,7 +50,9 @@ def test_mojibake_is_removed_and_named_unless_its_rule_is_switched_off(ready):
 
 def test_an_unknown_rule_names_those_there_are(ready):
     write_rows()
-    with pytest.raises(EmbedlabError, match=r"no rule \['typos'\]; there are: twin answers, empty, malformed"):
+    with pytest.raises(
+        EmbedlabError, match=r"no rule \['typos'\]; there are: near-duplicate answers, empty, malformed"
+    ):
         run_cells("12", skip=["typos"])
 
 

@@ -52,7 +52,7 @@ def test_parts_made_here_leak_nothing_and_what_was_not_measured_says_so(outputs,
     assert store.read("13", "leakage.json")["total"] == 0
     assert store.read("13", "leakage.json")["inflated_by"] is None
     assert "A careless split was not measured." in store.read("13", "summary.json")["conclusion"]
-    assert set(found["rows"]["split"]) == {"train", "validation"}
+    assert set(found["rows"]["part"]) == {"train", "validation"}
 
 
 def test_a_documents_twin_under_another_id_across_the_split_is_found_and_named(outputs, tmp_path):
@@ -80,7 +80,7 @@ def test_where_embedlab_makes_the_parts_a_documents_twin_stays_on_one_side(tmp_p
 def test_a_training_query_that_nearly_repeats_a_held_out_one_is_named(outputs, tmp_path):
     store = started_with(tmp_path, splits=thirds)
     words = store.read("01", "queries.parquet").set_index("query_id").loc["q35", "text"].split()
-    write_clean(query=" ".join([*words[:-1], "brook"]))
+    write_clean(text=" ".join([*words[:-1], "brook"]))
     with pytest.raises(EmbedlabError, match=r"near-duplicate texts.*q35 ~ q0"):
         run_13()
 

@@ -8,7 +8,7 @@ from conftest import open_step
 from notebook_cells import run_cells, write_guard
 from toy_encoder import ToyEncoder
 
-from embedlab import models
+from embedlab import chain
 from embedlab.chain import load_params
 from embedlab.chain.keys import notebook_code, why_stale
 from embedlab.chain.params import cell_parameters
@@ -42,7 +42,7 @@ def run_step(number, **values):
 @pytest.fixture
 def prepared(started, monkeypatch):
     """The toy run up to step 07 with a contract, a chosen base model and one mislabelled query."""
-    monkeypatch.setattr(models, "lab_model", lambda lab: Counting())
+    monkeypatch.setattr(chain, "lab_model", lambda lab: Counting())
     return prepare(started, transductive=True)
 
 
@@ -64,7 +64,7 @@ def prepare(store, transductive):
     positives, known = rows["positive_ids"].map(list).tolist(), rows["known_ids"].map(list).tolist()
     positives[0] = known[0] = positives[2] = known[2] = positives[-1]
     positives[1] = ["nowhere", *positives[1]]
-    rows["query"] = [EVIL, rows["query"][1], "nothing of this is written anywhere", *rows["query"][3:]]
+    rows["text"] = [EVIL, rows["text"][1], "nothing of this is written anywhere", *rows["text"][3:]]
     rows["positive_ids"], rows["known_ids"] = pd.Series(positives), pd.Series(known)
     lab = open_step("07")
     lab.write("rows.parquet", checked(rows, "a test"))
@@ -84,7 +84,7 @@ def test_a_positive_that_no_system_finds_waits_in_the_queue_with_both_texts(prep
     waiting = queued(prepared).loc[row["query_id"]]
     texts = prepared.read("01", "corpus.parquet").set_index("doc_id")
     document = texts.loc[row["positive_ids"][0]]
-    assert (waiting["query"], waiting["decision"]) == (EVIL, "")
+    assert (waiting["text"], waiting["decision"]) == (EVIL, "")
     assert waiting["document"] == f"{document['title']} {document['text']}"
     assert row["query_id"] not in set(prepared.read("08", "positives.parquet")["query_id"])
     gone = prepared.read("08", "removed.parquet").set_index("query_id").loc[row["query_id"]]
@@ -130,7 +130,7 @@ def test_decisions_make_the_step_stale_and_count_when_it_runs_again(prepared):
 
 
 def test_the_queue_escapes_corpus_text_in_widget_and_table(store):
-    texts = {name: [EVIL] for name in ("doc_id", "query", "document", "source", "rival")}
+    texts = {name: [EVIL] for name in ("doc_id", "text", "document", "source", "rival")}
     queue = pd.DataFrame({"query_id": ["q"], **texts, "above": [0.5], "waits": [True]})
     browser = Queue(queue, decisions(store, "data"))
     views = [browser._repr_mimebundle_()["text/html"], browser.widget().children[1].value]
@@ -162,12 +162,12 @@ def test_negatives_are_written_with_every_refusal_and_nothing_to_hide_keeps_the_
 
 
 def test_without_held_out_texts_the_notebook_mines_none_of_them_and_says_so(started, monkeypatch):
-    monkeypatch.setattr(models, "lab_model", lambda lab: Counting())
+    monkeypatch.setattr(chain, "lab_model", lambda lab: Counting())
     prepare(started, transductive=False)
     run_step("08")
     names = run_step("09", probe_seeds=0, quota=5)
     guard, training = started.read("04", "guard.parquet"), read_rows(started.path("09", "training.parquet"))
-    held = {d for ids in guard["doc_ids"] for d in ids}
+    held = {d for ids in guard["known_ids"] for d in ids}
     assert held
     assert names["withheld"] == held
     assert not {n["id"] for found in training["negatives"] for n in found} & held

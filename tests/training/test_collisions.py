@@ -31,7 +31,7 @@ def rows_of(entries):
     return pd.DataFrame(
         [
             {
-                "query_id": f"q{i}", "query": text, "positive_ids": positives, "known_ids": known,
+                "query_id": f"q{i}", "text": text, "positive_ids": positives, "known_ids": known,
                 "negatives": [{"id": d, "miner": "dense", "score": 0.1} for d in mined], "weight": 1.0,
             }
             for i, (text, positives, known, mined) in enumerate(entries)
@@ -58,7 +58,7 @@ def stores(draw):
 def right_by_hand(rows, corpus):
     """Return what answers each row's query, straight from the rule: known, nearly asked again, nearly the same text."""
     body = dict(zip(corpus["doc_id"], corpus["text"].map(fold), strict=True))
-    asked = rows["query"].map(fold).tolist()
+    asked = rows["text"].map(fold).tolist()
     own = [{*p, *k} for p, k in zip(rows["positive_ids"], rows["known_ids"], strict=True)]
     found = []
     for text in asked:
@@ -117,7 +117,7 @@ def test_a_no_duplicates_sampler_leaves_twins_and_other_known_answers(planted):
     # d2 twice for its two queries, the twins for one another, and the first query's other answer
     assert whole == {"batches": 1, "negatives": 20, "collisions": 5}
     bodies = dict(zip(corpus["doc_id"], corpus["text"], strict=True))
-    batches = no_duplicates_batches(pairs, rows["query"].tolist(), bodies, 4, seed=0)
+    batches = no_duplicates_batches(pairs, rows["text"].tolist(), bodies, 4, seed=0)
     assert sorted(i for batch in batches for i in batch) == [0, 1, 2, 3, 4]
     assert not [b for b in batches if {0, 1} <= set(b)]
     assert count_in_pairs(batches, pairs, right)["collisions"] >= 2

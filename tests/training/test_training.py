@@ -22,7 +22,7 @@ def rows():
         [
             {
                 "query_id": f"q{i}{c}",
-                "query": f"{c} {name}",
+                "text": f"{c} {name}",
                 "positive_ids": [f"d{i}"],
                 "negatives": [{"id": f"d{(i + 1) % len(ANIMALS)}", "miner": "bm25", "score": 0.5}],
                 "weight": 1.0,
@@ -58,7 +58,7 @@ def test_no_batch_holds_a_known_positive_or_a_relative_as_negative(rows):
     several = rows.copy()
     several["positive_ids"] = [[*ids, "d7"] for ids in rows["positive_ids"]]
     family = {f"d{i}": f"f{i // 2}" for i in range(len(ANIMALS))}
-    positives = dict(zip(several["query"], several["positive_ids"], strict=True))
+    positives = dict(zip(several["text"], several["positive_ids"], strict=True))
     sampler = BatchSampler(several, family, recipe(documents=6))
     for step in range(20):
         batch = sampler.batch(step)
@@ -134,7 +134,7 @@ def test_an_unknown_loss_names_the_nearest(encoder, rows, documents):
 
 @pytest.fixture(scope="module")
 def validation(rows, documents):
-    queries = rows.drop_duplicates("query_id").set_index("query_id")["query"]
+    queries = rows.drop_duplicates("query_id").set_index("query_id")["text"]
     pairs = rows.explode("positive_ids").rename(columns={"positive_ids": "doc_id"})
     qrels = pairs[["query_id", "doc_id"]].assign(relevance=1)
     return Validation(queries, qrels, documents, "nDCG@10")
@@ -219,7 +219,7 @@ def test_heavier_rows_are_drawn_more_often():
     rows = pd.DataFrame(
         {
             "query_id": [f"q{i}" for i in range(20)],
-            "query": [f"query {i}" for i in range(20)],
+            "text": [f"query {i}" for i in range(20)],
             "positive_ids": [["a"] if i < 10 else ["b"] for i in range(20)],
             "negatives": [[] for _ in range(20)],
             "weight": [9.0 if i in (0, 10) else 1.0 for i in range(20)],

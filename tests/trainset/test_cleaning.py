@@ -11,22 +11,22 @@ from toy_encoder import ToyEncoder
 from embedlab.data import fold, near_duplicates, twins
 from embedlab.data.text import MIN_WORDS
 from embedlab.retrieval import BM25, Dense
-from embedlab.trainset import drop_irrelevant, know_twins, looks_random, score_lines
+from embedlab.trainset import drop_irrelevant, know_near_duplicates, looks_random, score_lines
 from embedlab.trainset import positives as label_audit
 from embedlab.trainset.cleaning import corpus_language, drop_conflicts, drop_foreign
 
 
 @pytest.fixture
 def rows():
-    return toy_store()[0].assign(source="judged query", provenance="p", group="g", split="")
+    return toy_store()[0].assign(source="judged query", provenance="p", group="g", part="")
 
 
 DOCUMENTS = toy_store()[1]
 
 
 def test_queries_in_another_language_are_removed_and_named(rows):
-    rows.loc[1, "query"] = "où vit le blaireau et que mange-t-il pendant l'hiver"
-    rows.loc[4, "query"] = "Wo lebt der Marder und was frisst er im Winter am liebsten"
+    rows.loc[1, "text"] = "où vit le blaireau et que mange-t-il pendant l'hiver"
+    rows.loc[4, "text"] = "Wo lebt der Marder und was frisst er im Winter am liebsten"
     kept, gone = drop_foreign(rows, DOCUMENTS)
     assert kept["query_id"].tolist() == ["q0", "q2", "q3", "q5"]
     assert gone["query_id"].tolist() == ["q1", "q4"]
@@ -36,19 +36,19 @@ def test_queries_in_another_language_are_removed_and_named(rows):
 def test_where_the_corpus_mixes_languages_none_is_wrong(rows):
     mixed = DOCUMENTS | {f"x{i}": "Der Otter lebt am Fluss und frisst gerne Fische." for i in range(4)}
     assert corpus_language(mixed) == ""
-    assert len(drop_foreign(rows.assign(query="où vit le blaireau"), mixed)[0]) == len(rows)
+    assert len(drop_foreign(rows.assign(text="où vit le blaireau"), mixed)[0]) == len(rows)
 
 
 def test_no_query_of_the_demo_is_in_another_language(attack):
     texts = attack.queries["text"].head(3000)
-    demo = pd.DataFrame({"query_id": texts.index.astype(str), "query": texts.to_numpy(), "positive_ids": ""})
+    demo = pd.DataFrame({"query_id": texts.index.astype(str), "text": texts.to_numpy(), "positive_ids": ""})
     assert drop_foreign(demo, dict(attack.document_texts()))[1].empty
 
 
-def test_a_twin_of_an_answer_becomes_known_and_is_no_negative(rows):
+def test_a_near_duplicate_of_an_answer_becomes_known_and_is_no_negative(rows):
     corpus = pd.DataFrame({"doc_id": list(DOCUMENTS), "title": "", "text": list(DOCUMENTS.values())})
     corpus.loc[1, "text"] = corpus.loc[0, "text"].replace("fish", "fishes")
-    kept, gone = know_twins(rows, twins(corpus))
+    kept, gone = know_near_duplicates(rows, twins(corpus))
     first = kept.iloc[0]
     assert "d1" in first["known_ids"]
     assert "d1" not in {n["id"] for n in first["negatives"]}
@@ -57,10 +57,10 @@ def test_a_twin_of_an_answer_becomes_known_and_is_no_negative(rows):
     assert len(kept) == len(rows)
 
 
-def test_one_query_with_twin_answers_is_no_conflict_and_with_others_is(rows):
-    rows.loc[1, "query"] = rows.loc[0, "query"]
+def test_one_query_with_near_duplicate_answers_is_no_conflict_and_with_others_is(rows):
+    rows.loc[1, "text"] = rows.loc[0, "text"]
     assert set(drop_conflicts(rows, DOCUMENTS)[1]["query_id"]) == {"q0", "q1"}
-    known, _ = know_twins(rows, {d: {"d0", "d1", "d5"} - {d} for d in ("d0", "d1", "d5")})
+    known, _ = know_near_duplicates(rows, {d: {"d0", "d1", "d5"} - {d} for d in ("d0", "d1", "d5")})
     assert drop_conflicts(known, DOCUMENTS)[1].empty
 
 
@@ -103,7 +103,7 @@ def flipped(attack, share=0.05):
 
 
 def test_a_positive_stands_behind_what_scores_higher_and_known_answers_do_not_count():
-    rows = pd.DataFrame({"query_id": ["q"], "query": ["x"], "positive_ids": [["c"]], "known_ids": [["a", "c"]]})
+    rows = pd.DataFrame({"query_id": ["q"], "text": ["x"], "positive_ids": [["c"]], "known_ids": [["a", "c"]]})
     line = {"cosine": np.array([0.9, 0.8, 0.3, 0.1, 0.5], "f4"), "BM25": np.array([9, 0, 0, 0, 1], "f4")}
     found = label_audit.standing(rows, list("abcde"), [line]).iloc[0]
     assert found[["query_id", "doc_id", "rival"]].tolist() == ["q", "c", "b"]
@@ -112,11 +112,11 @@ def test_a_positive_stands_behind_what_scores_higher_and_known_answers_do_not_co
 
 def test_a_document_also_scores_as_the_nearest_other_query_that_is_labelled_with_it(rows):
     texts = pd.Series(DOCUMENTS)
-    rows = rows[["query_id", "query", "positive_ids"]].head(3).copy()
-    rows["query"] = ["red kite hunting", "red kite nest", "tea"]
+    rows = rows[["query_id", "text", "positive_ids"]].head(3).copy()
+    rows["text"] = ["red kite hunting", "red kite nest", "tea"]
     rows["positive_ids"] = pd.Series([["d0", "gone"], ["d0", "d1"], ["d2"]], index=rows.index)
     dense, bm25 = Dense(ToyEncoder(), texts), BM25(texts)
-    vectors = ToyEncoder().encode(rows["query"].tolist(), "query")
+    vectors = ToyEncoder().encode(rows["text"].tolist(), "query")
     first, second, third = [line["queries"] for line in score_lines(dense, bm25, rows, neighbours=True)]
     near, far, farther = vectors[0] @ vectors[1], vectors[0] @ vectors[2], vectors[1] @ vectors[2]
     middle = (near + farther) / 2  # where a document stands that nobody else asks for
@@ -131,10 +131,10 @@ def test_a_document_also_scores_as_the_nearest_other_query_that_is_labelled_with
 
 def test_of_many_labels_a_part_speaks_evenly_spread_over_the_rows(rows, monkeypatch):
     monkeypatch.setattr(label_audit, "MOST_LABELS", 4)
-    rows = rows[["query_id", "query"]].assign(positive_ids=[[f"d{i}"] for i in range(len(rows))])
+    rows = rows[["query_id", "text"]].assign(positive_ids=[[f"d{i}"] for i in range(len(rows))])
     texts = pd.Series(DOCUMENTS)
     lines = list(score_lines(Dense(ToyEncoder(), texts), BM25(texts), rows, neighbours=True))
-    vectors = ToyEncoder().encode(rows["query"].tolist(), "query")
+    vectors = ToyEncoder().encode(rows["text"].tolist(), "query")
     said = [vectors[1] @ vectors[i] for i in (0, 2, 4)]  # each second of six
     assert lines[1]["queries"][[0, 2, 4]] == pytest.approx(said)
     assert lines[1]["queries"][[1, 3, 5]] == pytest.approx(sum(said) / 3)
@@ -159,7 +159,7 @@ def test_flipped_labels_are_held_back_listed_counted_and_named_by_their_row(atta
 
     rows, wrong = flipped(attack)
     texts, encoder = attack.document_texts(), embedlab.load_model(MINILM, "float32")
-    queries = pd.Series(rows["query"].to_numpy(), index=rows["query_id"].to_numpy())
+    queries = pd.Series(rows["text"].to_numpy(), index=rows["query_id"].to_numpy())
     dense, bm25, ids = Dense(encoder, texts), BM25(texts), texts.index.tolist()
     cutoff, right = min(100, len(texts) // 10), len(rows) - len(wrong)
 
@@ -179,7 +179,7 @@ def test_flipped_labels_are_held_back_listed_counted_and_named_by_their_row(atta
     assert len(ruled - wrong) <= 0.01 * right
 
 
-def test_of_1000_twins_with_one_word_changed_the_finder_misses_none_in_a_hundred(attack):
+def test_of_1000_near_duplicates_with_one_word_changed_the_finder_misses_none_in_a_hundred(attack):
     chance = random.Random(0)
     texts = {fold(text) for text in attack.queries["text"]}
     originals = chance.sample(sorted(t for t in texts if len(t.split()) >= MIN_WORDS), 1000)
@@ -188,9 +188,9 @@ def test_of_1000_twins_with_one_word_changed_the_finder_misses_none_in_a_hundred
         words = text.split()
         words[chance.randrange(len(words))] = chance.choice(["zebra", "quartz", "oboe"])
         planted.append(" ".join(words))
-    found = {pair for clique in near_duplicates([*originals, *planted]) for pair in _pairs(clique)}
+    found = {pair for same in near_duplicates([*originals, *planted]) for pair in _pairs(same)}
     assert sum((i, 1000 + i) in found for i in range(1000)) >= 990
 
 
-def _pairs(clique):
-    return [(a, b) for a in clique for b in clique if a < b]
+def _pairs(same):
+    return [(a, b) for a in same for b in same if a < b]

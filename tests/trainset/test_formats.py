@@ -87,13 +87,13 @@ def test_a_row_with_too_few_negatives_for_a_format_is_left_out_and_listed():
     ]
     for form in FITS:
         queries = set(render(rows, DOCUMENTS, form).iloc[:, 0])
-        assert queries == set(rows["query"]) - set(gone.loc[gone["reason"] == f"not in {form}", "query"])
+        assert queries == set(rows["text"]) - set(gone.loc[gone["reason"] == f"not in {form}", "text"])
 
 
 def test_the_labeled_list_holds_a_query_once_with_all_its_answers():
     row = TABLES["labeled_list"].iloc[0]
     source = ROWS.iloc[0]
-    assert row["query"] == source["query"]
+    assert row["query"] == source["text"]
     wanted = [*source["positive_ids"], *(n["id"] for n in source["negatives"])]
     assert row["docs"] == [DOCUMENTS[d] for d in wanted]
     assert row["labels"] == [1] * len(source["positive_ids"]) + [0] * len(source["negatives"])
@@ -136,7 +136,7 @@ def prompted(request, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["query", "document"])
 def test_training_evaluation_and_serving_put_the_same_prompt_before_a_text(prompted, encoder, kind):
-    texts = ROWS["query"].tolist()
+    texts = ROWS["text"].tolist()
     evaluated = prompted.encode(texts, kind)
     assert np.abs(evaluated - encoder.encode(texts, kind)).max() > 0.01  # the prompt does something
     trainer = Trainer(prompted, ROWS, pd.Series(DOCUMENTS), {}, Recipe(documents=2, hard_negatives=0))
@@ -151,7 +151,7 @@ def test_what_is_served_is_what_is_evaluated(prompted):
     documents = pd.Series(DOCUMENTS)
     vectors = prompted.encode(documents.tolist(), "document")
     index = build_index(vectors, documents.index.tolist(), prompted.identity)
-    queries = pd.Series(ROWS["query"].to_numpy(), index=ROWS["query_id"].to_numpy())
+    queries = pd.Series(ROWS["text"].to_numpy(), index=ROWS["query_id"].to_numpy())
     served = Indexed(prompted, index).search(queries, k=1)
     scores = prompted.encode(queries.tolist(), "query") @ vectors.T
     assert served["doc_id"].tolist() == documents.index[scores.argmax(axis=1)].tolist()

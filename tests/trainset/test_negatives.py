@@ -87,7 +87,7 @@ def small(corpus=None, **columns):
     vectors = dict(zip(texts, np.eye(4), strict=True)) | {"x": [0.7, 0.6, 0.3, 0.1]}
     frame = pd.DataFrame({"doc_id": ["d0", "d1", "d2", "d3"], "title": "", "text": texts, **(corpus or {})})
     qrels = pd.DataFrame({"query_id": [], "doc_id": [], "relevance": []}, dtype=object)
-    row = {"query_id": "q", "query": "x", "positive_ids": ["d0"], "known_ids": ["d0", "d1"], **columns}
+    row = {"query_id": "q", "text": "x", "positive_ids": ["d0"], "known_ids": ["d0", "d1"], **columns}
     return Collection(frame, pd.DataFrame(), qrels), Table(vectors), pd.DataFrame([row])
 
 
@@ -195,13 +195,13 @@ def test_documents_outside_the_pool_and_blank_ones_are_never_mined():
 
 GUARD = pd.DataFrame({
     "query_id": ["h1", "h2"], "text": ["one two three four five six seven", "a held out question of the test part"],
-    "doc_ids": [["t1"], ["t2"]], "group": ["dev", "test"], "part": ["dev", "test"],
+    "known_ids": [["t1"], ["t2"]], "group": ["dev", "test"], "part": ["dev", "test"],
 })  # fmt: skip
 
 
 def test_answers_of_nearly_the_same_query_are_excluded_wherever_it_stands():
     rows = pd.DataFrame({
-        "query_id": ["a", "b"], "query": ["one two three four five six eight", "something else"],
+        "query_id": ["a", "b"], "text": ["one two three four five six eight", "something else"],
         "positive_ids": [["p"], ["r"]], "known_ids": [["p"], ["r", "s"]],
     })  # fmt: skip
     found = exclusions(rows, GUARD, {"t1": {"copy"}})
@@ -211,9 +211,9 @@ def test_answers_of_nearly_the_same_query_are_excluded_wherever_it_stands():
 
 
 def test_a_held_out_positive_offered_to_the_miners_is_refused_and_counted():
-    guard = GUARD.assign(text=["the question asked here is x", "other"], doc_ids=[["d2"], ["d3"]])
-    collection, encoder, rows = small(known_ids=["d0"], query="the question asked here was x")
-    encoder.vectors[rows["query"].iloc[0]] = encoder.vectors["x"]
+    guard = GUARD.assign(text=["the question asked here is x", "other"], known_ids=[["d2"], ["d3"]])
+    collection, encoder, rows = small(known_ids=["d0"], text="the question asked here was x")
+    encoder.vectors[rows["text"].iloc[0]] = encoder.vectors["x"]
     exclude = exclusions(rows, guard, {})
     mined = mine((collection, encoder, rows), ["dense", "random"], exclude, quotas=4, margin=1.0)
     assert set(mined.negatives["doc_id"]) == {"d1", "d3"}
@@ -233,7 +233,7 @@ def reference(data, limit, first, last, quota):
     """Return what the dense miner should find, one query and one document after the other."""
     collection, encoder, rows = data
     texts, found = collection.document_texts(), []
-    for query_id, query, positives in rows[["query_id", "query", "positive_ids"]].itertuples(index=False):
+    for query_id, query, positives in rows[["query_id", "text", "positive_ids"]].itertuples(index=False):
         cosine = {d: float(encoder.vectors[t] @ encoder.vectors[query]) for d, t in texts.items()}
         most = limit(min(cosine[d] for d in positives))
         ranked = sorted(cosine, key=lambda d: -cosine[d])[first - 1 : last]
@@ -262,10 +262,10 @@ def test_the_siblings_taken_are_the_closest_of_the_family():
     mined = mine((collection, encoder, rows), ["sibling"], margin=1.0, quotas=2).negatives
     family = dict(zip(collection.corpus["doc_id"], collection.corpus["family"], strict=True))
     texts = collection.document_texts()
-    for query_id, query, (positive,) in rows[["query_id", "query", "positive_ids"]].itertuples(index=False):
+    for query_id, query, (positive,) in rows[["query_id", "text", "positive_ids"]].itertuples(index=False):
         cosine = {d: float(encoder.vectors[t] @ encoder.vectors[query]) for d, t in texts.items()}
-        kin = [d for d in texts.index if family[d] == family[positive] and cosine[d] < cosine[positive]]
-        closest = sorted(kin, key=lambda d: -cosine[d])[:2]
+        family_of = [d for d in texts.index if family[d] == family[positive] and cosine[d] < cosine[positive]]
+        closest = sorted(family_of, key=lambda d: -cosine[d])[:2]
         assert mined.loc[mined["query_id"] == query_id, "doc_id"].tolist() == closest
 
 
@@ -275,10 +275,10 @@ def test_the_bm25_miner_takes_its_ranking_in_order():
     texts = [f"{w} {i}" for i, w in enumerate(words)]
     encoder.vectors |= dict(zip(texts, encoder.encode(collection.corpus["text"].tolist()), strict=True))
     collection.corpus["text"] = texts
-    rows["query"] = [f"red pig {i}" for i in range(len(rows))]
-    encoder.vectors |= {q: unit(np.ones(8)) for q in rows["query"]}
+    rows["text"] = [f"red pig {i}" for i in range(len(rows))]
+    encoder.vectors |= {q: unit(np.ones(8)) for q in rows["text"]}
     mined = mine((collection, encoder, rows), ["bm25"], margin=1.0, quotas=1, last_rank=50)
-    run = BM25(collection.document_texts()).search(pd.Series(rows["query"].to_numpy(), index=rows["query_id"]), 50)
+    run = BM25(collection.document_texts()).search(pd.Series(rows["text"].to_numpy(), index=rows["query_id"]), 50)
     assert len(mined.negatives)
     for query_id, doc_id, _, rank, _ in mined.negatives.itertuples(index=False):
         assert run[run["query_id"] == query_id]["doc_id"].iloc[rank - 1] == doc_id
@@ -300,7 +300,7 @@ def test_whatever_the_store_the_rules_hold(seed, quota, percent, names, block):
     mined = mine((collection, encoder, rows), names, exclude, margin=percent, quotas=quota, block=block, seed=seed)
     vectors = {d: encoder.vectors[t] for d, t in collection.document_texts().items()}
     for query_id, query, positives, found in mined.training[
-        ["query_id", "query", "positive_ids", "negatives"]
+        ["query_id", "text", "positive_ids", "negatives"]
     ].itertuples(index=False):
         ids = [n["id"] for n in found]
         worst = min(float(vectors[d] @ encoder.vectors[query]) for d in positives)
@@ -320,13 +320,13 @@ def test_held_out_documents_are_mined_no_more_rarely_than_others_of_equal_simila
     answered = {d for ids in rows["positive_ids"] for d in ids}
     free = [d for d in collection.corpus["doc_id"] if d not in answered]
     held = set(free[::2])
-    guard = pd.DataFrame({"text": [f"held out number {i}" for i in range(len(held))], "doc_ids": [[d] for d in held]})
+    guard = pd.DataFrame({"text": [f"held out number {i}" for i in range(len(held))], "known_ids": [[d] for d in held]})
     exclude = exclusions(rows, guard, {})
     assert exclude == exclusions(rows, guard.head(0), {})
     mined = mine(data, ["sibling", "dense", "random"], exclude, quotas=4).negatives
     mined = mined[~mined["doc_id"].isin(answered)]
     texts = collection.document_texts()
-    everyone = encoder.encode(texts[free].tolist()) @ encoder.encode(rows["query"].tolist()).T
+    everyone = encoder.encode(texts[free].tolist()) @ encoder.encode(rows["text"].tolist()).T
     edges = np.quantile(mined["score"], [0, 0.25, 0.5, 0.75, 1])
     for low, high in itertools.pairwise(edges):
         inside = (everyone >= low) & (everyone <= high)
@@ -339,7 +339,7 @@ def test_held_out_documents_are_mined_no_more_rarely_than_others_of_equal_simila
 def test_where_the_contract_forbids_their_texts_no_held_out_document_is_mined():
     collection, encoder, rows = made()
     free = sorted(set(collection.corpus["doc_id"]) - {d for ids in rows["positive_ids"] for d in ids})
-    guard = pd.DataFrame({"text": ["held out"], "doc_ids": [[*free[:60], rows["positive_ids"].iloc[0][0]]]})
+    guard = pd.DataFrame({"text": ["held out"], "known_ids": [[*free[:60], rows["positive_ids"].iloc[0][0]]]})
     withheld = only_held_out(rows, guard)
     assert withheld == set(free[:60])
     pool = set(collection.corpus["doc_id"]) - withheld
@@ -354,7 +354,7 @@ def test_where_the_contract_forbids_their_texts_no_held_out_document_is_mined():
 def relatives(data, each=3):
     """Return the rows with further known answers: the documents closest to the query but the positive."""
     collection, encoder, rows = data
-    cosines = encoder.encode(rows["query"].tolist()) @ encoder.encode(collection.document_texts().tolist()).T
+    cosines = encoder.encode(rows["text"].tolist()) @ encoder.encode(collection.document_texts().tolist()).T
     ids = collection.corpus["doc_id"].to_numpy()
     near = [
         list(dict.fromkeys([p[0], *ids[np.argsort(-c)[:each]]]))
@@ -380,7 +380,7 @@ def test_hidden_answers_that_come_back_are_counted_by_miner_and_margin():
     data = made(quota := 60, 60)
     rows = relatives(data)
     left, hidden = hide(rows, 0.5)
-    exclude = exclusions(left, pd.DataFrame({"text": [], "doc_ids": []}), {})
+    exclude = exclusions(left, pd.DataFrame({"text": [], "known_ids": []}), {})
     table = come_back(
         data[0], left, hidden, ["judged", "dense", "random"], [0.5, 9.0], encoder=data[1], exclude=exclude, quotas=quota
     ).set_index(["margin", "miner"])
@@ -455,7 +455,7 @@ def test_what_is_wrong_is_named(change, kind, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda r: r.drop(columns="query"), "lack query"),
+        (lambda r: r.drop(columns="text"), "lack text"),
         (lambda r: pd.concat([r, r]), "q: this query id stands twice"),
         (lambda r: r.assign(positive_ids=[["gone"]]), "q: 'gone' is no document"),
         (lambda r: r.assign(positive_ids=[[]]), "q: no positive document"),
@@ -504,10 +504,10 @@ def test_no_negative_on_nl2bash_is_a_known_answer_and_memory_stays_small(tmp_pat
     train, held = whole.part("train"), whole.part("dev", "test")
     relevant = held.relevant()
     guard = held.queries.assign(text=held.queries["text"].map(fold))
-    guard["doc_ids"] = [sorted(relevant[q]) for q in guard["query_id"]]
+    guard["known_ids"] = [sorted(relevant[q]) for q in guard["query_id"]]
     rows, encoder = judged_rows(train), load_model(BASE, "float32", tmp_path / "vectors")
     encoder.encode(whole.document_texts().tolist(), "document")
-    encoder.encode(rows["query"].tolist(), "query")
+    encoder.encode(rows["text"].tolist(), "query")
     exclude = exclusions(rows, guard, twins(whole.corpus))
     with Resident() as memory:
         mined = embedlab.mine_negatives(train, rows, encoder=encoder, exclude=exclude)
@@ -523,7 +523,7 @@ def test_no_negative_on_nl2bash_is_a_known_answer_and_memory_stays_small(tmp_pat
     )
     texts = whole.document_texts()
     some = mined.negatives[mined.negatives["miner"] != "judged"].sample(200, random_state=0)
-    asked = dict(zip(rows["query_id"], rows["query"], strict=True))
+    asked = dict(zip(rows["query_id"], rows["text"], strict=True))
     cosines = [
         float(encoder.encode([texts[d]])[0].astype(float) @ encoder.encode([asked[q]], "query")[0].astype(float))
         for q, d in zip(some["query_id"], some["doc_id"], strict=True)

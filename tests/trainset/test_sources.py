@@ -522,7 +522,7 @@ def test_a_step_reads_another_steps_rows_through_the_schema(started):
 
 
 GUARD = pd.DataFrame({
-    "query_id": ["h1"], "text": ["the new laptop does not print on the blue printer"], "doc_ids": [["d3"]],
+    "query_id": ["h1"], "text": ["the new laptop does not print on the blue printer"], "known_ids": [["d3"]],
     "group": ["held"], "part": ["test"],
 })  # fmt: skip
 
@@ -608,11 +608,11 @@ def test_no_query_is_asked_for_held_out_documents_and_documents_without_rows_com
 def test_written_queries_never_validate():
     ids = [f"j{i}" for i in range(10)]
     real = source_rows(*ids).assign(source=JUDGED, group=ids, positive_ids=[[i] for i in ids])
-    real["query"] = [f"{fold(i)} {w} asked for" for i, w in zip(ids, "abcdefghij", strict=True)]
+    real["text"] = [f"{fold(i)} {w} asked for" for i, w in zip(ids, "abcdefghij", strict=True)]
     written = example_rows(
         [Example(f"{w} written", [i], "m", SYNTHETIC) for i, w in zip(ids, "klmnopqrst", strict=True)],
         {i: i for i in ids},
     )
     rows, gone = split_rows(pd.concat([real, written], ignore_index=True), {}, 0.3, 100, "group", 0)
-    assert set(rows.loc[rows["split"] == "validation", "source"]) == {JUDGED}
+    assert set(rows.loc[rows["part"] == "validation", "source"]) == {JUDGED}
     assert set(gone["reason"]) == {"near validation"}

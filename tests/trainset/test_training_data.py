@@ -41,7 +41,7 @@ def store(count=30, per_group=3):
 
 GUARD = pd.DataFrame({
     "query_id": ["h1", "h2"], "text": ["one two three four five six seven", "a held out question of the test part"],
-    "doc_ids": [["t1"], ["t2"]], "group": ["dev", "test"], "part": ["dev", "test"],
+    "known_ids": [["t1"], ["t2"]], "group": ["dev", "test"], "part": ["dev", "test"],
 })  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_positives_are_the_highest_grade_and_lower_grades_stay_known():
 
 def test_a_split_by_group_leaks_nothing():
     rows, gone = split(store())
-    assert set(rows["split"]) == {"train", "validation"}
+    assert set(rows["part"]) == {"train", "validation"}
     assert gone.empty
     assert found_kinds(rows) == set()
 
@@ -73,20 +73,20 @@ def test_a_split_by_group_leaks_nothing():
     [
         ("group", "test", "groups"),
         ("query_id", "h2", "query ids"),
-        ("query", "A held-out question of the TEST part!", "texts"),
-        ("query", "a held out question of this test part", "near-duplicate texts"),
+        ("text", "A held-out question of the TEST part!", "texts"),
+        ("text", "a held out question of this test part", "near-duplicate texts"),
         ("known_ids", ["t2"], "documents"),
     ],
 )
 def test_a_planted_leak_is_found(column, value, kind):
     rows, _ = split(store())
-    rows.at[rows.index[rows["split"] == "train"][0], column] = value
+    rows.at[rows.index[rows["part"] == "train"][0], column] = value
     assert kind in found_kinds(rows)
 
 
 def test_a_planted_leak_between_train_and_validation_is_found():
     rows, _ = split(store())
-    held, trained = (rows.index[rows["split"] == name][0] for name in ("validation", "train"))
+    held, trained = (rows.index[rows["part"] == name][0] for name in ("validation", "train"))
     rows.at[trained, "positive_ids"] = rows.at[held, "positive_ids"]
     assert found_kinds(rows) == {"documents"}
     assert found_kinds(rows, unit="query") == set()
@@ -94,13 +94,13 @@ def test_a_planted_leak_between_train_and_validation_is_found():
 
 def test_relatives_of_held_out_documents_are_a_leak():
     rows, _ = split(store())
-    seen = rows.loc[rows["split"] == "train", "positive_ids"].iloc[0][0]
+    seen = rows.loc[rows["part"] == "train", "positive_ids"].iloc[0][0]
     assert found_kinds(rows, relatives={seen: "family", "t1": "family"}) == {"families"}
 
 
 def test_validation_is_capped_and_the_rest_does_not_train():
     rows, gone = split(store(), share=0.5, most=4)
-    assert (rows["split"] == "validation").sum() == 4
+    assert (rows["part"] == "validation").sum() == 4
     assert set(gone["reason"]) == {"validation is full"}
     assert found_kinds(rows) == set()
 
@@ -108,7 +108,7 @@ def test_validation_is_capped_and_the_rest_does_not_train():
 def test_further_texts_near_validation_leave():
     rows = store()
     first, _ = split(rows)
-    document = first.loc[first["split"] == "validation", "positive_ids"].iloc[0]
+    document = first.loc[first["part"] == "validation", "positive_ids"].iloc[0]
     texts = pd.DataFrame({"text": ["about it"], "doc_ids": [document], "kind": ["note"], "provenance": ["n1"]})
     more = pd.concat([rows, documentation_rows(texts, {})], ignore_index=True)
     _, gone = split(more)
@@ -116,15 +116,15 @@ def test_further_texts_near_validation_leave():
 
 
 def test_few_large_groups_still_validate_and_one_group_is_split_by_query():
-    assert set(split(store(6, 3))[0]["split"]) == {"train", "validation"}
+    assert set(split(store(6, 3))[0]["part"]) == {"train", "validation"}
     rows, unit = with_groups(store(12, 12), "group")
     assert unit == "query"
-    assert set(split(rows, unit)[0]["split"]) == {"train", "validation"}
+    assert set(split(rows, unit)[0]["part"]) == {"train", "validation"}
 
 
 def test_every_removal_has_its_reason():
     rows = store(9)
-    rows.loc[:2, "query"] = ["", "<b>bold</b> text", "schÃ¶n und grÃ¼n"]
+    rows.loc[:2, "text"] = ["", "<b>bold</b> text", "schÃ¶n und grÃ¼n"]
     for rule in ("empty", "malformed"):
         rows, gone = RULES[rule](rows, dict.fromkeys([f"d{i:02d}" for i in range(9)], "text"))
         assert set(gone["reason"]) == {rule}
