@@ -156,6 +156,6 @@ def drop_positives(rows: pd.DataFrame, unwanted: pd.DataFrame) -> tuple[pd.DataF
     both = zip(rows["query_id"], rows["positive_ids"], strict=True)
     left = pd.Series([[d for d in ids if (q, d) not in out] for q, ids in both], index=rows.index, dtype=object)
     texts = dict(zip(rows["query_id"], rows["text"], strict=True))
-    named = unwanted.assign(query=unwanted["query_id"].map(texts))
+    named = unwanted.assign(text=unwanted["query_id"].map(texts))
     removed = [removal(part, str(why), part["doc_id"], part["evidence"]) for why, part in named.groupby("reason")]
     return rows.assign(positive_ids=left)[left.map(len) > 0].reset_index(drop=True), removals(removed)
