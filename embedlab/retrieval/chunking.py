@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from embedlab.retrieval.base import DEPTH, as_run, top_k
-from embedlab.retrieval.dense import Encodes, exact_search
+from embedlab.retrieval.base import DEPTH, Encodes, as_run, top_k
+from embedlab.retrieval.dense import exact_search
 
 
 def passages(text: str, words: int, overlap: int) -> list[str]:

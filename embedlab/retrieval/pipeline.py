@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import ParameterError, nearest
+from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder
 from embedlab.retrieval.base import DEPTH, filter_by, top_k
 from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.chunking import passages
 from embedlab.retrieval.hybrid import WEIGHTS, fuse_scores
-from embedlab.retrieval.index import Indexed, Vectors, build_index
+from embedlab.retrieval.index import Indexed, build_index
 from embedlab.retrieval.reranking import TOP, LateInteraction, has_token_vectors, rerank
 
 CHUNKING = ("none", "long", "all")

@@ -7,10 +7,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embedlab.data.trec import RUN, trec_order
+from embedlab.models.cache import Vectors
 from embedlab.models.encoder import BATCH, Encoder, Kind, normalize
 from embedlab.progress import Progress
 from embedlab.retrieval.base import top_k
-from embedlab.retrieval.dense import Vectors
 from embedlab.retrieval.hybrid import fuse_scores
 
 TOP = 20
