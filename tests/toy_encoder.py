@@ -3,11 +3,15 @@
 import time
 
 import numpy as np
+import pandas as pd
 
 from embedlab.data import fold, stable_hash
 from embedlab.models import EmbeddingIdentity
 
 DIMENSIONS = 64
+
+DOCUMENTS = pd.Series({f"d{i:03d}": f"document {i} about topic{i % 17} word{i * 7 % 101}" for i in range(100)})
+"""Texts by document id."""
 
 
 class ToyEncoder:

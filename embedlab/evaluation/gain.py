@@ -12,7 +12,9 @@ from embedlab.evaluation.comparison import SAME, compare_scores
 from embedlab.evaluation.intervals import interval
 from embedlab.evaluation.metrics import scores_of
 from embedlab.evaluation.results import MIN_GROUPS, AmongUnseen, Concentration, Ends, LeftOut, Moved
-from embedlab.retrieval.dense import Dense, Encodes, Vectors
+from embedlab.models.cache import Vectors
+from embedlab.retrieval.base import Encodes
+from embedlab.retrieval.dense import Dense
 
 LARGEST_SLICE = 0.5
 """A slice with more than this share of the queries is no part of them, and is not left out."""

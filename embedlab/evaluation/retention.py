@@ -13,7 +13,8 @@ from embedlab.data.text import stable_hash
 from embedlab.evaluation.comparison import compare_scores
 from embedlab.evaluation.metrics import scores_of
 from embedlab.evaluation.results import Retained
-from embedlab.retrieval.dense import Dense, Encodes
+from embedlab.retrieval.base import Encodes
+from embedlab.retrieval.dense import Dense
 
 DOCUMENTS, QUERIES = 3000, 600
 

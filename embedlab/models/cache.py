@@ -13,6 +13,7 @@ from embedlab.errors import EmbedlabError
 from embedlab.files import replace_file
 
 Vectors = NDArray[np.float32]
+"""One row a text, float32 ``[texts, dimensions]``."""
 
 
 class VectorCache:

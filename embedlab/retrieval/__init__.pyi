@@ -1,4 +1,6 @@
 from .base import DEPTH as DEPTH
+from .base import Encodes as Encodes
+from .base import EncodesWithIdentity as EncodesWithIdentity
 from .base import Retriever as Retriever
 from .base import filter_by as filter_by
 from .base import top_k as top_k
@@ -6,7 +8,6 @@ from .bm25 import BM25 as BM25
 from .chunking import Chunked as Chunked
 from .chunking import passages as passages
 from .dense import Dense as Dense
-from .dense import Encodes as Encodes
 from .dense import exact_search as exact_search
 from .hybrid import best_weight as best_weight
 from .hybrid import fuse_ranks as fuse_ranks

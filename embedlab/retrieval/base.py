@@ -1,4 +1,4 @@
-"""What a retriever is, and what is done to the runs that it returns."""
+"""What a retriever and its encoder are, and what is done to the runs that a retriever returns."""
 
 from __future__ import annotations
 
@@ -9,9 +9,38 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embedlab.data.trec import RUN, trec_order
+from embedlab.models.cache import Vectors
+from embedlab.models.encoder import Kind
+from embedlab.models.identity import EmbeddingIdentity
 
 DEPTH = 100
 """Documents kept for each query."""
+
+
+class Encodes(Protocol):
+    """Anything with a name that encodes texts to unit vectors: all that search over documents needs."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        ...
+
+    def encode(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return one unit vector a text, float32 ``[len(texts), dimensions]``."""
+        ...
+
+
+class EncodesWithIdentity(Encodes, Protocol):
+    """An encoder that knows its embedding space: what an index that is stored and opened again needs."""
+
+    @property
+    def identity(self) -> EmbeddingIdentity:
+        """The space of its vectors."""
+        ...
+
+    def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return what :meth:`encode` does, computed anew."""
+        ...
 
 
 class Retriever(Protocol):
@@ -36,9 +65,11 @@ def as_run(
     query_ids: list[str], doc_ids: NDArray[Any], positions: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> pd.DataFrame:
     """Return a run from positions and scores, both ``[queries, k]``; position -1 means none."""
-    keep = positions.ravel() >= 0
-    columns = [np.repeat(query_ids, positions.shape[1]), doc_ids[positions.ravel()], scores.ravel().astype(float)]
-    return pd.DataFrame({name: column[keep] for name, column in zip(RUN, columns, strict=True)})
+    flat = positions.ravel()
+    found = flat >= 0
+    queries = np.repeat(query_ids, positions.shape[1])
+    columns = (queries[found], doc_ids[flat[found]], scores.ravel()[found].astype(float))
+    return pd.DataFrame(dict(zip(RUN, columns, strict=True)))
 
 
 def top_k(run: pd.DataFrame, k: int) -> pd.DataFrame:

@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from embedlab.retrieval.base import DEPTH, as_run, top_k
-from embedlab.retrieval.dense import Encodes, exact_search
+from embedlab.retrieval.base import DEPTH, Encodes, as_run, top_k
+from embedlab.retrieval.dense import exact_search
 
 
 def passages(text: str, words: int, overlap: int) -> list[str]:
-    """Cut a text into passages of ``words`` words that overlap by ``overlap``."""
+    """Cut a text into passages of ``words`` words that overlap by ``overlap``; an empty text is one passage."""
     tokens = text.split()
     starts = range(0, max(len(tokens) - overlap, 1), words - overlap)
     return [" ".join(tokens[start : start + words]) for start in starts]
 
 
+def titled_passages(corpus: pd.DataFrame, words: int, overlap: int, is_cut: pd.Series | None = None) -> pd.Series:
+    """Return passages by the id of their document, each with the document's title before it.
+
+    Args:
+        corpus: ``doc_id, title, text``.
+        words: words in a passage, its title not counted.
+        overlap: words that neighbouring passages share.
+        is_cut: by row of the corpus, whether the document is cut; the others stay whole. None: all are cut.
+    """
+    cut = [True] * len(corpus) if is_cut is None else is_cut.tolist()
+    owners: list[str] = []
+    found: list[str] = []
+    for doc_id, title, text, cuts in zip(corpus["doc_id"], corpus["title"], corpus["text"], cut, strict=True):
+        for part in passages(text, words, overlap) if cuts else [text]:
+            owners.append(doc_id)
+            found.append(f"{title} {part}".strip())
+    return pd.Series(found, index=owners)
+
+
 class Chunked:
     """Search over passages; a document scores as its best passage (MaxP, Dai and Callan 2019).
 
-    Each passage is encoded with the document's title before it.
+    Attributes:
+        passages: the texts encoded, by the id of their document.
+        vectors: one a passage, float32 ``[passages, dimensions]``.
     """
 
     def __init__(self, encoder: Encodes, corpus: pd.DataFrame, words: int = 120, overlap: int = 30) -> None:
         self.name = f"{encoder.name}, passages"
         self.encoder = encoder
-        cut = [passages(text, words, overlap) for text in corpus["text"]]
-        self._owner = np.repeat(corpus["doc_id"].to_numpy(), [len(p) for p in cut])
-        titled = [f"{t} {p}".strip() for t, ps in zip(corpus["title"], cut, strict=True) for p in ps]
-        self.passages = pd.Series(titled, index=self._owner)
-        self.vectors = encoder.encode(titled, "document")
+        self.passages = titled_passages(corpus, words, overlap)
+        self.vectors = encoder.encode(self.passages.tolist(), "document")
 
     def search(self, queries: pd.Series, k: int = DEPTH) -> pd.DataFrame:
         """Return the run of the queries over documents."""
         vectors = self.encoder.encode(queries.tolist(), "query")
-        positions, scores = exact_search(self.vectors, vectors, min(4 * k, len(self._owner)))
-        run = as_run(queries.index.tolist(), self._owner, positions, scores)
+        # several passages of one document may be found: four times as many leave k documents in nearly all cases
+        positions, scores = exact_search(self.vectors, vectors, min(4 * k, len(self.passages)))
+        run = as_run(queries.index.tolist(), self.passages.index.to_numpy(), positions, scores)
         best = run.groupby(["query_id", "doc_id"])["score"].max().reset_index()
         return top_k(best, k)

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from embedlab.retrieval.base import DEPTH, as_run
-
-Vectors = NDArray[np.float32]
-
-
-class Encodes(Protocol):
-    """Anything with a name that encodes texts to unit vectors, float32 ``[n, d]``."""
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        ...
-
-    def encode(self, texts: list[str], kind: Literal["query", "document"] = "document") -> Vectors:
-        """Return one unit vector a text."""
-        ...
+from embedlab.models.cache import Vectors
+from embedlab.retrieval.base import DEPTH, Encodes, as_run
 
 
 class Dense:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -21,8 +21,7 @@ def fuse_ranks(*runs: pd.DataFrame, k: int = DEPTH) -> pd.DataFrame:
         ordered = trec_order(run)
         rank = ordered.groupby("query_id").cumcount() + 1
         parts.append(ordered.assign(score=1.0 / (RRF_K + rank)))
-    joined = pd.concat(parts).groupby(["query_id", "doc_id"])["score"].sum().reset_index()
-    return top_k(joined, k)
+    return _summed(parts, k)
 
 
 def fuse_scores(dense: pd.DataFrame, lexical: pd.DataFrame, weight: float, k: int = DEPTH) -> pd.DataFrame:
@@ -30,16 +29,26 @@ def fuse_scores(dense: pd.DataFrame, lexical: pd.DataFrame, weight: float, k: in
 
     Scores are first scaled to 0..1 for each query; a document missing from a run has 0 there.
     """
-    scaled = [_scale(dense).assign(w=weight), _scale(lexical).assign(w=1 - weight)]
-    joined = pd.concat(scaled)
-    joined["score"] = joined["score"] * joined["w"]
-    return top_k(joined.groupby(["query_id", "doc_id"])["score"].sum().reset_index(), k)
+    parts = []
+    for run, share in ((dense, weight), (lexical, 1 - weight)):
+        scaled = _scale(run)
+        parts.append(scaled.assign(score=scaled["score"] * share))
+    return _summed(parts, k)
+
+
+def _summed(parts: Sequence[pd.DataFrame], k: int) -> pd.DataFrame:
+    """Return the best ``k`` documents of each query by the sum of their scores in several runs."""
+    total = pd.concat(parts).groupby(["query_id", "doc_id"])["score"].sum()
+    return top_k(total.reset_index(), k)
 
 
 def _scale(run: pd.DataFrame) -> pd.DataFrame:
-    groups = run.groupby("query_id")["score"]
-    low, high = groups.transform("min"), groups.transform("max")
-    return run.assign(score=((run["score"] - low) / (high - low).where(high > low, 1.0)).where(high > low, 1.0))
+    """Return a run with the scores of each query scaled to 0..1; where all are equal they become 1."""
+    scores = run.groupby("query_id")["score"]
+    low, high = scores.transform("min"), scores.transform("max")
+    differ = high > low
+    scaled = (run["score"] - low) / (high - low).where(differ, 1.0)
+    return run.assign(score=scaled.where(differ, 1.0))
 
 
 def best_weight(
@@ -49,5 +58,6 @@ def best_weight(
 
     Choose it on dev, never on the test. The lowest weight wins among equals.
     """
-    values = {w: quality(fuse_scores(dense, lexical, w)) for w in WEIGHTS}
-    return max(values, key=lambda w: values[w]), values
+    values = {weight: quality(fuse_scores(dense, lexical, weight)) for weight in WEIGHTS}
+    best = max(WEIGHTS, key=lambda weight: values[weight])
+    return best, values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from embedlab.errors import DataError, IntegrityError, ParameterError, nearest
 from embedlab.files import replace_file, sha256_file
-from embedlab.models.encoder import Kind
+from embedlab.models.cache import Vectors
 from embedlab.models.identity import EmbeddingIdentity
-from embedlab.retrieval.base import DEPTH, as_run, top_k
-
-Vectors = NDArray[np.float32]
+from embedlab.retrieval.base import DEPTH, EncodesWithIdentity, as_run, top_k
 
 KINDS = ("flat", "hnsw")
 
@@ -25,28 +23,6 @@ LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 200, 64
 """HNSW: links a node, candidates kept while building and while searching (Malkov and Yashunin 2018)."""
 
 INDEX, STAMP, IDS = "index.faiss", "identity.json", "doc_ids.json"
-
-
-class Embeds(Protocol):
-    """An encoder that knows its embedding space."""
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        ...
-
-    @property
-    def identity(self) -> EmbeddingIdentity:
-        """The space of its vectors."""
-        ...
-
-    def encode(self, texts: list[str], kind: Kind = "document") -> Vectors:
-        """Return one unit vector a text, float32 ``[n, d]``."""
-        ...
-
-    def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
-        """Return the same without a cache."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -203,7 +179,7 @@ class Indexed:
         IdentityError: if the encoder is not the one that made the index.
     """
 
-    def __init__(self, encoder: Embeds, index: VectorIndex, name: str = "") -> None:
+    def __init__(self, encoder: EncodesWithIdentity, index: VectorIndex, name: str = "") -> None:
         encoder.identity.require(index.identity, "the index")
         self.name = name or encoder.name
         self.encoder, self.index = encoder, index

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import ParameterError, nearest
+from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder
 from embedlab.retrieval.base import DEPTH, filter_by, top_k
 from embedlab.retrieval.bm25 import BM25
-from embedlab.retrieval.chunking import passages
-from embedlab.retrieval.hybrid import WEIGHTS, fuse_scores
-from embedlab.retrieval.index import Indexed, Vectors, build_index
+from embedlab.retrieval.chunking import titled_passages
+from embedlab.retrieval.hybrid import best_weight, fuse_scores
+from embedlab.retrieval.index import Indexed, build_index
 from embedlab.retrieval.reranking import TOP, LateInteraction, has_token_vectors, rerank
 
 CHUNKING = ("none", "long", "all")
@@ -57,47 +59,38 @@ class Settings:
         return asdict(self)
 
 
-def units(encoder: Encoder, corpus: pd.DataFrame, settings: Settings) -> pd.Series:
-    """Return the texts that get a vector, by the id of their document; a title stands before each passage.
-
-    Raises:
-        ParameterError: if the chunking is unknown.
-    """
-    if settings.chunk not in CHUNKING:
-        raise ParameterError(f"unknown chunking {settings.chunk!r}{nearest(settings.chunk, list(CHUNKING))}")
-    whole = (corpus["title"] + " " + corpus["text"]).str.strip()
-    limit = encoder.identity.max_length
-    cut = pd.Series(settings.chunk == "all", index=whole.index)
-    if settings.chunk == "long" and limit:
-        cut = pd.Series(encoder.token_counts(whole.tolist()), index=whole.index) > limit
-    rows: list[tuple[str, str]] = []
-    for doc_id, title, text, full, is_cut in zip(
-        corpus["doc_id"], corpus["title"], corpus["text"], whole, cut, strict=True
-    ):
-        parts = passages(text, settings.passage_words, settings.passage_overlap) if is_cut else []
-        rows += [(doc_id, f"{title} {part}".strip()) for part in parts] or [(doc_id, full)]
-    return pd.Series([text for _, text in rows], index=[doc_id for doc_id, _ in rows])
-
-
 class Pipeline:
-    """A corpus made searchable in one way by one model.
+    """A corpus made searchable in one way by one model: what answers a user.
 
     ``using`` gives the same index with other query-time settings.
+
+    Args:
+        encoder: the model of the dense side.
+        corpus: ``doc_id, title, text`` and, for a filter, its field.
+        settings: what the pipeline does.
+        lexical: the lexical side over the same documents; pipelines may share it.
+
+    Attributes:
+        units: the texts that have a vector, by the id of their document.
+        vectors: of the units, float32 ``[units, dimensions]``.
+
+    Raises:
+        ParameterError: if chunking or index kind is unknown.
     """
 
     def __init__(self, encoder: Encoder, corpus: pd.DataFrame, settings: Settings, lexical: BM25) -> None:
         self.encoder, self.corpus, self.settings = encoder, corpus, settings
-        self.units = units(encoder, corpus, settings)
+        self.units = _units(encoder, corpus, settings)
         self.vectors = encoder.encode(self.units.tolist(), "document")
         index = build_index(self.vectors, self.units.index.tolist(), encoder.identity, settings.index)
         self.dense, self.lexical = Indexed(encoder, index), lexical
-        whole = pd.Series((corpus["title"] + " " + corpus["text"]).str.strip().to_numpy(), corpus["doc_id"])
+        whole = pd.Series(_whole_texts(corpus).to_numpy(), corpus["doc_id"])
         self.reranker = LateInteraction(encoder, whole, settings.rerank_tokens)
 
     def using(self, **changes: Any) -> Pipeline:
         """Return a pipeline over the same index with some query-time settings changed."""
-        other: Pipeline = object.__new__(Pipeline)
-        other.__dict__ = self.__dict__ | {"settings": replace(self.settings, **changes)}
+        other = copy.copy(self)
+        other.settings = replace(self.settings, **changes)
         return other
 
     def candidates(self, queries: pd.DataFrame, vectors: Vectors | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -107,46 +100,92 @@ class Pipeline:
             queries: ``query_id, text`` and, for a filter, its field.
             vectors: of the queries where they are already encoded.
         """
-        texts = pd.Series(queries["text"].to_numpy(), index=queries["query_id"].to_numpy())
+        texts = _texts_by_id(queries)
         field = self.settings.filter_field
-        depth = min(DEEP, len(self.corpus)) if field else DEPTH
-        found = [self.dense.search(texts, depth, vectors), self.lexical.search(texts, depth)]
-        if field:
-            found = [top_k(filter_by(run, queries, self.corpus, field), DEPTH) for run in found]
-        return found[0], found[1]
+        if not field:
+            return self.dense.search(texts, DEPTH, vectors), self.lexical.search(texts, DEPTH)
+        deep = min(DEEP, len(self.corpus))
+        dense = filter_by(self.dense.search(texts, deep, vectors), queries, self.corpus, field)
+        lexical = filter_by(self.lexical.search(texts, deep), queries, self.corpus, field)
+        return top_k(dense, DEPTH), top_k(lexical, DEPTH)
 
     def search(self, queries: pd.DataFrame, vectors: Vectors | None = None) -> pd.DataFrame:
-        """Return the run of the queries through every stage."""
+        """Return the run of the queries through every stage; arguments as for :meth:`candidates`."""
         if vectors is None:
             vectors = self.encoder.encode(queries["text"].tolist(), "query")
-        run = fuse_scores(*self.candidates(queries, vectors), self.settings.weight)
+        dense, lexical = self.candidates(queries, vectors)
+        run = fuse_scores(dense, lexical, self.settings.weight)
         if self.settings.rerank_weight > 0:
             run = rerank(run, self.late(queries, run), self.settings.rerank_weight)
         if self.settings.threshold is None:
             return run
-        return run[self.cosines(queries, run, vectors) >= self.settings.threshold].reset_index(drop=True)
+        shown = self.cosines(queries, run, vectors) >= self.settings.threshold
+        return run[shown].reset_index(drop=True)
+
+    def answer(self, text: str, k: int = DEPTH, metadata: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Return the run of one query, encoded anew: what a service does for one request.
+
+        Args:
+            text: of the query.
+            k: documents.
+            metadata: of the query; without the filter's field nothing is filtered.
+        """
+        row = {"query_id": "query", "text": text, **(metadata or {})}
+        if self.settings.filter_field:
+            row.setdefault(self.settings.filter_field, None)
+        vectors = self.encoder.encode_uncached([text], "query")
+        return self.search(pd.DataFrame([row]), vectors).head(k)
 
     def late(self, queries: pd.DataFrame, run: pd.DataFrame) -> pd.DataFrame:
         """Return late-interaction scores of the run's top documents."""
-        texts = pd.Series(queries["text"].to_numpy(), index=queries["query_id"].to_numpy())
-        return self.reranker.scores(texts, top_k(run, TOP))
+        return self.reranker.scores(_texts_by_id(queries), top_k(run, TOP))
 
     def cosines(self, queries: pd.DataFrame, run: pd.DataFrame, vectors: Vectors) -> pd.Series:
-        """Return the cosine of each row's query and document (its best passage): comparable across queries."""
+        """Return the cosine of each row's query and document (its best passage): comparable across queries.
+
+        Args:
+            queries: those of the run.
+            run: any run over the corpus.
+            vectors: of the queries, ``[len(queries), dimensions]``.
+        """
         owners = self.units.index.to_numpy()
-        starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
-        column = {doc_id: i for i, doc_id in enumerate(owners[starts])}
+        # the passages of a document stand together: its best one is the maximum from its first to the next one's
+        first = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
+        document = {doc_id: number for number, doc_id in enumerate(owners[first])}
+        documents = run["doc_id"].map(document).to_numpy()
         found = np.zeros(len(run), dtype=np.float32)
-        columns = run["doc_id"].map(column).to_numpy()
         rows_of = run.groupby("query_id").indices
-        for position, query_id in enumerate(queries["query_id"]):
-            rows = rows_of.get(query_id, np.zeros(0, dtype=np.int64))
-            best = np.maximum.reduceat(self.vectors @ vectors[position], starts)
-            found[rows] = best[columns[rows]]
+        for query_id, vector in zip(queries["query_id"], vectors, strict=True):
+            if query_id in rows_of:
+                best = np.maximum.reduceat(self.vectors @ vector, first)
+                rows = rows_of[query_id]
+                found[rows] = best[documents[rows]]
         return pd.Series(found, index=run.index)
 
 
+def _units(encoder: Encoder, corpus: pd.DataFrame, settings: Settings) -> pd.Series:
+    """Return the texts that get a vector, by the id of their document."""
+    if settings.chunk not in CHUNKING:
+        raise ParameterError(f"unknown chunking {settings.chunk!r}{nearest(settings.chunk, list(CHUNKING))}")
+    is_cut = pd.Series(settings.chunk == "all", index=corpus.index)
+    limit = encoder.identity.max_length
+    if settings.chunk == "long" and limit:  # a static model cuts nothing off
+        lengths = encoder.token_counts(_whole_texts(corpus).tolist())
+        is_cut = pd.Series(lengths, index=corpus.index) > limit
+    return titled_passages(corpus, settings.passage_words, settings.passage_overlap, is_cut)
+
+
+def _whole_texts(corpus: pd.DataFrame) -> pd.Series:
+    """Return title and text of each document, by row of the corpus."""
+    return (corpus["title"] + " " + corpus["text"]).str.strip()
+
+
+def _texts_by_id(queries: pd.DataFrame) -> pd.Series:
+    return pd.Series(queries["text"].to_numpy(), index=queries["query_id"].to_numpy())
+
+
 Quality = Callable[[pd.DataFrame], float]
+"""The measure of a run, such as its mean nDCG@10 on dev."""
 
 
 def tune(
@@ -166,31 +205,39 @@ def tune(
     Returns:
         the pipeline with the chosen settings, and ``stage, setting, quality, chosen``.
     """
-    tried: list[tuple[str, Any, float]] = []
     vectors = pipeline.encoder.encode(queries["text"].tolist(), "query")
+    filters = {}
     for field in ["", *fields]:
-        tried.append(("filter", field, quality(pipeline.using(filter_field=field).candidates(queries, vectors)[0])))
-    pipeline = pipeline.using(filter_field=_best(tried, "filter"))
+        dense, _ = pipeline.using(filter_field=field).candidates(queries, vectors)
+        filters[field] = quality(dense)
+    pipeline = pipeline.using(filter_field=_best(filters))
+    stages = [_stage("filter", filters, pipeline.settings.filter_field)]
+
     dense, lexical = pipeline.candidates(queries, vectors)
-    tried += [("dense weight", w, quality(fuse_scores(dense, lexical, w))) for w in WEIGHTS]
-    pipeline = pipeline.using(weight=_best(tried, "dense weight"))
+    weight, weights = best_weight(dense, lexical, quality)
+    pipeline = pipeline.using(weight=weight)
+    stages.append(_stage("dense weight", weights, weight))
+
     if has_token_vectors(pipeline.encoder):
-        run = fuse_scores(dense, lexical, pipeline.settings.weight)
+        run = fuse_scores(dense, lexical, weight)
         late = pipeline.late(queries, run)
-        tried += [("rerank weight", w, quality(rerank(run, late, w))) for w in RERANK_WEIGHTS]
-        pipeline = pipeline.using(rerank_weight=_best(tried, "rerank weight", least_gain))
-    taken = pipeline.settings
-    chosen = {"filter": taken.filter_field, "dense weight": taken.weight, "rerank weight": taken.rerank_weight}
-    table = pd.DataFrame(tried, columns=["stage", "setting", "quality"])
-    table["chosen"] = [setting == chosen[stage] for stage, setting, _ in tried]
-    return pipeline, table.assign(setting=table["setting"].map(lambda v: str(v) or "none"))
+        reranks = {share: quality(rerank(run, late, share)) for share in RERANK_WEIGHTS}
+        pipeline = pipeline.using(rerank_weight=_best(reranks, least_gain))
+        stages.append(_stage("rerank weight", reranks, pipeline.settings.rerank_weight))
+    return pipeline, pd.concat(stages, ignore_index=True)
 
 
-def _best(tried: list[tuple[str, Any, float]], stage: str, least_gain: float = 0.0) -> Any:
+def _best(tried: Mapping[Any, float], least_gain: float = 0.0) -> Any:
     """Return the best setting of a stage; the first one unless the best gains at least so much over it."""
-    rows = [row for row in tried if row[0] == stage]
-    best = max(rows, key=lambda row: row[2])
-    return best[1] if best[2] - rows[0][2] >= least_gain else rows[0][1]
+    first = next(iter(tried))
+    best = max(tried, key=lambda setting: tried[setting])
+    return best if tried[best] - tried[first] >= least_gain else first
+
+
+def _stage(name: str, tried: Mapping[Any, float], chosen: Any) -> pd.DataFrame:
+    """Return what was tried at one stage: ``stage, setting, quality, chosen``."""
+    rows = [(name, str(setting) or "none", quality, setting == chosen) for setting, quality in tried.items()]
+    return pd.DataFrame(rows, columns=["stage", "setting", "quality", "chosen"])
 
 
 def choose_threshold(cosines: pd.Series, relevant: pd.Series, keep: float) -> float:
@@ -203,4 +250,5 @@ def choose_threshold(cosines: pd.Series, relevant: pd.Series, keep: float) -> fl
     """
     if not relevant.any():
         return -1.0
-    return float(np.floor(np.quantile(cosines[relevant], 1 - keep, method="lower") * 1000) / 1000)
+    lowest_kept = np.quantile(cosines[relevant], 1 - keep, method="lower")
+    return float(np.floor(lowest_kept * 1000) / 1000)  # rounded down, so that rounding drops none

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from embedlab.data.trec import RUN, trec_order
+from embedlab.models.cache import Vectors
 from embedlab.models.encoder import BATCH, Encoder, Kind, normalize
 from embedlab.progress import Progress
 from embedlab.retrieval.base import top_k
-from embedlab.retrieval.dense import Vectors
 from embedlab.retrieval.hybrid import fuse_scores
 
 TOP = 20
@@ -33,7 +35,8 @@ def has_token_vectors(encoder: Encoder) -> bool:
 def token_vectors(encoder: Encoder, texts: list[str], kind: Kind, tokens: int) -> list[Vectors]:
     """Return one matrix a text: unit vectors of its first ``tokens`` tokens, float32 ``[tokens, d]``."""
     model = encoder.model
-    before, model.max_seq_length = model.max_seq_length, min(tokens, encoder.identity.max_length)
+    usual = model.max_seq_length
+    model.max_seq_length = min(tokens, encoder.identity.max_length)
     try:
         rows = model.encode(
             texts,
@@ -43,7 +46,7 @@ def token_vectors(encoder: Encoder, texts: list[str], kind: Kind, tokens: int) -
             output_value="token_embeddings",
         )
     finally:
-        model.max_seq_length = before
+        model.max_seq_length = usual
     return [normalize(row.float().cpu().numpy()) for row in rows]
 
 
@@ -70,36 +73,44 @@ class LateInteraction:
             queries: texts by query id.
             run: the pairs to score.
         """
-        texts = queries[queries.index.isin(run["query_id"])]
-        asked = dict(zip(texts.index, token_vectors(self.encoder, texts.tolist(), "query", self.tokens), strict=True))
-        pairs = {str(d): sorted(q) for d, q in run.groupby("doc_id")["query_id"]}
-        order = sorted(pairs, key=lambda d: (len(self.documents[d]), d))
+        asked = queries[queries.index.isin(run["query_id"])]
+        vectors = token_vectors(self.encoder, asked.tolist(), "query", self.tokens)
+        query_tokens = dict(zip(asked.index, vectors, strict=True))
+        # document by document, so that the tokens of each are compared with all its queries at once
+        askers = {str(doc_id): sorted(query_ids) for doc_id, query_ids in run.groupby("doc_id")["query_id"]}
+        order = sorted(askers, key=lambda doc_id: (len(self.documents[doc_id]), doc_id))
         rows: list[tuple[str, str, float]] = []
         with Progress("Reranking documents", len(order)) as bar:
             for start in range(0, len(order), CHUNK):
-                ids = order[start : start + CHUNK]
-                for doc_id, matrix in zip(ids, self._matrices(ids), strict=True):
-                    scores = _maxsim([asked[q] for q in pairs[doc_id]], matrix.astype(np.float32))
-                    rows += [(q, doc_id, float(s)) for q, s in zip(pairs[doc_id], scores, strict=True)]
-                bar.advance(len(ids))
+                doc_ids = order[start : start + CHUNK]
+                for doc_id, document in zip(doc_ids, self._document_tokens(doc_ids), strict=True):
+                    scores = _maxsim([query_tokens[q] for q in askers[doc_id]], document.astype(np.float32))
+                    for query_id, score in zip(askers[doc_id], scores, strict=True):
+                        rows.append((query_id, doc_id, float(score)))
+                bar.advance(len(doc_ids))
         return trec_order(pd.DataFrame(rows, columns=RUN))
 
-    def _matrices(self, ids: list[str]) -> list[Half]:
-        new = [d for d in ids if d not in self._known]
-        texts = [self.documents[d] for d in new]
-        found = token_vectors(self.encoder, texts, "document", self.tokens) if new else []
-        fresh = {d: m.astype(np.float16) for d, m in zip(new, found, strict=True)}
-        matrices = [self._known[d] if d in self._known else fresh[d] for d in ids]
-        self._known |= dict(list(fresh.items())[: max(0, KEPT - len(self._known))])
-        return matrices
+    def _document_tokens(self, doc_ids: list[str]) -> list[Half]:
+        """Return the token vectors of some documents, and keep the new ones while there is room."""
+        missing = [doc_id for doc_id in doc_ids if doc_id not in self._known]
+        fresh: dict[str, Half] = {}
+        if missing:
+            texts = [self.documents[doc_id] for doc_id in missing]
+            vectors = token_vectors(self.encoder, texts, "document", self.tokens)
+            fresh = {doc_id: matrix.astype(np.float16) for doc_id, matrix in zip(missing, vectors, strict=True)}
+        found = [fresh[doc_id] if doc_id in fresh else self._known[doc_id] for doc_id in doc_ids]
+        room = max(0, KEPT - len(self._known))
+        self._known.update(islice(fresh.items(), room))
+        return found
 
 
 def _maxsim(queries: list[Vectors], document: Vectors) -> Vectors:
     """Return the mean over each query's tokens of the best inner product with the document's tokens."""
+    lengths = [len(query) for query in queries]
+    starts = np.cumsum([0, *lengths[:-1]])
     best = (np.concatenate(queries) @ document.T).max(axis=1)
-    starts = np.cumsum([0, *[len(q) for q in queries[:-1]]])
-    lengths = np.array([len(q) for q in queries], dtype=np.float32)
-    return np.asarray(np.add.reduceat(best, starts) / lengths, dtype=np.float32)
+    sums = np.add.reduceat(best, starts)
+    return np.asarray(sums / np.array(lengths, dtype=np.float32), dtype=np.float32)
 
 
 def rerank(run: pd.DataFrame, rescored: pd.DataFrame, weight: float, top: int = TOP) -> pd.DataFrame:
@@ -111,9 +122,11 @@ def rerank(run: pd.DataFrame, rescored: pd.DataFrame, weight: float, top: int = 
         weight: share of the new score against the first stage's, both scaled to 0..1 a query.
         top: documents reranked.
     """
-    ordered = trec_order(run)
-    rank = ordered.groupby("query_id").cumcount()
     head = top_k(run, top)
     fresh = rescored.merge(head[["query_id", "doc_id"]], on=["query_id", "doc_id"])
-    tail = ordered[rank >= top].assign(score=-(rank[rank >= top] + 1).astype(float))
-    return trec_order(pd.concat([fuse_scores(fresh, head, weight, k=top), tail], ignore_index=True))
+    reordered = fuse_scores(fresh, head, weight, k=top)
+    ordered = trec_order(run)
+    rank = ordered.groupby("query_id").cumcount() + 1
+    # fused scores lie in 0..1, so a negative rank keeps the tail below them and in its order
+    tail = ordered.assign(score=-rank.astype(float))[rank > top]
+    return trec_order(pd.concat([reordered, tail], ignore_index=True))

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from embedlab.models.cache import Vectors
+from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.dense import exact_search
-from embedlab.retrieval.index import Embeds, Indexed, VectorIndex, Vectors, recall_against
+from embedlab.retrieval.index import Indexed, VectorIndex, recall_against
 
 SAME_COSINE = 0.999
 """A text encoded again must come this near; bf16 in another batch stays above it."""
@@ -30,7 +32,7 @@ class Check:
 
 def validate(
     index: VectorIndex,
-    encoder: Embeds,
+    encoder: EncodesWithIdentity,
     documents: pd.Series,
     queries: pd.Series,
     quality: Callable[[pd.DataFrame], float],
@@ -59,7 +61,7 @@ def validate(
 
 
 def vector_checks(
-    vectors: Vectors, doc_ids: list[str], documents: pd.Series, encoder: Embeds, sample: int = 32
+    vectors: Vectors, doc_ids: list[str], documents: pd.Series, encoder: EncodesWithIdentity, sample: int = 32
 ) -> list[Check]:
     """Check vectors against the documents that they stand for: ids, NaN, norms, sample encoded again."""
     wanted = documents.index.tolist()

@@ -14,9 +14,11 @@ import pandas as pd
 
 from embedlab.errors import EmbedlabError, IntegrityError
 from embedlab.files import replace_file, sha256_file, sha256_json
+from embedlab.models.cache import Vectors
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
-from embedlab.retrieval.index import Embeds, Vectors, build_index
+from embedlab.retrieval.base import EncodesWithIdentity
+from embedlab.retrieval.index import build_index
 from embedlab.rollout.checks import Check
 from embedlab.rollout.releases import Registry, Release
 
@@ -82,7 +84,7 @@ class Reindex:
     """
 
     def __init__(
-        self, folder: Path, registry: Registry, encoder: Embeds, documents: pd.Series, batch_size: int
+        self, folder: Path, registry: Registry, encoder: EncodesWithIdentity, documents: pd.Series, batch_size: int
     ) -> None:
         self.folder, self.registry, self.encoder, self.documents = folder, registry, encoder, documents
         content = corpus_hash(documents, encoder.identity, batch_size)

@@ -12,7 +12,8 @@ from typing import Any
 
 from embedlab.errors import EmbedlabError, IdentityError, IntegrityError, MissingInputError
 from embedlab.files import replace_file, sync_folder
-from embedlab.retrieval.index import Embeds, Indexed, VectorIndex, load_index, read_stamp, stamped_identity
+from embedlab.retrieval.base import EncodesWithIdentity
+from embedlab.retrieval.index import Indexed, VectorIndex, load_index, read_stamp, stamped_identity
 
 ALIAS = "alias.json"
 
@@ -77,7 +78,7 @@ class Registry:
         identity = stamped_identity(read_stamp(self.folder / name), self.folder / name)
         return Release(name, identity.digest, identity.name)
 
-    def open(self, release: Release, encoders: Mapping[str, Embeds]) -> Indexed:
+    def open(self, release: Release, encoders: Mapping[str, EncodesWithIdentity]) -> Indexed:
         """Return a release ready to search.
 
         Args:

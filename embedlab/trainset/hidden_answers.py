@@ -10,7 +10,7 @@ import pandas as pd
 from embedlab.data.collection import Collection
 from embedlab.data.text import stable_hash
 from embedlab.progress import Progress
-from embedlab.retrieval.dense import Encodes
+from embedlab.retrieval.base import Encodes
 from embedlab.trainset.miners import JUDGED, RANDOM, Proposals, Setup
 from embedlab.trainset.negatives import DRAWS, Margin, check_rows, per_miner, select
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from embedlab.data.collection import Collection
 from embedlab.data.text import fold, stable_hash
 from embedlab.errors import DataError, ParameterError
+from embedlab.retrieval.base import Encodes
 from embedlab.retrieval.bm25 import BM25
-from embedlab.retrieval.dense import Encodes
 
 RANDOM, SIBLING, JUDGED = "random", "sibling", "judged"
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from embedlab.data.collection import Collection
 from embedlab.errors import DataError, ParameterError, nearest
 from embedlab.progress import Progress
-from embedlab.retrieval.dense import Encodes
+from embedlab.retrieval.base import Encodes
 from embedlab.trainset.answers import OWN
 from embedlab.trainset.miners import JUDGED, MINERS, RANDOM, Block, Proposals, Setup
 

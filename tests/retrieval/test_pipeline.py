@@ -7,7 +7,6 @@ from embedlab import load_model
 from embedlab.evaluation import per_query
 from embedlab.models import MINILM
 from embedlab.retrieval import BM25, LateInteraction, Pipeline, Settings, build_prompt, choose_threshold, tune
-from embedlab.retrieval.pipeline import units
 from embedlab.retrieval.reranking import rerank, token_vectors
 
 CORPUS = pd.DataFrame(
@@ -44,7 +43,7 @@ def quality(run):
 
 
 def test_only_documents_that_the_model_would_cut_off_become_passages(encoder):
-    counts = units(encoder, CORPUS, Settings(chunk="long")).index.value_counts()
+    counts = pipeline(encoder, chunk="long").units.index.value_counts()
     assert counts["long"] > 1
     assert counts.drop("long").eq(1).all()
 
@@ -67,6 +66,22 @@ def test_a_threshold_leaves_out_low_cosines_only(encoder):
     cosines = full.cosines(QUERIES, run, vectors)
     kept = full.using(threshold=float(cosines.median())).search(QUERIES, vectors)
     assert 0 < len(kept) < len(run)
+
+
+def test_one_request_is_answered_as_the_same_query_among_others(encoder):
+    stages = pipeline(encoder, weight=0.6, rerank_weight=0.4)
+    run = stages.search(QUERIES)
+    for query_id, text in zip(QUERIES["query_id"], QUERIES["text"], strict=True):
+        expected = run[run["query_id"] == query_id].head(3)
+        answer = stages.answer(text, k=3)
+        assert answer["doc_id"].tolist() == expected["doc_id"].tolist()
+        assert answer["score"].tolist() == pytest.approx(expected["score"].tolist(), abs=1e-4)
+
+
+def test_one_request_is_filtered_by_its_own_metadata(encoder):
+    filtered = pipeline(encoder, filter_field="kind")
+    assert set(filtered.answer("animals", metadata={"kind": "animal"})["doc_id"]) == {"fish", "bird"}
+    assert len(filtered.answer("animals")) == len(CORPUS)
 
 
 def test_the_threshold_keeps_the_share_asked_for():

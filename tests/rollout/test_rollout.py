@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROJECT
-from toy_encoder import ToyEncoder
+from toy_encoder import DOCUMENTS, ToyEncoder
 
 from embedlab.errors import EmbedlabError, IdentityError, IntegrityError, MissingInputError
 from embedlab.retrieval import build_index, load_index
@@ -30,13 +30,12 @@ from embedlab.rollout import (
 )
 from embedlab.rollout.canary import watch
 
-TEXTS = pd.Series({f"d{i:03d}": f"document {i} about topic{i % 17} word{i * 7 % 101}" for i in range(100)})
 OLD, NEW = ToyEncoder("old"), ToyEncoder("new", seed=1)
 ENCODERS = {e.identity.digest: e for e in (OLD, NEW)}
 
 
 def index_of(encoder):
-    return build_index(encoder.encode(TEXTS.tolist()), TEXTS.index.tolist(), encoder.identity)
+    return build_index(encoder.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist(), encoder.identity)
 
 
 @pytest.fixture
@@ -102,18 +101,18 @@ def test_a_plan_counts_batches_and_bytes():
 
 def test_a_stopped_reindexing_goes_on_without_doing_a_batch_twice(registry, tmp_path):
     encoder = ToyEncoder("new", seed=1)
-    assert Reindex(tmp_path / "work", registry, encoder, TEXTS, 16).run(stop_after=3) == 3
-    again = Reindex(tmp_path / "work", registry, encoder, TEXTS, 16)
+    assert Reindex(tmp_path / "work", registry, encoder, DOCUMENTS, 16).run(stop_after=3) == 3
+    again = Reindex(tmp_path / "work", registry, encoder, DOCUMENTS, 16)
     assert again.run() == 7
-    assert encoder.texts == len(TEXTS)
+    assert encoder.texts == len(DOCUMENTS)
     release = again.build()
     loaded = load_index(registry.folder / release.index, encoder.identity)
-    np.testing.assert_array_equal(loaded.vectors(), encoder.encode_uncached(TEXTS.tolist()))
+    np.testing.assert_array_equal(loaded.vectors(), encoder.encode_uncached(DOCUMENTS.tolist()))
     assert registry.live().index == "old"
 
 
 def test_a_damaged_batch_and_a_torn_journal_line_are_done_again(registry, tmp_path):
-    work = Reindex(tmp_path / "work", registry, NEW, TEXTS, 16)
+    work = Reindex(tmp_path / "work", registry, NEW, DOCUMENTS, 16)
     work.run()
     (tmp_path / "work" / "batch-000002.npy").write_bytes(b"broken")
     journal = tmp_path / "work" / "journal.jsonl"
@@ -126,22 +125,19 @@ def test_a_damaged_batch_and_a_torn_journal_line_are_done_again(registry, tmp_pa
 
 
 def test_a_journal_of_another_plan_is_not_continued(registry, tmp_path):
-    Reindex(tmp_path / "work", registry, NEW, TEXTS, 16).run(stop_after=1)
+    Reindex(tmp_path / "work", registry, NEW, DOCUMENTS, 16).run(stop_after=1)
     with pytest.raises(EmbedlabError, match="another re-indexing"):
-        Reindex(tmp_path / "work", registry, NEW, TEXTS, 32)
+        Reindex(tmp_path / "work", registry, NEW, DOCUMENTS, 32)
 
 
 WORKER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_rollout import TEXTS
-from conftest import PROJECT
-from toy_encoder import ToyEncoder
-from embedlab.rollout.registry import Registry
-from embedlab.rollout.reindex import Reindex
+from toy_encoder import DOCUMENTS, ToyEncoder
+from embedlab.rollout import Registry, Reindex
 folder = Path(sys.argv[2])
-Reindex(folder / "work", Registry(folder / "service"), ToyEncoder("new", seed=1, pause=0.05), TEXTS, 4).run()
+Reindex(folder / "work", Registry(folder / "service"), ToyEncoder("new", seed=1, pause=0.05), DOCUMENTS, 4).run()
 """
 
 
@@ -150,25 +146,26 @@ def test_kill_9_in_the_middle_leaves_the_live_index_and_a_journal_to_go_on_from(
     worker = subprocess.Popen([sys.executable, "-c", WORKER, str(PROJECT / "tests"), str(tmp_path)])
     journal, deadline = tmp_path / "work" / "journal.jsonl", time.monotonic() + 60
     while time.monotonic() < deadline and (not journal.exists() or journal.read_text().count("\n") < 4):
+        assert worker.poll() is None, "the worker ended by itself"
         time.sleep(0.02)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     encoder = ToyEncoder("new", seed=1)
-    work = Reindex(tmp_path / "work", registry, encoder, TEXTS, 4)
+    work = Reindex(tmp_path / "work", registry, encoder, DOCUMENTS, 4)
     survived = len(work.finished())
     assert 3 <= survived < 25
     assert work.run() == 25
-    assert encoder.texts == len(TEXTS) - 4 * survived
+    assert encoder.texts == len(DOCUMENTS) - 4 * survived
     assert registry.live().index == "old"
     np.testing.assert_array_equal(
         load_index(registry.folder / work.build().index, encoder.identity).vectors(),
-        encoder.encode_uncached(TEXTS.tolist()),
+        encoder.encode_uncached(DOCUMENTS.tolist()),
     )
 
 
 def validated(index, encoder, floor=0.0):
     queries = pd.Series({"q": "topic3 word21"})
-    return {c.check.split(" of ")[0]: c for c in validate(index, encoder, TEXTS, queries, lambda run: 0.5, floor)}
+    return {c.check.split(" of ")[0]: c for c in validate(index, encoder, DOCUMENTS, queries, lambda run: 0.5, floor)}
 
 
 def test_a_sound_candidate_passes_every_check():
@@ -191,13 +188,13 @@ def test_a_loss_of_quality_fails():
     ids=["missing", "unknown", "nan", "norm", "shuffled"],
 )
 def test_a_fault_in_the_vectors_is_noticed(fault, check):
-    vectors, ids = fault(NEW.encode(TEXTS.tolist()), TEXTS.index.tolist())
-    failed = [c.check for c in vector_checks(vectors, ids, TEXTS, NEW, sample=100) if not c.passed]
+    vectors, ids = fault(NEW.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist())
+    failed = [c.check for c in vector_checks(vectors, ids, DOCUMENTS, NEW, sample=100) if not c.passed]
     assert any(name.startswith(check) for name in failed)
 
 
 def test_a_failed_check_leaves_the_alias_where_it_is(registry, tmp_path):
-    work = Reindex(tmp_path / "work", registry, NEW, TEXTS, 50)
+    work = Reindex(tmp_path / "work", registry, NEW, DOCUMENTS, 50)
     work.run()
     work.build()
     with pytest.raises(EmbedlabError, match="quality; the live index stays"):
