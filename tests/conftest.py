@@ -17,11 +17,12 @@ from chat_service import Service
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import embedlab
-from embedlab.chain import STEPS, Lab, Store
+from embedlab.chain import STEPS, Contract, Lab, Store
 from embedlab.chain.artifacts import build_eval_set, define_problem
 from embedlab.chain.params import cell_parameters
 from embedlab.chain.steps import BY_NUMBER
-from embedlab.data import Collection
+from embedlab.data import Collection, document_facts
+from embedlab.evaluation import MISSED
 from embedlab.files import sha256_file
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -119,6 +120,17 @@ def write_collection(lab: Lab, collection: Collection) -> None:
     lab.write(define_problem.QRELS, collection.qrels[~held])
     lab.write(define_problem.QRELS_TEST, collection.qrels[held])
     lab.write(define_problem.FINDINGS, collection.findings)
+    empty = pd.DataFrame(columns=list(define_problem.DOCUMENTATION.columns), dtype=object)
+    lab.write(define_problem.DOCUMENTATION, empty)
+    lab.write(define_problem.DOCUMENT_FACTS, document_facts(collection.corpus))
+    followed = collection.part("dev").queries.head(3).assign(why=MISSED)
+    lab.write(define_problem.FOLLOWED, followed[["query_id", "text", "why"]])
+    lab.write(contract_of(lab))
+
+
+def contract_of(lab: Lab, **changes) -> Contract:
+    """Return the contract that the defaults of step 01 make, with some terms changed."""
+    return Contract.of({**{n: p.default for n, p in cell_parameters("01").items()}, **changes}, "group")
 
 
 def write_seal(store: Store) -> None:

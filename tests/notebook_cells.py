@@ -3,12 +3,13 @@
 import pandas as pd
 from conftest import open_step
 
+from embedlab.chain.artifacts import build_eval_set, choose_base_model
 from embedlab.chain.keys import notebook_code
 from embedlab.chain.params import cell_parameters
 from embedlab.chain.paths import notebook_path
 from embedlab.chain.steps import BY_NUMBER
 from embedlab.data import fold
-from embedlab.models import MINILM
+from embedlab.models import MINILM, EmbeddingIdentity
 
 
 def run_cells(number: str, **values) -> dict:
@@ -24,16 +25,10 @@ def run_cells(number: str, **values) -> dict:
 
 
 def write_guard(store) -> pd.DataFrame:
-    """Write what steps 01, 03 and 04 write that ``write_collection`` leaves out; return the queries with answers."""
-    lab = open_step("01", source="beir", path="x")
-    for name in ("corpus", "queries", "qrels", "qrels_test", "findings"):
-        lab.write(f"{name}.parquet", store.read("01", f"{name}.parquet"))
-    lab.write("settings.json", store.read("01", "settings.json"))
-    lab.write("contract.json", {"primary_metric": "nDCG@10", "hash": "of a test"})
-    lab.write("documentation.parquet", pd.DataFrame(columns=["text", "doc_ids", "kind", "provenance"], dtype=object))
-    lab.finish("written by a test")
+    """Write what steps 03 and 04 write for those that train; return the queries with their known answers."""
     lab = open_step("03")
-    lab.write("choice.json", {"model": MINILM})
+    identity = EmbeddingIdentity(MINILM, "weights", "config", 384, 256, "", "", "float32")
+    lab.write(choose_base_model.Choice(MINILM, identity, {}, 1.0))
     lab.finish("written by a test")
     queries = store.read("01", "queries.parquet")
     qrels = pd.concat([store.read("01", f"{name}.parquet") for name in ("qrels", "qrels_test")])
@@ -43,7 +38,7 @@ def write_guard(store) -> pd.DataFrame:
         text=held["text"].map(fold), known_ids=held["query_id"].map(answers)
     )
     lab = open_step("04")
-    lab.write("guard.parquet", guard)
+    lab.write(build_eval_set.GUARD, guard)
     lab.finish("written by a test")
     return queries.merge(answers.rename("known_ids"), left_on="query_id", right_index=True)
 

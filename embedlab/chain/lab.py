@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from embedlab.chain import seal
 from embedlab.chain.artifacts.base import Artifact, Kind, Summary, Table, parse
-from embedlab.chain.artifacts.define_problem import CORPUS, QRELS, QRELS_TEST, QUERIES, Settings
+from embedlab.chain.artifacts.define_problem import CORPUS, DOCUMENT_FACTS, QRELS, QRELS_TEST, QUERIES, Settings
 from embedlab.chain.contract import Contract, stamped, under_contract
 from embedlab.chain.keys import step_key
 from embedlab.chain.params import SHARED, RunParams, cell_parameters, load_params, located
@@ -159,6 +159,20 @@ class Lab:
     def contract(self) -> Contract:
         """The problem contract that step 01 wrote down."""
         return self.read(Contract)
+
+    @property
+    def relatives(self) -> dict[str, str]:
+        """By document id the name of its relatives: its family and near-duplicates; others are left out."""
+        facts = self.read(DOCUMENT_FACTS)
+        known = facts[facts["relatives"] != ""]
+        return dict(zip(known["doc_id"], known["relatives"], strict=True))
+
+    @property
+    def near_duplicates(self) -> dict[str, set[str]]:
+        """By document id its near-duplicates; documents without any are left out."""
+        facts = self.read(DOCUMENT_FACTS)
+        known = facts[facts["near_duplicates"].map(len) > 0]
+        return {doc_id: set(near) for doc_id, near in zip(known["doc_id"], known["near_duplicates"], strict=True)}
 
     def collection(self, *parts: str) -> Collection:
         """Return the collection with the queries and judgments of these parts.

@@ -4,6 +4,7 @@ from .dates import date_table as date_table
 from .dates import parts_by_date as parts_by_date
 from .findings import summary as summary
 from .findings import validate as validate
+from .groups import document_facts as document_facts
 from .groups import group_queries as group_queries
 from .groups import query_groups as query_groups
 from .groups import relatives_of as relatives_of

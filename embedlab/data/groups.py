@@ -183,3 +183,21 @@ def relatives_of(corpus: pd.DataFrame) -> dict[str, str]:
     found = {d: names.setdefault(groups.find(d), d) for d in ids}
     sizes = Counter(found.values())
     return found if "family" in corpus else {d: name for d, name in found.items() if sizes[name] > 1}
+
+
+def document_facts(corpus: pd.DataFrame) -> pd.DataFrame:
+    """Return what documents have to do with one another.
+
+    Returns:
+        ``doc_id, relatives`` (the name of its family and near-duplicates, blank where it has none) and
+        ``near_duplicates`` (ids), one row a document.
+    """
+    ids = corpus["doc_id"].tolist()
+    relatives, near = relatives_of(corpus), twins(corpus)
+    return pd.DataFrame(
+        {
+            "doc_id": ids,
+            "relatives": [relatives.get(d, "") for d in ids],
+            "near_duplicates": [sorted(near.get(d, ())) for d in ids],
+        }
+    )

@@ -38,4 +38,8 @@ from .results import with_interval as with_interval
 from .retention import compare_retention as compare_retention
 from .retention import other_domain as other_domain
 from .retention import retention_set as retention_set
+from .slices import AMBIGUOUS as AMBIGUOUS
+from .slices import ANSWERED as ANSWERED
+from .slices import MISSED as MISSED
+from .slices import followed_queries as followed_queries
 from .slices import query_slices as query_slices

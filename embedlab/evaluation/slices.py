@@ -119,3 +119,46 @@ def _one_named(queries: pd.DataFrame, entry: str) -> tuple[str, pd.Series]:
             f"with a field of the queries ({', '.join(fields) or 'they have none'})"
         )
     return entry.strip(), queries[field].astype(str) == value
+
+
+ANSWERED, MISSED, AMBIGUOUS = "answered", "missed", "ambiguous"
+"""Why a query is followed through the notebooks; see :func:`followed_queries`."""
+
+
+def followed_queries(part: Collection, rank: pd.Series, shown: int) -> pd.DataFrame:
+    """Choose three queries to follow: one that is answered, one that is missed, one that is ambiguous.
+
+    Answered: it has one best document, and that or another relevant one stands first. Missed: no relevant
+    document is among those shown. Ambiguous: it has several best documents, or, where no query has, another
+    document stands before the relevant one. Of each kind the query of median length is taken, by id among
+    equals; a kind that no query is of is left out.
+
+    Args:
+        part: the queries with their judgments.
+        rank: of the first relevant document by query id, NaN where none is found.
+        shown: results that a user sees.
+
+    Returns:
+        ``query_id, text, why``.
+    """
+    texts, several = part.query_texts(), _several_best(part).reindex(rank.index, fill_value=False)
+    found = rank <= shown
+    kinds = {
+        ANSWERED: (rank == 1) & ~several,
+        MISSED: ~found,
+        AMBIGUOUS: found & several if (found & several).any() else rank == 2,
+    }
+    rows = []
+    for why, of_kind in kinds.items():
+        ids = sorted(rank.index[of_kind], key=lambda q: (len(texts[q].split()), q))
+        if ids:
+            median = ids[len(ids) // 2]
+            rows.append((median, texts[median], why))
+    return pd.DataFrame(rows, columns=["query_id", "text", "why"])
+
+
+def _several_best(part: Collection) -> pd.Series:
+    """Return whether several documents have a query's highest grade, by query id."""
+    relevant = part.qrels[part.qrels["relevance"] >= 1]
+    best = relevant["relevance"] == relevant.groupby("query_id")["relevance"].transform("max")
+    return best.groupby(relevant["query_id"]).sum() > 1
