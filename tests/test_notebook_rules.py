@@ -19,7 +19,9 @@ def cells(step, kind=None):
     path = notebook_path(step)
     assert path.exists(), f"{path.name} is missing"
     found = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return [c | {"source": "".join(c["source"])} for c in found if kind in (None, c["cell_type"])]
+    wanted = [c | {"source": "".join(c["source"])} for c in found if kind in (None, c["cell_type"])]
+    assert wanted, f"{path.name} has no {kind or 'cell'}"
+    return wanted
 
 
 def code_lengths(step):
@@ -44,6 +46,8 @@ def test_the_header_says_question_reads_and_writes(step):
     _, reads = header.split("- **Reads:**")
     reads, writes = reads.split("- **Writes:**")
     assert "- **Takes:**" in writes
+    assert step.reads or step.number == "01"
+    assert step.writes
     for number in step.reads:
         assert number in reads, f"step {number} is read, but the header does not say so"
     for name in step.writes:
@@ -53,7 +57,9 @@ def test_the_header_says_question_reads_and_writes(step):
 @each_step
 def test_one_parameters_cell_of_annotated_commented_literals(step):
     assert len(tagged(step, "parameters")) == 1
-    for parameter in cell_parameters(step.number).values():
+    parameters = cell_parameters(step.number).values()
+    assert parameters
+    for parameter in parameters:
         assert parameter.annotation in {"int", "float", "str", "bool", "list[str]", "list[int]", "list[float]"}
         assert parameter.comment, f"{parameter.name} has no comment"
 

@@ -190,6 +190,7 @@ def test_a_base_model_is_a_path_only_where_there_is_such_a_folder(tmp_path, monk
 @each_number
 def test_every_parameter_whose_comment_names_a_file_counts_as_one(number):
     named = {n for n, p in cell_parameters(number).items() if p.comment.startswith(("file of", "folder of", "path of"))}
+    assert bool(named) == (number in params.FILES)
     assert named <= set(params.FILES.get(number, ()))
     assert set(params.FILES.get(number, ())) <= set(cell_parameters(number))
 
