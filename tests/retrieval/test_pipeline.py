@@ -45,7 +45,7 @@ def quality(run):
 def test_only_documents_that_the_model_would_cut_off_become_passages(encoder):
     counts = pipeline(encoder, chunk="long").units.index.value_counts()
     assert counts["long"] > 1
-    assert counts.drop("long").eq(1).all()
+    assert counts.drop("long").to_dict() == {"fish": 1, "bird": 1, "car": 1}
 
 
 def test_a_passage_shows_what_the_whole_document_hides(encoder):
@@ -93,7 +93,8 @@ def test_the_threshold_keeps_the_share_asked_for():
 def test_tuning_never_takes_a_setting_worse_than_none(encoder):
     tuned, table = tune(pipeline(encoder), QUERIES, ["kind"], quality)
     assert quality(tuned.search(QUERIES)) >= quality(pipeline(encoder).search(QUERIES))
-    assert table[table["chosen"]].groupby("stage").size().eq(1).all()
+    assert len(table) > 0
+    assert table.groupby("stage")["chosen"].sum().eq(1).all()
 
 
 def test_late_interaction_is_the_mean_of_best_token_cosines(encoder):

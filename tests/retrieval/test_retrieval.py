@@ -122,6 +122,7 @@ def test_each_query_is_scaled_by_itself():
 def test_the_best_weight_is_the_lowest_among_equals():
     weight, values = best_weight(LEFT, RIGHT, lambda run: float(run["doc_id"].iloc[0] == "a"))
     assert values[weight] == 1.0
+    assert weight > 0
     assert all(value < 1.0 for w, value in values.items() if w < weight)
     assert best_weight(LEFT, RIGHT, lambda run: 0.0)[0] == 0.0
 
@@ -144,6 +145,7 @@ def test_a_document_scores_as_its_best_passage():
     inner = Rolls().encode(["x"], "query") @ chunked.vectors.T
     best = pd.Series(inner[0], index=chunked.passages.index).groupby(level=0).max()
     assert as_dict(run) == pytest.approx(best.to_dict(), abs=1e-6)
+    assert set(chunked.passages.index) == {"a", "b"}
     assert all(p.startswith(("A ", "B ")) for p in chunked.passages)
 
 
