@@ -6,7 +6,7 @@ Together they are the artifacts of a run that ships: see :func:`good_run`.
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
-from typing import TypeVar
+from typing import Any
 
 from embedlab.chain import Contract, Store, get_step
 from embedlab.chain.artifacts.base import Artifact
@@ -40,8 +40,6 @@ WEIGHTS = "a" * 64
 """The sha256 of the tuned model's weights."""
 
 METRIC = "nDCG@10"
-
-Made = TypeVar("Made", bound=Artifact)
 
 
 # --- parts of artifacts -------------------------------------------------------------------------
@@ -456,12 +454,17 @@ def write_artifacts(store: Store, artifacts: Iterable[Artifact]) -> None:
         store.finish(step, KEY, 1.0, outputs)
 
 
+def write_file(store: Store, number: str, name: str, value: Any) -> None:
+    """Write a file as another version of a step might have: nothing checks what is in it."""
+    path = store.place(number, name)
+    outputs = store.outputs((number,)) | {path: store.write(path, value)}
+    store.finish(get_step(number), KEY, 1.0, outputs)
+
+
 def write_sealed(store: Store) -> str:
     """Write test judgments as step 01 does; return their sha256, which seals them."""
-    path = store.place(QRELS_TEST.step, QRELS_TEST.file)
-    outputs = store.outputs((QRELS_TEST.step,)) | {path: store.write(path, b"judgments")}
-    store.finish(get_step(QRELS_TEST.step), KEY, 1.0, outputs)
-    return sha256_file(store.folder / path)
+    write_file(store, QRELS_TEST.step, QRELS_TEST.file, b"judgments")
+    return sha256_file(store.path(QRELS_TEST.step, QRELS_TEST.file))
 
 
 def good_run(*changed: Artifact, without: Iterable[type[Artifact]] = ()) -> list[Artifact]:
