@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import embedlab
-from embedlab.data import Collection, fold, twins
+from embedlab.data import Collection, fold, near_duplicate_documents
 from embedlab.errors import DataError, EmbedlabError, ParameterError
 from embedlab.models import load_model
 from embedlab.retrieval import BM25
@@ -475,7 +475,7 @@ def test_no_negative_on_nl2bash_is_a_known_answer_and_memory_stays_small(tmp_pat
     rows, encoder = judged_rows(train), load_model(BASE, "float32", tmp_path / "vectors")
     encoder.encode(whole.document_texts().tolist(), "document")
     encoder.encode(rows["query"].tolist(), "query")
-    exclude = exclusions(rows, guard, twins(whole.corpus))
+    exclude = exclusions(rows, guard, near_duplicate_documents(whole.corpus))
     with Resident() as memory:
         mined = embedlab.mine_negatives(train, rows, encoder=encoder, exclude=exclude)
     assert len(whole.corpus) == 10_624
