@@ -6,9 +6,9 @@ from .findings import summary as summary
 from .findings import validate as validate
 from .groups import document_facts as document_facts
 from .groups import group_queries as group_queries
+from .groups import near_duplicate_documents as near_duplicate_documents
 from .groups import query_groups as query_groups
 from .groups import relatives_of as relatives_of
-from .groups import twins as twins
 from .load import SWALLOWING as SWALLOWING
 from .load import load_collection as load_collection
 from .load import read_raw as read_raw

@@ -23,7 +23,6 @@ from .power import gain_curve as gain_curve
 from .power import paired_spread as paired_spread
 from .power import queries_needed as queries_needed
 from .power import seed_spread as seed_spread
-from .querylog import distinguishability as distinguishability
 from .querylog import log_weights as log_weights
 from .querylog import mix as mix
 from .querylog import read_log as read_log
@@ -43,3 +42,6 @@ from .slices import ANSWERED as ANSWERED
 from .slices import MISSED as MISSED
 from .slices import followed_queries as followed_queries
 from .slices import query_slices as query_slices
+from .two_sample import AS_ASKED as AS_ASKED
+from .two_sample import PHRASING as PHRASING
+from .two_sample import distinguishability as distinguishability

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,32 +13,74 @@ from embedlab.errors import ParameterError
 
 PRIMARY = "nDCG@10"
 
-FIVE = ("R", "P", "RR", "AP", "nDCG")
-"""Recall, precision, reciprocal rank, average precision, normalized discounted cumulative gain."""
+COUNTS = ("NumQ", "NumRel", "NumRet")
+"""What trec_eval counts; every measure of ours lies between 0 and 1, as intervals suppose."""
+
+LOWEST = {"cutoff": 1, "rel": 1, "recall": 0, "beta": 0}
+"""The least value of each number that trec_eval takes; below it, it ends the process."""
+
+LARGEST = 2**31 - 1
+
+SWITCHES = ("relative",)
 
 
 def parse_measure(name: str) -> Any:
-    """Return the ir-measures object of a name such as ``nDCG@10``, ``R@100``, ``RR@10``, ``AP``.
+    """Return the ir-measures object of a name such as ``nDCG@10``, ``R@100``, ``RR@10``, ``AP``, ``Rprec``.
+
+    Whatever ir-measures computes through trec_eval is a measure, but for its counts and for
+    options that trec_eval itself does not know (``judged_only``, ``gains``).
 
     Raises:
-        ParameterError: if there is no such measure, a cutoff is under 1, or ``R`` or ``P`` has none.
+        ParameterError: if there is no such measure, a cutoff is under 1, or one that needs a cutoff
+            (``R``, ``P``, ``Success``) has none; names the nearest.
     """
     import ir_measures
 
     try:
         measure = ir_measures.parse_measure(name)
-    except (NameError, ValueError, TypeError):
-        measure = None
-    if measure is None or measure.NAME not in FIVE or not _scored_by_trec_eval(measure):
-        raise ParameterError(f"unknown measure {name!r}; valid: nDCG@10, R@100, P@5, RR@10, AP, at any cutoff")
+        measure.validate_params()
+    except (NameError, ValueError, TypeError, AssertionError):
+        measure = None  # ir-measures has one of these for each fault
+    if measure is None or not _scored_by_trec_eval(measure):
+        raise ParameterError(
+            f"unknown measure {name!r}{_near(name)}; valid: nDCG@10, R@100, P@5, RR@10, AP, "
+            f"at any cutoff, and what else trec_eval computes: {', '.join(_names())}"
+        )
     return measure
 
 
 def _scored_by_trec_eval(measure: Any) -> bool:
-    """Whether trec_eval's code knows these parameters; a cutoff under 1 would end the process."""
-    if set(measure.params) - {"cutoff", "rel"}:
+    import ir_measures
+
+    if measure.NAME in COUNTS or not ir_measures.pytrec_eval.supports(_uncut(measure)):
         return False
-    return measure.params["cutoff"] >= 1 if "cutoff" in measure.params else measure.NAME not in ("R", "P")
+    return all(_is_legal(name, value) for name, value in measure.params.items())
+
+
+def _is_legal(name: str, value: Any) -> bool:
+    """Whether trec_eval takes this value, and takes it for what it is."""
+    if name in SWITCHES:
+        return isinstance(value, bool)
+    if name not in LOWEST or isinstance(value, bool):
+        return False
+    if name == "recall":
+        return 0 <= value <= 1 and round(value, 2) == value  # it looks at hundredths alone
+    return LOWEST[name] <= value <= LARGEST
+
+
+def _names() -> list[str]:
+    """Return the names of all measures that trec_eval computes, without parameters."""
+    import ir_measures
+
+    return sorted({measure.NAME for measure in ir_measures.pytrec_eval.SUPPORTED_MEASURES} - set(COUNTS), key=str.lower)
+
+
+def _near(name: str) -> str:
+    """Return ``"; did you mean nDCG?"`` for the names that are nearest, whatever their case; or nothing."""
+    stem = name.split("@")[0].split("(")[0]
+    by_lower_case = {known.lower(): known for known in _names()}
+    close = [by_lower_case[found] for found in difflib.get_close_matches(stem.lower(), list(by_lower_case))]
+    return f"; did you mean {' or '.join(close)}?" if close and stem not in close else ""
 
 
 def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = (PRIMARY,)) -> pd.DataFrame:
@@ -55,22 +98,29 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
     Returns:
         one row a judged query, sorted by id (the index), one float column a measure.
     """
-    import ir_measures
-
-    ids = sorted(qrels["query_id"].unique())
     parsed = {name: parse_measure(name) for name in measures}
-    whole = {name: _uncut(measure) for name, measure in parsed.items()}
-    values: dict[Any, dict[str, float]] = {measure: {} for measure in whole.values()}
-    columns = run[["query_id", "doc_id", "score"]]
-    for row in ir_measures.pytrec_eval.iter_calc(list(values), qrels, columns) if len(run) else ():
-        values[row.measure][row.query_id] = row.value
-    table = (
-        pd.DataFrame({name: values[measure] for name, measure in whole.items()}, index=ids).fillna(0.0).astype(float)
-    )
+    uncut = {name: _uncut(measure) for name, measure in parsed.items()}
+    values = _values(qrels, run, list(dict.fromkeys(uncut.values())))
+    ids = sorted(qrels["query_id"].unique())
+    table = pd.DataFrame({name: values[measure] for name, measure in uncut.items()}, index=ids)
+    table = table.fillna(0.0).astype(float)
     for name, measure in parsed.items():
         if measure.NAME == "RR" and "cutoff" in measure.params:
-            table[name] = table[name].where(table[name] * measure["cutoff"] >= 1 - 1e-9, 0.0)
+            within = table[name] * measure["cutoff"] >= 1 - 1e-9
+            table[name] = table[name].where(within, 0.0)
     return table.rename_axis("query_id")
+
+
+def _values(qrels: pd.DataFrame, run: pd.DataFrame, measures: list[Any]) -> dict[Any, dict[str, float]]:
+    """Return trec_eval's value of each measure by query id; of an empty run, which it does not take, none."""
+    import ir_measures
+
+    values: dict[Any, dict[str, float]] = {measure: {} for measure in measures}
+    if len(run):
+        columns = run[["query_id", "doc_id", "score"]]
+        for row in ir_measures.pytrec_eval.iter_calc(measures, qrels, columns):
+            values[row.measure][row.query_id] = row.value
+    return values
 
 
 def _uncut(measure: Any) -> Any:
@@ -79,7 +129,8 @@ def _uncut(measure: Any) -> Any:
 
     if measure.NAME != "RR":
         return measure
-    return ir_measures.RR(**{key: value for key, value in measure.params.items() if key != "cutoff"})
+    kept = {key: value for key, value in measure.params.items() if key != "cutoff"}
+    return ir_measures.RR(**kept)
 
 
 def first_relevant_rank(qrels: pd.DataFrame, run: pd.DataFrame) -> pd.Series:
