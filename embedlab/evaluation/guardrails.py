@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,8 +19,10 @@ def slice_table(
     before: pd.Series,
     after: pd.Series,
     groups: Mapping[str, str],
-    contract: Mapping[str, Any],
-    smallest: int,
+    guardrails: Sequence[str] = (),
+    tolerance: float = 0.0,
+    smallest: int = 2,
+    confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare two systems on every slice, and judge the guardrails.
@@ -34,14 +36,15 @@ def slice_table(
         before: scores of the system to beat, by query id.
         after: scores of the other.
         groups: group by query id.
-        contract: its guardrail slices, tolerance and confidence are used.
+        guardrails: names of the slices that must not get worse.
+        tolerance: the loss on one of them that is accepted.
         smallest: fewest queries that are judged.
+        confidence: with which a guardrail is called lost, over all of them together.
         seed: of the resampling.
 
     Returns:
         one row a slice in the columns of ``COLUMNS``; what was not computed is None.
     """
-    guardrails, tolerance = contract["guardrail_slices"], contract["slice_tolerance"]
     rows = []
     for name in dict.fromkeys([*members.columns, *guardrails]):
         inside = members.index[members[name]] if name in members else members.index[:0]
@@ -54,7 +57,7 @@ def slice_table(
             difference = (after[ids] - before[ids]).to_numpy(dtype=float)
             row |= _compared(difference, [groups[q] for q in ids], tolerance if row["guardrail"] else None, seed)
         rows.append(row)
-    _judge(rows, tolerance, level=1 - contract["confidence"])
+    _judge(rows, tolerance, level=1 - confidence)
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.astype({c: float for c in ("delta", "low", "high", "p", "p_holm")})
 

@@ -16,7 +16,7 @@ from embedlab.verdict.rule import _decide as decide
 IDS = [f"q{i:03d}" for i in range(200)]
 GROUPS = {q: f"g{i // 4}" for i, q in enumerate(IDS)}
 BASE = pd.Series(0.5, index=IDS)
-CONTRACT = {"guardrail_slices": ["one"], "slice_tolerance": 0.05, "confidence": 0.95, "min_gain": 0.02}
+TOLERANCE = 0.05
 
 
 def noise(seed: int, spread: float = 0.1) -> pd.Series:
@@ -31,8 +31,8 @@ def slices(**shares: int) -> pd.DataFrame:
     )
 
 
-def table(members, after, contract=CONTRACT, smallest=20) -> pd.DataFrame:
-    return slice_table(members, BASE, after, GROUPS, contract, smallest).set_index("slice")
+def table(members, after, guardrails=("one",), smallest=20) -> pd.DataFrame:
+    return slice_table(members, BASE, after, GROUPS, guardrails, TOLERANCE, smallest).set_index("slice")
 
 
 # --- guardrail slices ----------------------------------------------------------------------------
@@ -64,8 +64,7 @@ def test_a_guardrail_that_is_too_small_says_so_whatever_it_lost():
 
 
 def test_a_guardrail_that_no_test_query_is_in_is_listed_as_too_small():
-    contract = CONTRACT | {"guardrail_slices": ["matrix=ics"]}
-    assert table(slices(one=50), BASE, contract).loc["matrix=ics", ["queries", "state"]].tolist() == [
+    assert table(slices(one=50), BASE, ["matrix=ics"]).loc["matrix=ics", ["queries", "state"]].tolist() == [
         0,
         "too small to tell",
     ]
@@ -78,8 +77,7 @@ def test_a_wide_loss_is_unsure():
 
 def test_several_guardrails_are_corrected_together():
     names = {f"s{i}": 60 for i in range(8)}
-    contract = CONTRACT | {"guardrail_slices": list(names)}
-    found = table(slices(**names), BASE + noise(5) - 0.07, contract)
+    found = table(slices(**names), BASE + noise(5) - 0.07, list(names))
     adjusted = holm(found["p"].to_dict())
     assert found["p_holm"].to_dict() == pytest.approx(adjusted)
     assert (found["p_holm"] > found["p"]).any()
