@@ -1,9 +1,10 @@
-"""Per-query retrieval measures: ir-measures' names over trec_eval's own code."""
+"""Per-query retrieval measures: ir-measures' names over trec_eval's own code, and a few of our own."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -24,8 +25,35 @@ LARGEST = 2**31 - 1
 SWITCHES = ("relative",)
 
 
+@dataclass(frozen=True)
+class Own:
+    """A measure that trec_eval does not compute, at a cutoff; see :data:`OWN`."""
+
+    NAME: str
+    cutoff: int
+
+    @property
+    def params(self) -> dict[str, int]:
+        """The cutoff, under the name that ir-measures gives it."""
+        return {"cutoff": self.cutoff}
+
+
+def judged(qrels: pd.DataFrame, run: pd.DataFrame, cutoff: int) -> pd.Series:
+    """Return the share of the first ``cutoff`` documents that somebody judged, by query id; arguments as there."""
+    top = trec_order(run).groupby("query_id").head(cutoff)
+    known = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
+    return known.groupby(top["query_id"].to_numpy()).mean()
+
+
+OWN: dict[str, Callable[[pd.DataFrame, pd.DataFrame, int], pd.Series]] = {"Judged": judged}
+"""Measures of our own by name: ``(qrels, run, cutoff)`` gives a value between 0 and 1 by query id.
+
+A new one is registered here and nowhere else; ``NAME@k`` is then legal wherever a measure is named.
+"""
+
+
 def parse_measure(name: str) -> Any:
-    """Return the ir-measures object of a name such as ``nDCG@10``, ``R@100``, ``RR@10``, ``AP``, ``Rprec``.
+    """Return the measure of a name such as ``nDCG@10``, ``R@100``, ``RR@10``, ``AP``: ir-measures' or one of ours.
 
     Whatever ir-measures computes through trec_eval is a measure, but for its counts and for
     options that trec_eval itself does not know (``judged_only``, ``gains``).
@@ -36,15 +64,19 @@ def parse_measure(name: str) -> Any:
     """
     import ir_measures
 
+    stem, _, cutoff = name.partition("@")
+    if stem in OWN and cutoff.isdecimal() and int(cutoff) >= 1:
+        return Own(stem, int(cutoff))
     try:
         measure = ir_measures.parse_measure(name)
         measure.validate_params()
     except (NameError, ValueError, TypeError, AssertionError):
         measure = None  # ir-measures has one of these for each fault
     if measure is None or not _scored_by_trec_eval(measure):
+        own = ", ".join(f"{name}@10" for name in OWN)
         raise ParameterError(
-            f"unknown measure {name!r}{_near(name)}; valid: nDCG@10, R@100, P@5, RR@10, AP, "
-            f"at any cutoff, and what else trec_eval computes: {', '.join(_names())}"
+            f"unknown measure {name!r}{_near(name)}; valid: nDCG@10, R@100, P@5, RR@10, AP, at any cutoff, what else "
+            f"trec_eval computes: {', '.join(_names())}; and {own}"
         )
     return measure
 
@@ -78,7 +110,7 @@ def _names() -> list[str]:
 def _near(name: str) -> str:
     """Return ``"; did you mean nDCG?"`` for the names that are nearest, whatever their case; or nothing."""
     stem = name.split("@")[0].split("(")[0]
-    by_lower_case = {known.lower(): known for known in _names()}
+    by_lower_case = {known.lower(): known for known in [*_names(), *OWN]}
     close = [by_lower_case[found] for found in difflib.get_close_matches(stem.lower(), list(by_lower_case))]
     return f"; did you mean {' or '.join(close)}?" if close and stem not in close else ""
 
@@ -100,7 +132,11 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
     """
     parsed = {name: parse_measure(name) for name in measures}
     uncut = {name: _uncut(measure) for name, measure in parsed.items()}
-    values = _values(qrels, run, list(dict.fromkeys(uncut.values())))
+    values = _values(qrels, run, [m for m in dict.fromkeys(uncut.values()) if not isinstance(m, Own)])
+    for measure in uncut.values():
+        if isinstance(measure, Own):
+            found = OWN[measure.NAME](qrels, run, measure.cutoff) if len(run) else pd.Series(dtype=float)
+            values[measure] = {str(query_id): float(value) for query_id, value in found.items()}
     ids = sorted(qrels["query_id"].unique())
     table = pd.DataFrame({name: values[measure] for name, measure in uncut.items()}, index=ids)
     table = table.fillna(0.0).astype(float)
@@ -145,8 +181,8 @@ def first_relevant_rank(qrels: pd.DataFrame, run: pd.DataFrame) -> pd.Series:
 def unjudged_share(qrels: pd.DataFrame, run: pd.DataFrame, cutoff: int = 10) -> float:
     """Return the share of the top ``cutoff`` documents that nobody judged."""
     top = trec_order(run).groupby("query_id").head(cutoff)
-    judged = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
-    return float(1 - judged.mean()) if len(top) else 0.0
+    known = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
+    return float(1 - known.mean()) if len(top) else 0.0
 
 
 def mean_score(qrels: pd.DataFrame, run: pd.DataFrame, measure: str = PRIMARY) -> float:

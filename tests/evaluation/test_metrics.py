@@ -177,3 +177,13 @@ def test_unjudged_documents_in_the_top_are_counted():
 def test_an_unknown_measure_names_the_valid_ones(name):
     with pytest.raises(ParameterError, match=r"unknown measure .*valid: nDCG@10, R@100, P@5, RR@10, AP"):
         parse_measure(name)
+
+
+def test_a_measure_of_our_own_is_legal_at_any_cutoff_and_scores_each_query():
+    qrels = pd.DataFrame({"query_id": ["a", "a", "b"], "doc_id": ["x", "y", "x"], "relevance": [1, 0, 1]})
+    run = pd.DataFrame({"query_id": ["a"] * 4, "doc_id": ["x", "u", "y", "v"], "score": [4.0, 3.0, 2.0, 1.0]})
+    found = per_query(qrels, run, ["Judged@1", "Judged@4", "nDCG@10"])
+    assert found["Judged@1"].tolist() == [1.0, 0.0], "a query without a run scores 0"
+    assert found["Judged@4"].tolist() == [0.5, 0.0]
+    with pytest.raises(ParameterError, match="did you mean Judged"):
+        per_query(qrels, run, ["judged@5"])
