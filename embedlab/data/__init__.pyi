@@ -21,6 +21,8 @@ from .text import fold as fold
 from .text import near_duplicate as near_duplicate
 from .text import near_duplicates as near_duplicates
 from .text import stable_hash as stable_hash
+from .trec import judgment_lines as judgment_lines
+from .trec import parse_judgment as parse_judgment
 from .trec import parse_run as parse_run
 from .trec import read_groups as read_groups
 from .trec import read_qrels as read_qrels

@@ -1,5 +1,7 @@
 """What stands beside the primary measure: guardrail slices, unseen documents, concentration."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +9,16 @@ from conftest import PROJECT, command
 
 import embedlab
 from embedlab.data import Collection
-from embedlab.evaluation import Comparison, among_unseen, compare_scores, concentration, holm, per_query, slice_table
-from embedlab.evaluation.guardrails import loss_p
+from embedlab.evaluation import (
+    Comparison,
+    among_unseen,
+    compare_scores,
+    concentration,
+    holm,
+    loss_p,
+    per_query,
+    slice_table,
+)
 from embedlab.retrieval import Dense
 from embedlab.verdict.rule import _blockers as blockers
 from embedlab.verdict.rule import _decide as decide
@@ -119,9 +129,9 @@ def test_the_loss_test_of_equal_differences_is_certain(loss, p):
 def test_a_gain_from_one_slice_is_narrow_and_names_it():
     members = slices(one=40, two=90)
     found = concentration(noise(1, 0.05) + 0.4 * members["one"], GROUPS, members, 0.02)
-    assert found["without_best_slice"]["name"] == "one"
-    assert found["without_best_slice"]["delta"] == pytest.approx(0.0, abs=0.02)
-    assert found["narrow"] == ["one"]
+    assert found.without_best_slice.name == "one"
+    assert found.without_best_slice.delta == pytest.approx(0.0, abs=0.02)
+    assert found.narrow == ("one",)
 
 
 def test_a_gain_from_one_group_is_narrow_and_names_it():
@@ -129,32 +139,32 @@ def test_a_gain_from_one_group_is_narrow_and_names_it():
     gain = noise(2, 0.02) + np.where(np.arange(200) < 40, 0.15, 0.021) + 0.004
     whole = concentration(gain, groups | {q: q for q in IDS}, slices(two=90).iloc[:, :0], 0.025)
     found = concentration(gain, groups, slices(two=90).iloc[:, :0], -0.1)
-    assert whole["narrow"] == []
-    assert found["without_best_group"]["name"] == "group big"
-    assert found["without_best_group"]["delta"] == pytest.approx(0.025, abs=0.005)
-    assert found["without_best_slice"] is None
+    assert whole.narrow == ()
+    assert found.without_best_group.name == "group big"
+    assert found.without_best_group.delta == pytest.approx(0.025, abs=0.005)
+    assert found.without_best_slice is None
 
 
 def test_a_gain_from_everywhere_is_not_narrow():
     found = concentration(noise(3, 0.05) + 0.1, GROUPS, slices(one=40, two=90), 0.02)
-    assert found["narrow"] == []
-    assert found["without_best_slice"]["ci"][0] >= 0.02
+    assert found.narrow == ()
+    assert found.without_best_slice.ci[0] >= 0.02
 
 
 def test_a_gain_that_was_not_sure_before_is_not_called_narrow():
     members = slices(one=40)
-    assert concentration(noise(4, 0.3) + 0.05 * members["one"], GROUPS, members, 0.05)["narrow"] == []
+    assert concentration(noise(4, 0.3) + 0.05 * members["one"], GROUPS, members, 0.05).narrow == ()
 
 
 def test_a_slice_with_most_of_the_queries_is_never_left_out():
     members = slices(most=150, few=30)
-    assert concentration(noise(5) + 0.3 * members["most"], GROUPS, members, 0.02)["without_best_slice"]["name"] == "few"
+    assert concentration(noise(5) + 0.3 * members["most"], GROUPS, members, 0.02).without_best_slice.name == "few"
 
 
 def test_shares_improved_and_hurt_count_queries():
     difference = pd.Series([0.1] * 100 + [0.0] * 60 + [-0.1] * 40, index=IDS)
     found = concentration(difference, GROUPS, slices(one=40), 0.0)
-    assert (found["improved"], found["hurt"]) == (0.5, 0.2)
+    assert (found.improved, found.hurt) == (0.5, 0.2)
 
 
 # --- among unseen documents ----------------------------------------------------------------------
@@ -215,9 +225,10 @@ def judge(found, unseen, store, contract) -> tuple[str, list[str]]:
     """Decide as the verdict does, from the comparison and the unseen-only check alone."""
     from embedlab.verdict.facts import Facts
 
-    evaluation = {"slices": [], "unseen_only": unseen}
+    checked = asdict(unseen)
+    evaluation = {"slices": [], "unseen_only": checked}
     why = [w for w in blockers(Facts(store), evaluation, contract) if not w.startswith("seal")]
-    return decide(found.as_dict(), unseen, contract["min_gain"], why), why
+    return decide(found.as_dict(), checked, contract["min_gain"], why), why
 
 
 RULES = {"test_openings": 3, "slice_tolerance": 0.05, "min_gain": 0.02}
@@ -231,8 +242,8 @@ def test_a_model_that_only_pushes_training_documents_down_is_caught(closed, stor
     unseen = among_unseen(base, pushed, test, seen, "nDCG@10", groups)
     verdict, why = judge(found, unseen, store, RULES)
     assert found.verdict == "SHIP", "any ordinary evaluation would ship the false gain"
-    assert unseen["ci95"] == pytest.approx([0, 0], abs=1e-6)
-    assert unseen["moved"]["apart"] == pytest.approx(0.1, abs=1e-6)
+    assert unseen.ci95 == pytest.approx([0, 0], abs=1e-6)
+    assert unseen.moved.apart == pytest.approx(0.1, abs=1e-6)
     assert verdict == "DO_NOT_SHIP"
     assert why == ["unseen documents: gain +0.000 there, +0.020 required"]
 
@@ -242,8 +253,8 @@ def test_an_honest_gain_survives_among_unseen_documents(closed, store):
     groups = {q: q for q in test.queries["query_id"]}
     base, better = Noisy(0.7), Noisy(1.2)
     unseen = among_unseen(base, better, test, seen, "nDCG@10", groups)
-    assert unseen["ci95"][0] > 0.02
-    assert abs(unseen["moved"]["apart"]) < 0.05
+    assert unseen.ci95[0] > 0.02
+    assert abs(unseen.moved.apart) < 0.05
     assert judge(over_all(base, better, test, groups), unseen, store, RULES) == ("SHIP", [])
 
 
@@ -266,8 +277,8 @@ def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_pat
     unseen = among_unseen(base, pushed, test, seen, "nDCG@10", groups)
     assert 0.05 < found.delta < 0.15, "its size depends on the split"
     assert found.verdict == "SHIP"
-    assert unseen["delta"] == pytest.approx(0, abs=1e-6)
-    assert unseen["moved"]["apart"] == pytest.approx(0.1, abs=1e-5)
+    assert unseen.delta == pytest.approx(0, abs=1e-6)
+    assert unseen.moved.apart == pytest.approx(0.1, abs=1e-5)
     assert judge(found, unseen, store, RULES)[0] == "DO_NOT_SHIP"
 
 

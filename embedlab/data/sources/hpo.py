@@ -65,13 +65,13 @@ def read(terms: int = 0) -> Raw:
     Raises:
         DataError: if the package or its file is missing.
     """
-    version, terms_by_id = parse(_file())
+    version, terms_by_id = parse(packaged_file())
     corpus = whole_families(_corpus(terms_by_id), terms)
     queries, qrels, findings = _queries([terms_by_id[doc_id] for doc_id in corpus["doc_id"]])
     return Raw(corpus, queries, qrels, findings, notice=NOTICE.format(version=version), judgment_rows=len(qrels))
 
 
-def _file() -> Path:
+def packaged_file() -> Path:
     """Return the ontology's file; the package is not imported, for that would load it all."""
     spec = find_spec(PACKAGE)
     path = Path(spec.origin).parent / "data" / "hp.obo" if spec is not None and spec.origin else None
