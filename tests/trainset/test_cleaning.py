@@ -11,9 +11,16 @@ from toy_encoder import ToyEncoder
 from embedlab.data import fold, near_duplicate_documents, near_duplicates
 from embedlab.data.text import MIN_WORDS
 from embedlab.retrieval import BM25, Dense
-from embedlab.trainset import drop_irrelevant, know_near_duplicates, looks_random, score_lines
+from embedlab.trainset import (
+    corpus_language,
+    drop_conflicts,
+    drop_foreign,
+    drop_irrelevant,
+    know_near_duplicates,
+    looks_random,
+    score_lines,
+)
 from embedlab.trainset import positives as label_audit
-from embedlab.trainset.cleaning import corpus_language, drop_conflicts, drop_foreign
 
 
 @pytest.fixture
