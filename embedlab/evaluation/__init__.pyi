@@ -36,7 +36,13 @@ from .results import HELD as HELD
 from .results import LOST as LOST
 from .results import MIN_GROUPS as MIN_GROUPS
 from .results import UNSURE as UNSURE
+from .results import AmongUnseen as AmongUnseen
 from .results import Comparison as Comparison
+from .results import Concentration as Concentration
+from .results import LeftOut as LeftOut
+from .results import Moved as Moved
+from .results import Retained as Retained
+from .results import SliceResult as SliceResult
 from .results import decide as decide
 from .results import with_interval as with_interval
 from .retention import compare_retention as compare_retention

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -83,7 +84,6 @@ class Table:
         columns: kind by column; these are always there.
         further: what further columns may stand beside them; empty for none.
         rows: whether it is the canonical training store, whose schema is checked as a whole.
-        guard: whether it holds held-out queries, so that a read by a training step is logged.
     """
 
     step: str
@@ -92,7 +92,6 @@ class Table:
     columns: Mapping[str, str]
     further: str = ""
     rows: bool = False
-    guard: bool = False
 
     def check(self, frame: pd.DataFrame) -> None:
         """Raise a DataError where a frame that is to be written lacks a column or has another kind in one."""
@@ -150,3 +149,24 @@ class Summary:
 
     conclusion: str
     figures: dict[str, Any]
+
+
+# --- what a step's module defines ---------------------------------------------------------------
+
+
+def kinds_of(slug: str) -> list[type[Artifact]]:
+    """Return the JSON artifacts that a step's module defines, in order."""
+    module = import_module(f"{__package__}.{slug}")
+    own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
+    return [value for value in own if isinstance(value, type) and issubclass(value, Artifact)]
+
+
+def tables_of(slug: str) -> list[Table]:
+    """Return the tables that a step's module defines, in order."""
+    found = vars(import_module(f"{__package__}.{slug}")).values()
+    return [value for value in found if isinstance(value, Table)]
+
+
+def defined_files(slug: str) -> set[str]:
+    """Return the files of a step that are written by their definition, not by their name."""
+    return {kind.file for kind in kinds_of(slug)} | {table.file for table in tables_of(slug)}

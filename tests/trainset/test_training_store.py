@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from conftest import open_step
 from given_files import source_rows
+from makers import write_file
 
 from embedlab.chain.artifacts import prepare_training_data
 from embedlab.errors import DataError
@@ -62,9 +63,7 @@ def test_a_file_of_another_schema_is_refused_on_reading(tmp_path):
 
 
 def test_a_step_reads_another_steps_rows_through_the_schema(started):
-    lab = open_step("07")
-    lab.write("rows.parquet", source_rows("a").drop(columns="provenance"))
-    lab.finish("written by a test")
+    write_file(started, "07", "rows.parquet", source_rows("a").drop(columns="provenance"))
     with pytest.raises(DataError, match=r"07_.*rows\.parquet: column 'query_id': expected string"):
         open_step("08").read(prepare_training_data.ROWS)
     lab = open_step("07")
