@@ -5,6 +5,7 @@ import pytest
 from conftest import open_step
 from given_files import source_rows
 
+from embedlab.chain.artifacts import prepare_training_data
 from embedlab.errors import DataError
 from embedlab.trainset import (
     about_held_out,
@@ -65,11 +66,11 @@ def test_a_step_reads_another_steps_rows_through_the_schema(started):
     lab.write("rows.parquet", source_rows("a").drop(columns="provenance"))
     lab.finish("written by a test")
     with pytest.raises(DataError, match=r"07_.*rows\.parquet: column 'query_id': expected string"):
-        open_step("08").rows("07", "rows.parquet")
+        open_step("08").read(prepare_training_data.ROWS)
     lab = open_step("07")
-    lab.write("rows.parquet", checked(source_rows("a")))
+    lab.write(prepare_training_data.ROWS, source_rows("a"))
     lab.finish("written by a test")
-    assert open_step("08").rows("07", "rows.parquet")["query_id"].tolist() == ["a"]
+    assert open_step("08").read(prepare_training_data.ROWS)["query_id"].tolist() == ["a"]
 
 
 GUARD = pd.DataFrame({
