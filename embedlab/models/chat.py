@@ -60,6 +60,7 @@ class Endpoint:
         timeout: seconds for one attempt.
         pause: seconds before the second attempt; doubled for each further one.
         spent: tokens of all replies so far, and the most that unreadable ones can have cost.
+        requests: attempts so far, those that failed too.
         failures: what went wrong, one text a request that was given up.
     """
 
@@ -115,7 +116,9 @@ class Endpoint:
         return found + [None] * (len(prompts) - len(found))
 
     def _affordable(self, prompts: Sequence[str]) -> list[str]:
-        left, wave = self.budget - self.spent, list[str]()
+        """Return the next prompts that the budget surely reaches for, and reserve their worst cost."""
+        wave: list[str] = []
+        left = self.budget - self.spent
         for prompt in prompts[: self.workers]:
             left -= self._worst(prompt)
             if left < 0:
@@ -129,11 +132,15 @@ class Endpoint:
         return len(prompt.encode()) + OVERHEAD + self.max_tokens
 
     def _body(self, prompt: str) -> dict[str, Any]:
-        message = {"role": "user", "content": prompt}
-        settings = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-        return {"model": self.model, "messages": [message], **settings}
+        return {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
 
     def _reply(self, client: httpx.Client, prompt: str) -> Reply | None:
+        """Return the reply from the cache or the service, and settle what was reserved for it."""
         body = self._body(prompt)
         file = self.cache / f"{sha256_json(body)[:32]}.json"
         reply = _cached(file)
@@ -142,7 +149,8 @@ class Endpoint:
             if reply is not None:
                 replace_file(file, json.dumps(vars(reply), ensure_ascii=False))
         with self._lock:
-            self.spent += reply.tokens if reply is not None else 0
+            if reply is not None:
+                self.spent += reply.tokens
             self._reserved -= self._worst(prompt)
         return reply
 
@@ -195,14 +203,17 @@ def _parsed(response: httpx.Response, worst: int) -> Reply:
     try:
         data = response.json()
         choice = data["choices"][0]
-        text, reason = choice["message"]["content"], choice.get("finish_reason")
+        text = choice["message"]["content"]
+        complete = choice.get("finish_reason") != "length"
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise ValueError(f"no chat completion: {response.text[:80]!r}") from None
     if not isinstance(text, str):
         raise ValueError(f"no text in the reply: {response.text[:80]!r}")
     usage = data.get("usage")
     tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
-    return Reply(text, tokens if isinstance(tokens, int) else worst, reason != "length")
+    if not isinstance(tokens, int):
+        tokens = worst  # a service that does not say is charged the most it can have cost
+    return Reply(text, tokens, complete)
 
 
 def _cached(file: Path) -> Reply | None:

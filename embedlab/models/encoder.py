@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Kind = Literal["query", "document"]
 
 BATCH = 32
+"""Texts that the model reads at once."""
 
 CHUNK = 256
 """Texts after which vectors are saved; a stopped encoding goes on from there."""
@@ -30,6 +31,14 @@ class Encoder:
 
     The weights are loaded when a text is met that the cache does not hold, so that a notebook
     whose vectors are all cached never waits for torch.
+
+    Args:
+        files: the model's verified files.
+        precision: ``float32`` or ``bfloat16``.
+        cache: folder for the vector cache; None keeps vectors in memory only.
+
+    Attributes:
+        identity: the embedding space of its vectors.
     """
 
     def __init__(self, files: ModelFiles, precision: str, cache: Path | None = None) -> None:
@@ -67,12 +76,15 @@ class Encoder:
         prompt = self.prompt(kind)
         keys = [self._cache.key(text, prompt) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}
+        # texts of one length fill a batch without padding; the longest come first, so that memory fails early
         order = sorted(missing, key=lambda key: (-len(missing[key]), key))
-        with Progress(f"Encoding {'queries' if kind == 'query' else 'documents'}", len(texts)) as bar:
+        label = "Encoding queries" if kind == "query" else "Encoding documents"
+        with Progress(label, len(texts)) as bar:
             bar.advance(len(texts) - len(missing))
             for start in range(0, len(order), CHUNK):
                 chunk = order[start : start + CHUNK]
-                self._cache.add(chunk, self.encode_uncached([missing[key] for key in chunk], kind))
+                vectors = self.encode_uncached([missing[key] for key in chunk], kind)
+                self._cache.add(chunk, vectors)
                 bar.advance(len(chunk))
         return self._cache.get(keys, self.identity.dimensions)
 
@@ -120,7 +132,8 @@ def load_model(name: str, precision: str = "auto", cache: Path | None = None) ->
 def cosine_to_fp32(encoder: Encoder, texts: list[str]) -> float:
     """Return the lowest cosine, over some texts, between an encoder's vectors and the same model's in float32."""
     exact = Encoder(encoder.files, "float32")
-    return float((encoder.encode_uncached(texts) * exact.encode_uncached(texts)).sum(axis=1).min())
+    cosines = (encoder.encode_uncached(texts) * exact.encode_uncached(texts)).sum(axis=1)
+    return float(cosines.min())
 
 
 def normalize(vectors: Vectors) -> Vectors:

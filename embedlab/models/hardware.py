@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BF16_GAIN = 1.3
 """bf16 is used where its matrix product is at least this many times as fast as fp32's."""
@@ -11,7 +15,13 @@ BF16_GAIN = 1.3
 
 @dataclass(frozen=True)
 class Calibration:
-    """Matrix products of a small transformer's shapes; GFLOP/s."""
+    """How fast this machine multiplies matrices of a small transformer's shapes.
+
+    Attributes:
+        fp32_gflops: in float32, GFLOP/s.
+        bf16_gflops: in bfloat16, GFLOP/s.
+        threads: that torch used.
+    """
 
     fp32_gflops: float
     bf16_gflops: float
@@ -24,7 +34,7 @@ class Calibration:
 
     def as_dict(self) -> dict[str, float]:
         """Return the measured figures by name."""
-        return {k: round(v, 1) for k, v in asdict(self).items()}
+        return {name: round(value, 1) for name, value in asdict(self).items()}
 
 
 def calibrate(seconds: float = 0.2) -> Calibration:
@@ -36,19 +46,19 @@ def calibrate(seconds: float = 0.2) -> Calibration:
 
     torch.manual_seed(0)
     left, right = torch.randn(1024, 384), torch.randn(384, 1536)
-    speeds = [_gflops(left.to(dtype), right.to(dtype), seconds) for dtype in (torch.float32, torch.bfloat16)]
-    return Calibration(speeds[0], speeds[1], torch.get_num_threads())
+    fp32 = _gflops(left, right, seconds)
+    bf16 = _gflops(left.to(torch.bfloat16), right.to(torch.bfloat16), seconds)
+    return Calibration(fp32, bf16, torch.get_num_threads())
 
 
-def _gflops(left: object, right: object, seconds: float) -> float:
-    import torch
-
-    assert isinstance(left, torch.Tensor)
-    assert isinstance(right, torch.Tensor)
-    left @ right
-    begin, products = time.perf_counter(), 0
+def _gflops(left: Tensor, right: Tensor, seconds: float) -> float:
+    """Return how fast two matrices are multiplied: a product of [n, k] and [k, m] is 2nkm operations."""
+    left @ right  # once unmeasured: the first product sets things up
+    products = 0
+    begin = time.perf_counter()
     while time.perf_counter() - begin < seconds:
         left @ right
         products += 1
-    flops = 2.0 * left.shape[0] * left.shape[1] * right.shape[1] * products
-    return flops / (time.perf_counter() - begin) / 1e9
+    spent = time.perf_counter() - begin
+    operations = 2.0 * left.shape[0] * left.shape[1] * right.shape[1] * products
+    return operations / spent / 1e9

@@ -38,6 +38,8 @@ class Batch:
 class BatchSampler:
     """Batches as a pure function of the training rows, the recipe's seed and the step number.
 
+    Known answers other than the positive are masked, not pushed away, and so are their relatives.
+
     Args:
         rows: the canonical store: ``query_id, text, positive_ids, negatives, weight`` and, where
             judged, ``known_ids``, the relevant documents of any grade.
@@ -74,13 +76,16 @@ class BatchSampler:
         """Return the batch of a step."""
         rng = np.random.default_rng([self.recipe.seed, step])
         own = self._take(step)
-        picked = {d: self._some_queries(d, rng) for d in own}
-        hard = self._hard([q for queries in picked.values() for q in queries], set(own), rng)
-        documents = own + hard
-        pairs = [(q, column) for column, d in enumerate(own) for q in picked[d]]
-        allowed = np.array([self._allowed(q, documents, column) for q, column in pairs])
-        texts = [self._texts[q] for q, _ in pairs]
-        return Batch(texts, documents, np.array([column for _, column in pairs]), allowed, [q for q, _ in pairs])
+        rows: list[int] = []
+        target: list[int] = []
+        for column, doc_id in enumerate(own):
+            drawn = self._some_queries(doc_id, rng)
+            rows += drawn
+            target += [column] * len(drawn)
+        documents = own + self._hard(rows, set(own), rng)
+        allowed = [self._allowed(row, documents, column) for row, column in zip(rows, target, strict=True)]
+        texts = [self._texts[row] for row in rows]
+        return Batch(texts, documents, np.array(target), np.array(allowed), rows)
 
     def _take(self, step: int) -> list[str]:
         """Take the step's documents from an endless shuffled sequence without repeats in a batch."""
@@ -92,9 +97,11 @@ class BatchSampler:
     def _some_queries(self, doc_id: str, rng: np.random.Generator) -> list[int]:
         """Draw a document's queries, the heavier ones more often."""
         known = self._queries[doc_id]
-        count, weights = min(self.recipe.queries_per_document, len(known)), self._weights[known]
+        count = min(self.recipe.queries_per_document, len(known))
+        weights = self._weights[known]
         share = None if (weights == weights[0]).all() else weights / weights.sum()
-        return [known[i] for i in sorted(rng.choice(len(known), count, replace=False, p=share))]
+        drawn = rng.choice(len(known), count, replace=False, p=share)
+        return [known[i] for i in sorted(drawn)]
 
     def _hard(self, queries: list[int], taken: set[str], rng: np.random.Generator) -> list[str]:
         """Draw mined negatives that are positives of other rows.
@@ -102,13 +109,20 @@ class BatchSampler:
         A document that only ever stands on the negative side would be pushed down whatever it says:
         in a closed corpus that is a bias against the very documents a held-out query wants.
         """
-        pool = sorted({d for q in queries for d in self._negatives[q] if d in self._queries} - taken)
+        mined = set[str]().union(*(self._negatives[query] for query in queries))
+        pool = sorted((mined & self._queries.keys()) - taken)
         count = min(self.recipe.hard_negatives, len(pool))
-        return [pool[i] for i in sorted(rng.choice(len(pool), count, replace=False))] if count else []
+        if not count:
+            return []
+        drawn = rng.choice(len(pool), count, replace=False)
+        return [pool[i] for i in sorted(drawn)]
 
     def _allowed(self, query: int, documents: list[str], column: int) -> list[bool]:
-        families = {self._relatives[d] for d in self._answers[query] if d in self._relatives}
-        return [
-            i == column or not (d in self._answers[query] or self._relatives.get(d) in families)
-            for i, d in enumerate(documents)
-        ]
+        """Say which documents count for a query: its positive, and what neither answers it nor is a relative."""
+        answers = self._answers[query]
+        families = {self._relatives[d] for d in answers if d in self._relatives}
+        allowed = []
+        for i, d in enumerate(documents):
+            right = d in answers or self._relatives.get(d) in families
+            allowed.append(i == column or not right)
+        return allowed

@@ -53,10 +53,11 @@ def count_in_pairs(
     found = {"batches": 0, "negatives": 0, "collisions": 0}
     for batch in batches:
         documents = [pairs[i][1] for i in batch]
-        wrong = sum(d in right[pairs[i][0]] for i in batch for d in documents) - len(batch)
         found["batches"] += 1
         found["negatives"] += len(batch) * (len(batch) - 1)
-        found["collisions"] += wrong
+        for row in (pairs[i][0] for i in batch):
+            answered = sum(d in right[row] for d in documents)
+            found["collisions"] += answered - 1  # its own positive is no collision
     return found
 
 
@@ -71,9 +72,6 @@ def count_in_sampler(sampler: BatchSampler, steps: int, right: Sequence[frozense
         negative[np.arange(len(batch.target)), batch.target] = False
         found["negatives"] += int(negative.sum())
         found["masked"] += int((~batch.allowed).sum())
-        found["collisions"] += sum(
-            bool(counts) and d in right[row]
-            for row, line in zip(batch.rows, negative, strict=True)
-            for d, counts in zip(batch.documents, line, strict=True)
-        )
+        for row, column in zip(*np.nonzero(negative), strict=True):
+            found["collisions"] += batch.documents[column] in right[batch.rows[row]]
     return found

@@ -26,8 +26,9 @@ def validation_on(collection: Collection, metric: str, documents: int = MOST_DOC
     """
     texts = collection.document_texts()
     relevant = set(collection.qrels.loc[collection.qrels["relevance"] >= 1, "doc_id"])
-    others = sorted((d for d in texts.index if d not in relevant), key=lambda d: stable_hash("sample", d))
-    keep = [d for d in texts.index if d in relevant | set(others[: max(0, documents - len(relevant))])]
+    others = sorted(set(texts.index) - relevant, key=lambda d: stable_hash("sample", d))
+    searched = relevant | set(others[: max(0, documents - len(relevant))])
+    keep = [d for d in texts.index if d in searched]
     return Validation(collection.query_texts(), collection.qrels, texts[keep], metric)
 
 
@@ -39,10 +40,12 @@ def validation_of(rows: pd.DataFrame, corpus: pd.DataFrame, metric: str) -> Vali
         corpus: the documents.
         metric: an ir-measures name.
     """
-    known, best = (rows[["query_id", name]].explode(name).set_axis(["query_id", "doc_id"], axis=1)
-                   for name in ("known_ids", "positive_ids"))  # fmt: skip
-    graded = pd.concat([best.assign(relevance=2), known.assign(relevance=1)]).dropna(subset=["doc_id"])
-    qrels = graded.drop_duplicates(["query_id", "doc_id"]).reset_index(drop=True)
+    graded = []
+    for column, grade in (("positive_ids", 2), ("known_ids", 1)):
+        judged = rows[["query_id", column]].explode(column).rename(columns={column: "doc_id"})
+        graded.append(judged.dropna().assign(relevance=grade))
+    # Positives stand first, so a document that is known as well keeps their grade.
+    qrels = pd.concat(graded).drop_duplicates(["query_id", "doc_id"]).reset_index(drop=True)
     queries = rows[["query_id", "text", "group"]]
     return validation_on(Collection(corpus, queries, qrels), metric)
 

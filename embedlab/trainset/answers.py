@@ -1,4 +1,4 @@
-"""What each query is known to be answered by, in any split: none of it is ever its negative."""
+"""What each query is known to be answered by, in any part: none of it is ever its negative."""
 
 from __future__ import annotations
 
@@ -17,6 +17,21 @@ HELD = "answers nearly the same held-out query"
 NEAR_DUPLICATE = "near-duplicate of an answer"
 
 
+def known_answers(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Return for each row the documents known to answer its query: its positives first, each once.
+
+    Args:
+        rows: ``positive_ids, known_ids``, or one of the two: the guard has no positives, and rows
+            that nobody judged have nothing else.
+    """
+    columns = [rows[name] for name in ("positive_ids", "known_ids") if name in rows]
+    found = []
+    for lists in zip(*columns, strict=True):
+        ids = dict.fromkeys(doc_id for ids in lists for doc_id in ids)
+        found.append(tuple(ids))
+    return found
+
+
 def exclusions(rows: pd.DataFrame, guard: pd.DataFrame, near: Mapping[str, set[str]]) -> dict[str, dict[str, str]]:
     """Return by query id what may never be its negative, with the reason.
 
@@ -28,22 +43,33 @@ def exclusions(rows: pd.DataFrame, guard: pd.DataFrame, near: Mapping[str, set[s
         guard: ``text, known_ids`` of the held-out queries.
         near: near-duplicates by document id.
     """
-    own = [{*p, *k} for p, k in zip(rows["positive_ids"], rows["known_ids"], strict=True)]
-    answers, count = [*map(set, guard["known_ids"]), *own], len(guard)
-    found: list[dict[str, str]] = [dict.fromkeys(ids, OWN) for ids in own]
+    own = known_answers(rows)
+    answers, n_held = [*known_answers(guard), *own], len(guard)
+    excluded = [dict.fromkeys(ids, OWN) for ids in own]
     for same in near_duplicates([*guard["text"], *rows["text"]]):
-        shared = {d: HELD if i < count else SAME for i in reversed(same) for d in answers[i]}
-        for i in (i - count for i in same if i >= count):
-            found[i] = shared | found[i]
-    for known in found:
-        known |= {other: NEAR_DUPLICATE for d in list(known) for other in near.get(d, ()) if other not in known}
-    return dict(zip(rows["query_id"], found, strict=True))
+        # Held-out queries stand first, so what they share with a training row is named after them.
+        shared: dict[str, str] = {}
+        for i in same:
+            reason = HELD if i < n_held else SAME
+            for doc_id in answers[i]:
+                shared.setdefault(doc_id, reason)
+        for i in same:
+            if i >= n_held:
+                excluded[i - n_held] = {**shared, **excluded[i - n_held]}
+    for known in excluded:
+        _add_near_duplicates(known, near)
+    return dict(zip(rows["query_id"], excluded, strict=True))
+
+
+def _add_near_duplicates(known: dict[str, str], near: Mapping[str, set[str]]) -> None:
+    for doc_id in list(known):
+        for other in near.get(doc_id, ()):
+            known.setdefault(other, NEAR_DUPLICATE)
 
 
 def only_held_out(rows: pd.DataFrame, guard: pd.DataFrame) -> set[str]:
     """Return the documents that answer held-out queries and no row's, at any grade."""
-    trained = {d for column in ("positive_ids", "known_ids") for ids in rows[column] for d in ids}
-    return {d for ids in guard["known_ids"] for d in ids} - trained
+    return set[str]().union(*known_answers(guard)) - set[str]().union(*known_answers(rows))
 
 
 def joint_answers(rows: pd.DataFrame) -> list[frozenset[str]]:
@@ -52,11 +78,10 @@ def joint_answers(rows: pd.DataFrame) -> list[frozenset[str]]:
     Args:
         rows: ``text, positive_ids`` and, where judged, ``known_ids``.
     """
-    known = rows["known_ids" if "known_ids" in rows else "positive_ids"]
-    own = [frozenset((*p, *k)) for p, k in zip(rows["positive_ids"], known, strict=True)]
+    own = known_answers(rows)
     joint = [set(answers) for answers in own]
     for same in near_duplicates(rows["text"].tolist()):
-        shared = frozenset().union(*(own[i] for i in same))
+        shared = set[str]().union(*(own[i] for i in same))
         for i in same:
             joint[i] |= shared
     return [frozenset(answers) for answers in joint]
@@ -69,4 +94,8 @@ def right_answers(rows: pd.DataFrame, near: Mapping[str, set[str]]) -> list[froz
         rows: as for :func:`joint_answers`.
         near: near-duplicates by document id; equal texts are among them.
     """
-    return [a.union(*(near.get(d, ()) for d in a)) for a in joint_answers(rows)]
+    found = []
+    for answers in joint_answers(rows):
+        others = [near.get(doc_id, set()) for doc_id in answers]
+        found.append(answers.union(*others))
+    return found

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from itertools import combinations
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from embedlab.data.text import fold, near_duplicates, stable_hash
+from embedlab.trainset.answers import known_answers
 from embedlab.trainset.positives import Scores
 from embedlab.trainset.rows import removal, removals
 
@@ -73,18 +74,16 @@ def drop_foreign(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     language = corpus_language(documents)
     if not language:
         return rows, removals([])
-    ranked = [dict(_identifier().rank(query)) for query in rows["text"]]
-    sure = [
-        found[language] < FOREIGN and len(query.split()) >= FOREIGN_WORDS
-        for found, query in zip(ranked, rows["text"], strict=True)
-    ]
-    foreign = pd.Series(sure, index=rows.index, dtype=bool)
-    evidence = [
-        f"reads as {max(found, key=found.__getitem__)}, the corpus is {language}"
-        for found, gone in zip(ranked, foreign, strict=True)
-        if gone
-    ]
-    return rows[~foreign], removal(rows[foreign], "wrong language", [""] * len(evidence), evidence)
+    foreign, evidence = [], []
+    for query in rows["text"]:
+        likely = dict(_identifier().rank(query))
+        # Of few words the language cannot be told: names and commands read as any.
+        sure = likely[language] < FOREIGN and len(query.split()) >= FOREIGN_WORDS
+        foreign.append(sure)
+        if sure:
+            evidence.append(f"reads as {max(likely, key=likely.__getitem__)}, the corpus is {language}")
+    out = pd.Series(foreign, index=rows.index, dtype=bool)
+    return rows[~out], removal(rows[out], "wrong language", [""] * len(evidence), evidence)
 
 
 def know_near_duplicates(rows: pd.DataFrame, near: Mapping[str, set[str]]) -> Cleaned:
@@ -96,66 +95,75 @@ def know_near_duplicates(rows: pd.DataFrame, near: Mapping[str, set[str]]) -> Cl
         rows: the canonical store.
         near: near-duplicates by document id.
     """
-    known, kept, found = [], [], []
-    for number, (positives, own, negatives) in enumerate(
-        zip(rows["positive_ids"], rows["known_ids"], rows["negatives"], strict=True)
-    ):
-        others = set().union(*(near.get(d, set()) for d in positives)) - {*positives}
-        bad = [n["id"] for n in negatives if n["id"] in others]
-        known.append([*own, *sorted(others - {*own})])
-        kept.append([n for n in negatives if n["id"] not in others])
+    others = []
+    for positives in rows["positive_ids"]:
+        found = set[str]().union(*(near.get(d, set()) for d in positives))
+        others.append(found - {*positives})
+    known = [[*own, *sorted(more - {*own})] for own, more in zip(rows["known_ids"], others, strict=True)]
+    cleaned = rows.assign(known_ids=_column(known, rows))
+    return _without_negatives(cleaned, others, "near-duplicate of a positive")
+
+
+def _column(values: list[list[Any]], rows: pd.DataFrame) -> pd.Series:
+    """Return a column of lists beside the rows."""
+    return pd.Series(values, index=rows.index, dtype=object)
+
+
+def _without_negatives(rows: pd.DataFrame, unwanted: Iterable[set[str]], evidence: str) -> Cleaned:
+    """Take out each row's unwanted negatives and list them; no row goes."""
+    kept, removed = [], []
+    for number, (negatives, out) in enumerate(zip(rows["negatives"], unwanted, strict=True)):
+        kept.append([n for n in negatives if n["id"] not in out])
+        bad = [n["id"] for n in negatives if n["id"] in out]
         if bad:
-            why = ["near-duplicate of a positive"]
-            found.append(removal(rows.iloc[[number]], "negative taken out", [", ".join(bad)], why))
-    lists = {"known_ids": known, "negatives": kept}
-    cleaned = rows.assign(**{n: pd.Series(v, index=rows.index, dtype=object) for n, v in lists.items()})
-    return cleaned, removals(found)
+            removed.append(removal(rows.iloc[[number]], "negative taken out", [", ".join(bad)], [evidence]))
+    return rows.assign(negatives=_column(kept, rows)), removals(removed)
 
 
 def drop_duplicates(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Remove a row whose query nearly repeats an earlier one with the same positives."""
-    ids, positives = rows["query_id"].tolist(), rows["positive_ids"].map(frozenset).tolist()
+    positives = rows["positive_ids"].map(frozenset).tolist()
     repeats: dict[int, int] = {}
     for same in near_duplicates(rows["text"].tolist()):
         first: dict[frozenset[str], int] = {}
         for i in same:
             keeper = first.setdefault(positives[i], i)
-            if keeper != i and keeper not in repeats:
-                repeats[i] = keeper
+            if keeper != i:
+                repeats.setdefault(i, keeper)
     gone = rows.iloc[sorted(repeats)]
-    others = [ids[repeats[i]] for i in sorted(repeats)]
-    kept = rows.drop(gone.index)
-    return kept, removal(gone, "duplicate", others, ["near-duplicate query, same positives"] * len(gone))
+    keepers = [rows["query_id"].iloc[repeats[i]] for i in sorted(repeats)]
+    why = ["near-duplicate query, same positives"] * len(gone)
+    return rows.drop(gone.index), removal(gone, "duplicate", keepers, why)
 
 
 def drop_conflicts(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Remove rows whose folded query is labelled with disjoint positives elsewhere, neither known to the other."""
-    folded = rows["text"].map(fold)
-    gone_at, other, evidence = [], [], []
-    for _, same in rows.groupby(folded):
-        sets = [(set(p), {*p, *k}) for p, k in zip(same["positive_ids"], same["known_ids"], strict=True)]
-        pairs = [(a, b) for i, a in enumerate(sets) for b in sets[i + 1 :]]
-        if any(not (one & known_two) and not (two & known_one) for (one, known_one), (two, known_two) in pairs):
-            gone_at += same.index.tolist()
-            other += [", ".join(q for q in same["query_id"] if q != own) for own in same["query_id"]]
-            evidence += ["same query, disjoint positives"] * len(same)
+    gone_at, others, evidence = [], [], []
+    for _, same in rows.groupby(rows["text"].map(fold)):
+        if not _conflict(same):
+            continue
+        ids = same["query_id"].tolist()
+        gone_at += same.index.tolist()
+        others += [", ".join(other for other in ids if other != own) for own in ids]
+        evidence += ["same query, disjoint positives"] * len(same)
     gone = rows.loc[gone_at]
-    return rows.drop(gone.index), removal(gone, "conflict", other, evidence)
+    return rows.drop(gone.index), removal(gone, "conflict", others, evidence)
+
+
+def _conflict(same: pd.DataFrame) -> bool:
+    """Return whether two rows of one query want documents that neither knows of the other."""
+    rows = [(set(wanted), set(known)) for wanted, known in zip(same["positive_ids"], known_answers(same), strict=True)]
+    for (one, one_knows), (two, two_knows) in combinations(rows, 2):
+        if one.isdisjoint(two_knows) and two.isdisjoint(one_knows):
+            return True
+    return False
 
 
 def drop_contradicting_negatives(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Take out negatives that are positives of the same folded query; no row goes."""
     folded = rows["text"].map(fold)
     positives = {text: set(same.explode()) for text, same in rows["positive_ids"].groupby(folded)}
-    kept, found = [], []
-    for number, (text, negatives) in enumerate(zip(folded, rows["negatives"], strict=True)):
-        bad = [n["id"] for n in negatives if n["id"] in positives[text]]
-        kept.append([n for n in negatives if n["id"] not in positives[text]])
-        if bad:
-            found.append(removal(rows.iloc[[number]], "negative taken out", [", ".join(bad)], ["also a positive"]))
-    cleaned = rows.copy()
-    cleaned["negatives"] = pd.Series(kept, index=rows.index, dtype=object)
-    return cleaned, removals(found)
+    return _without_negatives(rows, [positives[text] for text in folded], "also a positive")
 
 
 def drop_irrelevant(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) -> Cleaned:
@@ -169,27 +177,34 @@ def drop_irrelevant(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scor
         doc_ids: the documents that are scored, ``n`` of them.
         lines: for each row in turn, by system, the similarity of every document, ``[n]``.
     """
-    position, kept, found = {d: i for i, d in enumerate(doc_ids)}, [], []
+    position = {d: i for i, d in enumerate(doc_ids)}
+    kept, removed = [], []
     for number, (positives, line) in enumerate(zip(rows["positive_ids"], lines, strict=True)):
-        means = {name: float(scores.mean()) for name, scores in line.items()}
-        known = [d for d in positives if d in position]
-        weak = [d for d in known if all(line[name][position[d]] < mean for name, mean in means.items())]
-        kept.append([d for d in positives if d not in weak])
+        means = {system: float(scores.mean()) for system, scores in line.items()}
+        weak = [d for d in positives if d in position and _below(line, position[d], means)]
+        left = [d for d in positives if d not in weak]
+        kept.append(left)
         if weak:
             at = position[weak[0]]
             evidence = "; ".join(f"{name} {line[name][at]:.2f}, random {mean:.2f}" for name, mean in means.items())
-            reason = "positive taken out" if kept[-1] else "irrelevant"
-            found.append(removal(rows.iloc[[number]], reason, [", ".join(weak)], [evidence]))
-    left = np.array([bool(ids) for ids in kept], dtype=bool)
-    cleaned = rows.assign(positive_ids=pd.Series(kept, index=rows.index, dtype=object))
-    return cleaned[left], removals(found)
+            reason = "positive taken out" if left else "irrelevant"
+            removed.append(removal(rows.iloc[[number]], reason, [", ".join(weak)], [evidence]))
+    cleaned = rows.assign(positive_ids=_column(kept, rows))
+    return cleaned[cleaned["positive_ids"].map(len) > 0], removals(removed)
+
+
+def _below(line: Scores, at: int, means: Mapping[str, float]) -> bool:
+    """Return whether every system scores the document at this position below its mean."""
+    return all(line[system][at] < mean for system, mean in means.items())
 
 
 def drop_over_long(rows: pd.DataFrame, lengths: pd.Series, limit: int) -> Cleaned:
     """Remove rows whose query is longer than the model reads; ``lengths`` are tokens, a limit of 0 means none."""
-    over = pd.Series(lengths.to_numpy() > limit, index=rows.index) if limit else rows["text"].isna()
-    evidence = [f"{n} tokens, the model reads {limit}" for n in lengths.to_numpy()[over.to_numpy()]]
-    return rows[~over], removal(rows[over], "over-long", [""] * int(over.sum()), evidence)
+    if not limit:
+        return rows, removals([])
+    over = lengths.to_numpy() > limit
+    evidence = [f"{n} tokens, the model reads {limit}" for n in lengths.to_numpy()[over]]
+    return rows[~over], removal(rows[over], "over-long", [""] * len(evidence), evidence)
 
 
 def over_long(lengths: pd.Series, limit: int) -> tuple[float, float]:

@@ -29,18 +29,18 @@ def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.Data
         positives contain) and ``AUC against real`` (.5: cannot be told apart; NaN for the real queries
         themselves and where there are too few).
     """
-    repeated, real_ids = _in_other_sources(rows), set(real["query_id"])
+    elsewhere = _in_other_sources(rows)
     found = []
     for source, part in rows.groupby("source"):
-        hit = {d for ids in part["positive_ids"] for d in ids}
-        themselves = bool(real_ids & set(part["query_id"]))
+        hit = set(part["positive_ids"].explode())
+        themselves = part["query_id"].isin(set(real["query_id"])).any()
         line: dict[str, object] = {
             "source": source,
             "rows": len(part),
             "queries": part["text"].map(fold).nunique(),
             "documents": len(hit),
             "never hit": 1 - len(hit) / len(documents),
-            "duplicates": int(part["query_id"].isin(repeated).sum()),
+            "duplicates": int(part["query_id"].isin(elsewhere).sum()),
             "median words": float(part["text"].map(lambda query: len(query.split())).median()),
             "overlap": _overlap(part, documents),
             "AUC against real": float("nan") if themselves else told_apart(part["text"], real["text"]),
@@ -50,18 +50,25 @@ def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.Data
 
 
 def _overlap(part: pd.DataFrame, documents: Mapping[str, str]) -> float:
+    """Return the mean share of a query's words that its positives contain."""
     shares = []
     for query, ids in zip(part["text"], part["positive_ids"], strict=True):
         words = set(fold(query).split())
-        there = {w for d in ids for w in fold(documents.get(d, "")).split()}
+        there = set(fold(" ".join(documents.get(d, "") for d in ids)).split())
         shares.append(len(words & there) / max(len(words), 1))
     return sum(shares) / len(shares)
 
 
 def _in_other_sources(rows: pd.DataFrame) -> set[str]:
+    """Return the ids of queries that nearly stand in another source, too."""
+    if rows["source"].nunique() < 2:
+        return set()
     ids, sources = rows["query_id"].tolist(), rows["source"].tolist()
-    groups = near_duplicates(rows["text"].tolist()) if rows["source"].nunique() > 1 else []
-    return {ids[i] for same in groups if len({sources[i] for i in same}) > 1 for i in same}
+    found: set[str] = set()
+    for same in near_duplicates(rows["text"].tolist()):
+        if len({sources[i] for i in same}) > 1:
+            found.update(ids[i] for i in same)
+    return found
 
 
 def told_apart(texts: Iterable[str], real: Iterable[str]) -> float:
@@ -70,8 +77,8 @@ def told_apart(texts: Iterable[str], real: Iterable[str]) -> float:
     Logistic regression on character 2- to 4-grams, a classifier two-sample test (Lopez-Paz and Oquab
     2017); both sides have the same number of texts, at most 500.
     """
-    sides = [sorted(set(map(fold, side)), key=lambda t: stable_hash("auc", t))[:SAMPLE] for side in (texts, real)]
-    size = min(map(len, sides))
+    ours, theirs = _sample(texts), _sample(real)
+    size = min(len(ours), len(theirs))
     if size < 2 * FOLDS:
         return float("nan")
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -82,6 +89,12 @@ def told_apart(texts: Iterable[str], real: Iterable[str]) -> float:
     model = make_pipeline(
         TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True), LogisticRegression(C=10)
     )
-    both, label = [*sides[0][:size], *sides[1][:size]], [1] * size + [0] * size
+    both = ours[:size] + theirs[:size]
+    label = [1] * size + [0] * size
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     return float(cross_val_score(model, both, label, scoring="roc_auc", cv=folds).mean())
+
+
+def _sample(texts: Iterable[str]) -> list[str]:
+    """Return at most 500 different texts, the same ones every time."""
+    return sorted({fold(text) for text in texts}, key=lambda text: stable_hash("auc", text))[:SAMPLE]

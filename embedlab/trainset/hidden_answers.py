@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import pandas as pd
 
 from embedlab.data.collection import Collection
 from embedlab.data.text import stable_hash
 from embedlab.progress import Progress
-from embedlab.retrieval.base import Encodes
-from embedlab.trainset.miners import JUDGED, RANDOM, Proposals, Setup
-from embedlab.trainset.negatives import DRAWS, Margin, check_rows, per_miner, select
+from embedlab.trainset.answers import known_answers
+from embedlab.trainset.miners import Proposals
+from embedlab.trainset.mining import JUDGED, Mining
+from embedlab.trainset.negatives import Margin, check_rows, select
+from embedlab.trainset.rows import lists_without
 
 SHARE = 0.2
 
@@ -34,41 +37,24 @@ def hide(rows: pd.DataFrame, share: float = SHARE, seed: int = 0) -> tuple[pd.Da
     Returns:
         all rows as if nobody knew the hidden answers, and the hidden ones, ``query_id, doc_id``.
     """
-    spare = [(q, d) for q, p, k in _answers(rows) for d in [*k, *p[1:]]]
-    ordered = sorted(set(spare), key=lambda pair: stable_hash("hide", seed, *pair))
+    spare = set()
+    for query_id, known in zip(rows["query_id"], known_answers(rows), strict=True):
+        spare |= {(query_id, doc_id) for doc_id in known[1:]}
+    ordered = sorted(spare, key=lambda pair: stable_hash("hide", seed, *pair))
     hidden = set(ordered[: round(share * len(ordered))])
-    left = {
-        column: pd.Series(
-            [[d for d in ids if (q, d) not in hidden] for q, ids in zip(rows["query_id"], rows[column], strict=True)],
-            index=rows.index,
-            dtype=object,
-        )
-        for column in ("positive_ids", "known_ids")
-    }
+    left = {column: lists_without(rows, column, hidden) for column in ("positive_ids", "known_ids")}
     return rows.assign(**left), pd.DataFrame(sorted(hidden), columns=["query_id", "doc_id"], dtype=str)
-
-
-def _answers(rows: pd.DataFrame) -> list[tuple[str, list[str], list[str]]]:
-    """Return query id, positives and further known answers of each row."""
-    columns = zip(rows["query_id"], rows["positive_ids"], rows["known_ids"], strict=True)
-    return [(q, list(p), [d for d in k if d not in set(p)]) for q, p, k in columns]
 
 
 def come_back(
     collection: Collection,
     rows: pd.DataFrame,
     hidden: pd.DataFrame,
-    miners: Sequence[str],
+    mining: Mining,
     margins: Sequence[float],
     *,
-    encoder: Encodes,
     exclude: Mapping[str, Mapping[str, str]],
-    quotas: int | Mapping[str, int],
     absolute: float = 0.0,
-    pool: set[str] | None = None,
-    first_rank: int = 1,
-    last_rank: int = 50,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Mine for rows with hidden answers as :func:`mine_negatives` would, and count those taken as negatives.
 
@@ -76,42 +62,42 @@ def come_back(
         collection: as there.
         rows: what :func:`hide` returns; only those with a hidden answer are mined.
         hidden: what was hidden.
-        miners: as there; ``judged`` is left out, for there a person has spoken.
+        mining: ``judged`` is left out, for there a person has spoken.
         margins: the percentages of the positive to try, under the same ``absolute`` margin.
-        encoder: as there.
         exclude: made from ``rows``, so that it does not know the hidden answers either.
-        quotas: as there.
         absolute: see :class:`Margin`.
-        pool: as there.
-        first_rank: as there.
-        last_rank: as there.
-        seed: as there.
 
     Returns:
         a row for each margin and miner alone, and for all as they choose together: ``margin, miner, hidden``
         (answers that could come back), ``returned`` (that did), ``rate`` of these, and the number of
         ``negatives`` mined.
     """
-    mined = [m for m in miners if m != JUDGED]
-    wanted = per_miner(mined, quotas if isinstance(quotas, int) else {m: quotas.get(m, 0) for m in mined})
     asked = rows[rows["query_id"].isin(hidden["query_id"])]
     check_rows(asked, exclude)
+    mining = _without_judged(mining)
+    arms = {miner: [miner] for miner in mining.miners} | {ALL: list(mining.miners)}
+    tried = list(product(dict.fromkeys(margins), arms))
     secret = set(zip(hidden["query_id"], hidden["doc_id"], strict=True))
-    plan = Setup(first_rank, last_rank, DRAWS * wanted.get(RANDOM, 0), seed)
-    alone = {**{m: [m] for m in mined}, ALL: mined}
-    found = {(margin, name): [0, 0] for margin in margins for name in alone}
+    returned, mined = dict.fromkeys(tried, 0), dict.fromkeys(tried, 0)
     with Progress("Mining with hidden answers", len(asked)) as bar:
-        source = Proposals(collection, asked, mined, encoder, pool, plan)
+        source = Proposals(collection, asked, mining)
         for block in source.blocks():
-            for (margin, name), counts in found.items():
-                part = replace(block, candidates={m: block.candidates[m] for m in alone[name]})
-                for taken in select(part, source, exclude, Margin(margin, absolute), wanted):
-                    pairs = [] if "reason" in taken else list(zip(taken["query_id"], taken["doc_id"], strict=True))
-                    counts[0] += sum(pair in secret for pair in pairs)
-                    counts[1] += len(pairs)
+            for margin, arm in tried:
+                part = replace(block, candidates={miner: block.candidates[miner] for miner in arms[arm]})
+                for taken, _ in select(part, source, exclude, Margin(margin, absolute)):
+                    pairs = zip(taken["query_id"], taken["doc_id"], strict=True)
+                    returned[margin, arm] += sum(pair in secret for pair in pairs)
+                    mined[margin, arm] += len(taken)
             bar.advance(len(block.rows))
-    lines = [(*key, len(hidden), back, back / max(1, len(hidden)), taken) for key, (back, taken) in found.items()]
+    lines = [(*key, len(hidden), back, back / max(1, len(hidden)), mined[key]) for key, back in returned.items()]
     return pd.DataFrame(lines, columns=["margin", "miner", "hidden", "returned", "rate", "negatives"])
+
+
+def _without_judged(mining: Mining) -> Mining:
+    miners = [miner for miner in mining.miners if miner != JUDGED]
+    if isinstance(mining.quotas, int):
+        return replace(mining, miners=miners)
+    return replace(mining, miners=miners, quotas={miner: mining.quotas.get(miner, 0) for miner in miners})
 
 
 def choose_margin(table: pd.DataFrame, most: float) -> tuple[float, list[str]] | None:
@@ -129,5 +115,6 @@ def choose_margin(table: pd.DataFrame, most: float) -> tuple[float, list[str]] |
     if each.empty or each["hidden"].iloc[0] < FEWEST:
         return None
     loosest = each[each["rate"] <= most].groupby("miner")["margin"].max()
-    helpless = [m for m in dict.fromkeys(each["miner"]) if m not in loosest.index]
-    return float(loosest.min() if len(loosest) else each["margin"].min()), helpless
+    helpless = [miner for miner in each["miner"].unique() if miner not in loosest.index]
+    chosen = loosest if len(loosest) else each["margin"]
+    return float(chosen.min()), helpless

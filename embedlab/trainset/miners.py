@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Ids
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 
 from embedlab.data.collection import Collection
 from embedlab.data.text import fold, stable_hash
-from embedlab.errors import DataError, ParameterError
-from embedlab.retrieval.base import Encodes
+from embedlab.errors import DataError
 from embedlab.retrieval.bm25 import BM25
-
-RANDOM, SIBLING, JUDGED = "random", "sibling", "judged"
-
-MINERS = (JUDGED, SIBLING, "dense", "bm25", RANDOM)
+from embedlab.trainset.mining import DENSE, JUDGED, LEXICAL, RANDOM, SIBLING, Mining
 
 NO_METADATA = {"doc_id", "title", "text", "created", "family"}
 
@@ -29,25 +25,6 @@ CHUNK = 16_384
 Positions = NDArray[np.int64]
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How candidates are proposed; ranks count from 1, ``block`` queries are looked at together."""
-
-    first_rank: int = 1
-    last_rank: int = 50
-    draws: int = 20
-    seed: int = 0
-    block: int = 256
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.first_rank <= self.last_rank:
-            raise ParameterError(
-                f"ranks must be 1 <= first_rank <= last_rank, found {self.first_rank} and {self.last_rank}"
-            )
-        if self.block < 1 or self.draws < 0:
-            raise ParameterError(f"block must be 1 or more and draws 0 or more, found {self.block} and {self.draws}")
 
 
 @dataclass(frozen=True)
@@ -67,28 +44,38 @@ class Block:
     cosines: dict[str, Floats]
 
 
-def likeness(corpus: pd.DataFrame) -> list[list[str]]:
+def sibling_labels(corpus: pd.DataFrame) -> list[list[str]]:
     """Return for each document what makes others its siblings: family or metadata, and title.
 
     Without families equal metadata counts, in fields whose values repeat and that most documents
     have; a document that lacks one of them has no siblings by it. A title counts where several
     documents bear it. Empty where the corpus has none of these.
     """
-    fields = ["family"] if "family" in corpus else []
-    for name in [] if fields else [c for c in corpus.columns if c not in NO_METADATA]:
-        values = corpus[name].dropna().astype(str)
-        if len(values) > len(corpus) / 2 and 1 < values.nunique() <= len(values) / 2:
-            fields.append(name)
-    found: list[list[str]] = [[] for _ in range(len(corpus))]
+    labels: list[list[str]] = [[] for _ in range(len(corpus))]
+    fields = _sibling_fields(corpus)
     if fields:
-        # an unknown value equals none, not even another unknown one
-        known = corpus[fields].notna().all(axis=1)
+        complete = corpus[fields].notna().all(axis=1)
         values = corpus[fields].astype(str).fillna("").agg(" · ".join, axis=1)
-        for labels, value, complete in zip(found, values, known, strict=True):
-            labels.extend([value] if complete else [])
+        for own, value, known in zip(labels, values, complete, strict=True):
+            if known:  # an unknown value equals none, not even another unknown one
+                own.append(value)
     titles = corpus["title"].map(fold)
-    for labels, title, many in zip(found, titles, titles.duplicated(keep=False), strict=True):
-        labels.extend([f"title {title}"] if title and many else [])
+    for own, title, repeated in zip(labels, titles, titles.duplicated(keep=False), strict=True):
+        if title and repeated:
+            own.append(f"title {title}")
+    return labels
+
+
+def _sibling_fields(corpus: pd.DataFrame) -> list[str]:
+    """Return the family, or else the metadata whose values repeat: a field that tells all apart joins none."""
+    if "family" in corpus:
+        return ["family"]
+    found = []
+    for name in corpus.columns:
+        values = corpus[name].dropna().astype(str)
+        most_have_it = len(values) > len(corpus) / 2
+        if name not in NO_METADATA and most_have_it and 1 < values.nunique() <= len(values) / 2:
+            found.append(name)
     return found
 
 
@@ -101,38 +88,28 @@ class Proposals:
     Args:
         collection: its documents.
         rows: ``query_id, text, positive_ids`` and, for the judged miner, ``negatives``.
-        miners: any of :data:`MINERS`.
-        encoder: its cosines rank, limit and are kept.
-        pool: ids that may be mined; None for all. Blank documents never are.
-        setup: ranks, seed and block size.
+        mining: miners, ranks, pool and block size.
 
     Raises:
         DataError: if a positive or an id of the pool is no document; names the row.
     """
 
-    def __init__(
-        self,
-        collection: Collection,
-        rows: pd.DataFrame,
-        miners: Sequence[str],
-        encoder: Encodes,
-        pool: Ids[str] | None,
-        setup: Setup,
-    ) -> None:
+    def __init__(self, collection: Collection, rows: pd.DataFrame, mining: Mining) -> None:
         texts = collection.document_texts()
-        self.rows, self.miners, self.setup = rows, miners, setup
+        self.rows, self.mining = rows, mining
         self.doc_ids, self.position = texts.index.to_numpy(), {d: i for i, d in enumerate(texts.index)}
         self.positives = [self._known(q, ids) for q, ids in zip(rows["query_id"], rows["positive_ids"], strict=True)]
         minable = (texts.str.strip() != "").to_numpy()
-        if pool is not None:
-            minable = minable & np.isin(np.arange(len(texts)), self._known("the pool", pool))
+        if mining.pool is not None:
+            minable = minable & np.isin(np.arange(len(texts)), self._known("the pool", mining.pool))
         self.members = np.flatnonzero(minable)
-        self.documents = encoder.encode(texts.tolist(), "document")
-        self.queries = encoder.encode(rows["text"].tolist(), "query")
-        self._bm25 = BM25(texts.iloc[self.members]) if "bm25" in miners and len(self.members) else None
-        self._labels = likeness(collection.corpus) if SIBLING in miners else []
-        self._siblings_of = _members(self._labels, minable)
-        self._zero = _judged_zero(collection.qrels) if JUDGED in miners else {}
+        self.documents = mining.encoder.encode(texts.tolist(), "document")
+        self.queries = mining.encoder.encode(rows["text"].tolist(), "query")
+        wants_words = LEXICAL in mining.miners and len(self.members)
+        self._bm25 = BM25(texts.iloc[self.members]) if wants_words else None
+        self._labels = sibling_labels(collection.corpus) if SIBLING in mining.miners else []
+        self._labelled = _minable_by_label(self._labels, minable)
+        self._judged_zero = _judged_zero(collection.qrels) if JUDGED in mining.miners else {}
 
     def _known(self, where: str, ids: Ids[str]) -> list[int]:
         unknown = [d for d in ids if d not in self.position]
@@ -146,12 +123,12 @@ class Proposals:
             RANDOM: self._random,
             SIBLING: self._siblings,
             JUDGED: self._judged,
-            "dense": self._dense,
-            "bm25": self._lexical,
+            DENSE: self._dense,
+            LEXICAL: self._lexical,
         }
-        for start in range(0, len(self.rows), self.setup.block):
-            at = range(start, min(start + self.setup.block, len(self.rows)))
-            candidates = {miner: propose[miner](at) for miner in self.miners}
+        for start in range(0, len(self.rows), self.mining.block):
+            at = range(start, min(start + self.mining.block, len(self.rows)))
+            candidates = {miner: propose[miner](at) for miner in self.mining.miners}
             cosines = {miner: self._cosines(at, found) for miner, found in candidates.items()}
             own = self._cosines(at, _padded([self.positives[i] for i in at]))
             worst = np.where(np.isnan(own), np.inf, own).min(axis=1).astype(np.float32)
@@ -163,7 +140,7 @@ class Proposals:
         return np.where(found >= 0, products, np.nan).astype(np.float32)
 
     def _window(self, ranked: Positions) -> Positions:
-        return ranked[:, self.setup.first_rank - 1 :]
+        return ranked[:, self.mining.first_rank - 1 :]
 
     def _dense(self, at: range) -> Positions:
         return self._window(self._closest(self.queries[at.start : at.stop], self.members))
@@ -172,7 +149,7 @@ class Proposals:
         """Return the closest ``last_rank`` of some documents, best first; documents come in chunks."""
         import faiss
 
-        k = self.setup.last_rank
+        k = self.mining.last_rank
         scores = np.full((len(queries), 0), -np.inf, dtype=np.float32)
         best = np.zeros((len(queries), 0), dtype=np.int64)
         for start in range(0, len(members), CHUNK):
@@ -183,53 +160,62 @@ class Proposals:
             scores, best = np.take_along_axis(scores, order, 1), np.take_along_axis(best, order, 1)
         return best
 
+    def _none(self, at: range) -> Positions:
+        return np.full((len(at), self.mining.last_rank), -1, dtype=np.int64)
+
     def _lexical(self, at: range) -> Positions:
-        found = np.full((len(at), self.setup.last_rank), -1, dtype=np.int64)
+        found = self._none(at)
         if self._bm25 is not None:
             texts = self.rows["text"].iloc[at.start : at.stop].to_numpy()
-            run = self._bm25.search(pd.Series(texts, index=range(len(at))), self.setup.last_rank)
-            places = run["doc_id"].map(self.position).to_numpy()
-            found[run["query_id"].to_numpy(), run.groupby("query_id").cumcount().to_numpy()] = places
+            run = self._bm25.search(pd.Series(texts, index=range(len(at))), self.mining.last_rank)
+            rank = run.groupby("query_id").cumcount().to_numpy()
+            found[run["query_id"].to_numpy(), rank] = run["doc_id"].map(self.position).to_numpy()
         return self._window(found)
 
     def _siblings(self, at: range) -> Positions:
-        """Return the closest siblings of each row's positives, rows with the same kinds together."""
-        together: dict[frozenset[str], list[int]] = {}
-        for i in at:
-            together.setdefault(frozenset(kind for p in self.positives[i] for kind in self._labels[p]), []).append(i)
-        found = np.full((len(at), self.setup.last_rank), -1, dtype=np.int64)
-        for kinds, rows in together.items():
-            members = [self._siblings_of[kind] for kind in kinds if kind in self._siblings_of]
+        """Return the closest siblings of each row's positives; rows with the same labels are searched together."""
+        asking: dict[frozenset[str], list[int]] = {}
+        for row in at:
+            labels = frozenset(label for p in self.positives[row] for label in self._labels[p])
+            asking.setdefault(labels, []).append(row)
+        found = self._none(at)
+        for labels, rows in asking.items():
+            members = [self._labelled[label] for label in labels if label in self._labelled]
             if members:
                 best = self._closest(self.queries[rows], np.unique(np.concatenate(members)))
-                found[[i - at.start for i in rows], : best.shape[1]] = best
+                found[[row - at.start for row in rows], : best.shape[1]] = best
         return found
 
     def _random(self, at: range) -> Positions:
-        ids = self.rows["query_id"].iloc[at.start : at.stop]
-        count = min(self.setup.draws, len(self.members))
-        draw = [
-            np.random.default_rng(stable_hash(self.setup.seed, q)).choice(len(self.members), count, False) for q in ids
-        ]
-        return self.members[np.array(draw, dtype=np.int64).reshape(len(at), count)]
+        """Draw for each query by its own id: what one draws does not depend on the others."""
+        count = min(self.mining.draws, len(self.members))
+        drawn = np.zeros((len(at), count), dtype=np.int64)
+        for row, query_id in enumerate(self.rows["query_id"].iloc[at.start : at.stop]):
+            rng = np.random.default_rng(stable_hash(self.mining.seed, query_id))
+            drawn[row] = rng.choice(len(self.members), count, False)
+        return self.members[drawn]
 
     def _judged(self, at: range) -> Positions:
+        """Return what the row's negatives name, then what was judged with grade 0."""
         rows = self.rows.iloc[at.start : at.stop]
         own: Iterable[Any] = rows["negatives"] if "negatives" in rows else [[]] * len(rows)
         minable = set(self.members.tolist())
-        named = [
-            [self.position.get(d, -1) for d in [*(n["id"] for n in found), *self._zero.get(q, ())]]
-            for q, found in zip(rows["query_id"], own, strict=True)
-        ]
-        return _padded([[i for i in dict.fromkeys(found) if i in minable] for found in named])
+        lists = []
+        for query_id, negatives in zip(rows["query_id"], own, strict=True):
+            named = [*(n["id"] for n in negatives), *self._judged_zero.get(query_id, ())]
+            places = dict.fromkeys(self.position.get(d, -1) for d in named)
+            lists.append([place for place in places if place in minable])
+        return _padded(lists)
 
 
-def _members(labels: list[list[str]], minable: NDArray[np.bool_]) -> dict[str, Positions]:
+def _minable_by_label(labels: list[list[str]], minable: NDArray[np.bool_]) -> dict[str, Positions]:
+    """Return by label the positions of the documents that may be mined."""
     found: dict[str, list[int]] = {}
-    for i, kinds in enumerate(labels):
-        for kind in kinds if minable[i] else ():
-            found.setdefault(kind, []).append(i)
-    return {kind: np.array(places, dtype=np.int64) for kind, places in found.items()}
+    for place, own in enumerate(labels):
+        if minable[place]:
+            for label in own:
+                found.setdefault(label, []).append(place)
+    return {label: np.array(places, dtype=np.int64) for label, places in found.items()}
 
 
 def _judged_zero(qrels: pd.DataFrame) -> dict[str, list[str]]:
@@ -240,6 +226,7 @@ def _judged_zero(qrels: pd.DataFrame) -> dict[str, list[str]]:
 def _padded(lists: list[list[int]]) -> Positions:
     """Return lists of positions as one array, -1 where a list is shorter than the longest."""
     width = max(map(len, lists), default=0)
-    return np.array([[*found, *[-1] * (width - len(found))] for found in lists], dtype=np.int64).reshape(
-        len(lists), width
-    )
+    padded = np.full((len(lists), width), -1, dtype=np.int64)
+    for row, places in enumerate(lists):
+        padded[row, : len(places)] = places
+    return padded

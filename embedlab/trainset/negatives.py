@@ -6,27 +6,22 @@ import math
 from collections.abc import Collection as Ids
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from embedlab.data.collection import Collection
-from embedlab.errors import DataError, ParameterError, nearest
+from embedlab.errors import DataError, ParameterError
 from embedlab.progress import Progress
 from embedlab.retrieval.base import Encodes
-from embedlab.trainset.answers import OWN
-from embedlab.trainset.miners import JUDGED, MINERS, RANDOM, Block, Proposals, Setup
+from embedlab.trainset.answers import OWN, known_answers
+from embedlab.trainset.miners import Block, Proposals
+from embedlab.trainset.mining import JUDGED, MINERS, WINDOWED, Mining
 
 CLOSE = "too close to the positive"
 
 COLUMNS = ["query_id", "doc_id", "miner", "rank", "score"]
-
-WINDOWED = ("dense", "bm25")
-
-DRAWS = 10
-"""Random documents drawn for each that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -97,67 +92,35 @@ def mine_negatives(
         collection: its documents, and its judgments of grade 0 for ``judged``.
         training: ``query_id, text, positive_ids`` and, where there are, ``known_ids`` and ``negatives``.
         miners: any of judged, sibling, dense, bm25, random, in the order in which they choose.
-        encoder: ``encode(texts, kind)``, float32 ``[n, d]`` of unit length; the base model.
+        encoder: the base model; this and what follows but for ``exclude`` and ``margin``: see :class:`Mining`.
         exclude: for every query id what may never be its negative, with the reason; see
             :func:`exclusions`. Its positives and known answers never are, named here or not.
         margin: see :class:`Margin`; a number is its ``percent``.
-        quotas: negatives a row for every miner, or by miner (one that is left out has none). A number
-            does not limit ``judged``.
-        first_rank: candidates of ``dense`` and ``bm25`` count from here.
-        last_rank: to here; of ``sibling`` the closest so many.
-        pool: ids that may be mined; None for all. Blank documents never are.
-        seed: of the random draws, with the query id.
+        quotas: negatives a row for every miner, or by miner.
+        first_rank: of ``dense`` and ``bm25``.
+        last_rank: of these and ``sibling``.
+        pool: ids that may be mined; None for all.
+        seed: of the random draws.
         block: queries looked at together.
 
     Raises:
         ParameterError: for an unknown miner, quotas of one that is not asked for, or illegal numbers.
         DataError: if a column, an exclusion or a document is missing; names the row.
     """
-    wanted = per_miner(miners, quotas)
-    draws = DRAWS * wanted.get(RANDOM, 0)
+    mining = Mining(encoder, miners, quotas, first_rank, last_rank, pool, seed, block)
     rule = margin if isinstance(margin, Margin) else Margin(margin)
     check_rows(training, exclude)
-    setup = Setup(first_rank, last_rank, draws, seed, block)
+    taken: list[pd.DataFrame] = []
+    refused: list[pd.DataFrame] = []
     with Progress("Mining negatives", len(training)) as bar:
-        source = Proposals(collection, training, miners, encoder, pool, setup)
-        taken: list[pd.DataFrame] = []
-        refused: list[pd.DataFrame] = []
+        source = Proposals(collection, training, mining)
         for part in source.blocks():
-            for found in select(part, source, exclude, rule, wanted):
-                (refused if "reason" in found else taken).append(found)
+            for good, bad in select(part, source, exclude, rule):
+                taken.append(good)
+                refused.append(bad)
             bar.advance(len(part.rows))
     mined = _joined(taken, COLUMNS, training["query_id"])
     return Mined(_attached(training, mined), mined, _joined(refused, [*COLUMNS, "reason"], training["query_id"]))
-
-
-def per_miner(miners: Sequence[str], quotas: int | Mapping[str, int]) -> dict[str, int]:
-    """Return the quota of each miner; raises as :func:`mine_negatives` does."""
-    for name in [*miners, *(quotas if isinstance(quotas, Mapping) else ())]:
-        if name not in MINERS:
-            raise ParameterError(f"unknown miner {name!r}{nearest(name, list(MINERS))}; there are: {', '.join(MINERS)}")
-    if isinstance(quotas, int):
-        found = {name: np.iinfo(np.int64).max if name == JUDGED else quotas for name in miners}
-    else:
-        idle = [name for name in quotas if name not in miners]
-        if idle:
-            raise ParameterError(f"a quota for {idle[0]!r}, which is not among the miners: {', '.join(miners)}")
-        found = {name: quotas.get(name, 0) for name in miners}
-    wrong = [name for name, count in found.items() if count < 0]
-    if wrong:
-        raise ParameterError(f"the quota of {wrong[0]} must be 0 or more, found {found[wrong[0]]}")
-    return {name: int(count) for name, count in found.items()}
-
-
-def named_quotas(miners: Sequence[str], quota: int, named: Sequence[str]) -> dict[str, int]:
-    """Return ``quota`` for every miner, except where ``named`` says otherwise, as in ``dense=3``."""
-    found = per_miner(miners, quota)
-    for text in named:
-        miner, _, count = text.partition("=")
-        if not count.strip().isdigit():
-            raise ParameterError(f"a quota is written as MINER=COUNT, such as dense=2; found {text!r}")
-        per_miner(miners, {miner.strip(): int(count)})
-        found[miner.strip()] = int(count)
-    return found
 
 
 def check_rows(training: pd.DataFrame, exclude: Mapping[str, object]) -> None:
@@ -179,69 +142,96 @@ def check_rows(training: pd.DataFrame, exclude: Mapping[str, object]) -> None:
 
 
 def select(
-    block: Block, source: Proposals, exclude: Mapping[str, Mapping[str, str]], margin: Margin, quotas: Mapping[str, int]
-) -> Iterator[pd.DataFrame]:
-    """Yield for each miner what it takes and then, with a ``reason``, what is refused on the way there."""
-    known = [_known(row, exclude) for row in block.rows.to_dict("records")]
-    taken = _keys(source, block.rows["positive_ids"])
+    block: Block, source: Proposals, exclude: Mapping[str, Mapping[str, str]], margin: Margin
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield for each miner what it takes, and what it refuses on the way there, with the ``reason``.
+
+    Miners choose in turn: what one has taken, no later one takes again.
+    """
+    known = _never(block.rows, exclude)
+    used = _keys(source, block.rows["positive_ids"])
     banned = _keys(source, known)
     limits = margin.limits(block.worst)[:, None]
     rows = np.arange(len(block.rows))[:, None]
     for miner, found in block.candidates.items():
         keys = rows * len(source.doc_ids) + found
-        fresh = (found >= 0) & ~np.isin(keys, taken)
-        close = fresh & (block.cosines[miner] > limits) & (miner != JUDGED)
+        fresh = (found >= 0) & ~np.isin(keys, used)
+        close = fresh & (block.cosines[miner] > limits)
+        if miner == JUDGED:  # a person has spoken
+            close[:] = False
         good = fresh & ~close & ~np.isin(keys, banned)
-        before = np.cumsum(good, axis=1) - good < quotas[miner]
-        taken = np.concatenate([taken, keys[good & before]])
-        yield _table(block, source, miner, good & before)
-        refused = fresh & ~good & before
+        # Once a row has its quota, what stands behind is neither taken nor refused.
+        wanted = np.cumsum(good, axis=1) - good < source.mining.wanted[miner]
+        taken, refused = good & wanted, fresh & ~good & wanted
+        used = np.concatenate([used, keys[taken]])
         table = _table(block, source, miner, refused)
-        at, near = np.nonzero(refused)[0], close[refused]
-        why = [CLOSE if c else known[i][d] for i, d, c in zip(at, table["doc_id"], near, strict=True)]
-        yield table.assign(reason=pd.Series(why, dtype=object))
+        why = _why(known, np.nonzero(refused)[0], table["doc_id"], close[refused])
+        yield _table(block, source, miner, taken), table.assign(reason=why)
 
 
-def _known(row: Mapping[Any, Any], exclude: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Return what may never be a row's negative, with the reason."""
-    known = row.get("known_ids", ())
-    return dict(exclude[row["query_id"]]) | dict.fromkeys([*known, *row["positive_ids"]], OWN)
+def _never(rows: pd.DataFrame, exclude: Mapping[str, Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return for each row what may never be its negative, with the reason."""
+    found = []
+    for query_id, known in zip(rows["query_id"], known_answers(rows), strict=True):
+        found.append({**exclude[query_id], **dict.fromkeys(known, OWN)})
+    return found
+
+
+def _why(known: list[dict[str, str]], at: NDArray[np.int64], doc_ids: pd.Series, close: NDArray[np.bool_]) -> pd.Series:
+    """Return why each document is refused, ``at`` being the position of its row."""
+    found = []
+    for row, doc_id, too_close in zip(at, doc_ids, close, strict=True):
+        found.append(CLOSE if too_close else known[row][doc_id])
+    return pd.Series(found, dtype=object)
 
 
 def _keys(source: Proposals, documents: Iterable[Iterable[str]]) -> NDArray[np.int64]:
     """Return one number for each row and document; what is no document is left out."""
-    count, place = len(source.doc_ids), source.position
-    return np.array(
-        [i * count + place[d] for i, ids in enumerate(documents) for d in ids if d in place], dtype=np.int64
-    )
+    found = []
+    for row, ids in enumerate(documents):
+        found += [row * len(source.doc_ids) + source.position[d] for d in ids if d in source.position]
+    return np.array(found, dtype=np.int64)
 
 
 def _table(block: Block, source: Proposals, miner: str, mask: NDArray[np.bool_]) -> pd.DataFrame:
-    at, column = np.nonzero(mask)
-    offset = source.setup.first_rank if miner in WINDOWED else 1
-    values = [
-        block.rows["query_id"].to_numpy()[at],
-        source.doc_ids[block.candidates[miner][mask]],
-        [miner] * len(at),
-        column + offset,
-        block.cosines[miner][mask].astype(float).round(4),
-    ]
-    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+    """Return the candidates under the mask with rank and cosine, row by row."""
+    row, column = np.nonzero(mask)
+    first = source.mining.first_rank if miner in WINDOWED else 1
+    return pd.DataFrame(
+        {
+            "query_id": block.rows["query_id"].to_numpy()[row],
+            "doc_id": source.doc_ids[block.candidates[miner][mask]],
+            "miner": [miner] * len(row),
+            "rank": column + first,
+            "score": block.cosines[miner][mask].astype(float).round(4),
+        }
+    )
 
 
 def _joined(parts: list[pd.DataFrame], columns: list[str], order: pd.Series) -> pd.DataFrame:
     """Return all parts in the order of the rows; within a row as they were found."""
-    whole = pd.concat([p for p in parts if len(p)] or [pd.DataFrame(columns=columns)], ignore_index=True)
+    filled = [part for part in parts if len(part)]
+    whole = pd.concat(filled or [pd.DataFrame(columns=columns)], ignore_index=True)
     place = dict(zip(order, range(len(order)), strict=True))
     return whole.sort_values("query_id", key=lambda ids: ids.map(place), kind="stable", ignore_index=True)
 
 
 def _attached(training: pd.DataFrame, mined: pd.DataFrame) -> pd.DataFrame:
     """Return the rows with what was mined as their ``negatives``; a named one keeps its source's name."""
-    own: Iterable[Any] = training["negatives"] if "negatives" in training else [[]] * len(training)
-    names = {(q, n["id"]): n["miner"] for q, found in zip(training["query_id"], own, strict=True) for n in found}
     found: dict[str, list[dict[str, object]]] = {q: [] for q in training["query_id"]}
+    names = _named_sources(training)
     for query_id, doc_id, miner, _, score in mined[COLUMNS].itertuples(index=False):
         source = names.get((query_id, doc_id), miner) if miner == JUDGED else miner
         found[query_id].append({"id": doc_id, "miner": source, "score": score})
     return training.assign(negatives=pd.Series(list(found.values()), index=training.index, dtype=object))
+
+
+def _named_sources(training: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return by query and document which source named a negative."""
+    if "negatives" not in training:
+        return {}
+    found = {}
+    for query_id, negatives in zip(training["query_id"], training["negatives"], strict=True):
+        for negative in negatives:
+            found[query_id, negative["id"]] = negative["miner"]
+    return found

@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from embedlab.progress import Progress
 from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.dense import Dense
-from embedlab.trainset.rows import (
-    removal,
-    removals,
-)
+from embedlab.trainset.answers import known_answers
+from embedlab.trainset.rows import lists_without, removal, removals
 
 Scores = Mapping[str, NDArray[np.float32]]
 """For one query, by system, the score of every document, ``[documents]``."""
@@ -36,26 +34,43 @@ def score_lines(dense: Dense, bm25: BM25, rows: pd.DataFrame, neighbours: bool =
             Of more than ``MOST_LABELS`` labels only a part speaks.
     """
     vectors = dense.encoder.encode(rows["text"].tolist(), "query")
-    position = {d: i for i, d in enumerate(dense.ids)}
-    labels = [(row, position[d]) for row, ids in enumerate(rows["positive_ids"]) for d in ids if d in position]
-    asked, labelled = np.array(labels[:: 1 + len(labels) // MOST_LABELS], dtype=int).reshape(-1, 2).T
-    neighbour_vectors = vectors[asked]
+    labels = _Labels(rows["positive_ids"], vectors, dense.ids.tolist()) if neighbours else None
     with Progress("Scoring every document", len(rows)) as bar:
         for row, (query, vector) in enumerate(zip(rows["text"], vectors, strict=True)):
             line = {"cosine": dense.vectors @ vector, "BM25": bm25.scores(query).to_numpy()}
-            if neighbours:
-                others = np.where(asked == row, -np.inf, neighbour_vectors @ vector)
-                line["queries"] = _nearest(others, labelled, len(position))
+            if labels is not None:
+                line["queries"] = labels.scores(row, vector)
             yield line
             bar.advance()
 
 
-def _nearest(similarity: NDArray[np.float32], labelled: NDArray[np.int64], documents: int) -> NDArray[np.float32]:
-    """Return the best similarity among each document's labels, the mean of these where there is none."""
-    best = np.full(documents, -np.inf, dtype=np.float32)
-    np.maximum.at(best, labelled, similarity)
-    wanted = np.isfinite(best)
-    return np.where(wanted, best, best[wanted].mean() if wanted.any() else 0)
+class _Labels:
+    """Which query is labelled with which document: each label lets its query speak for the document.
+
+    Args:
+        positive_ids: of each row.
+        vectors: of each row's query, ``[rows, d]``.
+        doc_ids: the documents that are scored.
+    """
+
+    def __init__(self, positive_ids: pd.Series, vectors: NDArray[np.float32], doc_ids: list[str]) -> None:
+        position = {d: i for i, d in enumerate(doc_ids)}
+        labels = []
+        for row, ids in enumerate(positive_ids):
+            labels += [(row, position[d]) for d in ids if d in position]
+        every = 1 + len(labels) // MOST_LABELS
+        self.rows, self.documents = np.array(labels[::every], dtype=int).reshape(-1, 2).T
+        self.vectors = vectors[self.rows]
+        self.count = len(doc_ids)
+
+    def scores(self, row: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return each document's nearest label by cosine, the row's own left out; the mean where it has none."""
+        similarity = np.where(self.rows == row, -np.inf, self.vectors @ vector)
+        best = np.full(self.count, -np.inf, dtype=np.float32)
+        np.maximum.at(best, self.documents, similarity)
+        labelled = np.isfinite(best)
+        middle = best[labelled].mean() if labelled.any() else 0
+        return np.where(labelled, best, middle)
 
 
 def standing(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) -> pd.DataFrame:
@@ -72,16 +87,18 @@ def standing(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) ->
         ``query_id, text, doc_id, above`` (share of those documents that score higher, 0 is best) and
         ``rival``, the best of them, blank where there is none; one row a positive.
     """
-    position, names, found = {d: i for i, d in enumerate(doc_ids)}, np.array(doc_ids, dtype=object), []
-    read = rows[["query_id", "text", "positive_ids", "known_ids"]].itertuples(index=False)
-    for (query_id, query, positives, known), line in zip(read, lines, strict=True):
+    position, names = {d: i for i, d in enumerate(doc_ids)}, np.array(doc_ids, dtype=object)
+    found = []
+    columns = zip(rows["query_id"], rows["text"], rows["positive_ids"], known_answers(rows), strict=True)
+    for (query_id, text, positives, known), line in zip(columns, lines, strict=True):
         fused = np.sum([_standardized(scores) for scores in line.values()], axis=0)
-        answers = [position[d] for d in {*positives, *known} if d in position]
-        others = np.delete(fused, answers)
-        rival = str(np.delete(names, answers)[others.argmax()]) if len(others) else ""
+        answers = [position[d] for d in known if d in position]
+        # What also answers the query may stand before the label: only the others count.
+        others, other_names = np.delete(fused, answers), np.delete(names, answers)
+        rival = str(other_names[others.argmax()]) if len(others) else ""
         for d in positives:
             above = float((others > fused[position[d]]).mean()) if len(others) else 0.0
-            found.append((query_id, query, d, round(above, 6), rival))
+            found.append((query_id, text, d, round(above, 6), rival))
     return pd.DataFrame(found, columns=["query_id", "text", "doc_id", "above", "rival"])
 
 
@@ -118,10 +135,13 @@ def looks_random(above: pd.Series, beyond: float = 0.5) -> Chance:
     """
     from scipy import stats
 
+    def of_all(late_share: float) -> float:
+        return min(1.0, float(late_share) / (1 - beyond))
+
     late, labels = int((above > beyond).sum()), len(above)
     ends = stats.binomtest(late, max(labels, 1)).proportion_ci(0.95)
-    share, low, high = (min(1.0, float(p) / (1 - beyond)) for p in (late / max(labels, 1), ends.low, ends.high))
-    return Chance(share, low, high, late, labels)
+    share = late / max(labels, 1)
+    return Chance(of_all(share), of_all(ends.low), of_all(ends.high), late, labels)
 
 
 def beyond_both(rows: pd.DataFrame, runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -136,8 +156,8 @@ def beyond_both(rows: pd.DataFrame, runs: Iterable[pd.DataFrame]) -> pd.DataFram
 def unusable_positives(rows: pd.DataFrame, documents: Mapping[str, str]) -> pd.DataFrame:
     """Return ``query_id, doc_id, reason, evidence`` of positives that are no document, or a blank one."""
     pairs = rows[["query_id", "positive_ids"]].explode("positive_ids").rename(columns={"positive_ids": "doc_id"})
-    texts = pairs["doc_id"].map(lambda d: documents.get(d))
-    found = pairs[texts.isna() | (texts.fillna("").str.strip() == "")]
+    blank = pairs["doc_id"].map(lambda d: not documents.get(d, "").strip()).astype(bool)
+    found = pairs[blank]
     evidence = ["blank" if d in documents else "unknown" for d in found["doc_id"]]
     return found.assign(reason="no usable document", evidence=evidence).reset_index(drop=True)
 
@@ -153,9 +173,7 @@ def drop_positives(rows: pd.DataFrame, unwanted: pd.DataFrame) -> tuple[pd.DataF
         the rows that stay, and a removal for each positive that was taken out, ``other`` its document.
     """
     out = set(zip(unwanted["query_id"], unwanted["doc_id"], strict=True))
-    both = zip(rows["query_id"], rows["positive_ids"], strict=True)
-    left = pd.Series([[d for d in ids if (q, d) not in out] for q, ids in both], index=rows.index, dtype=object)
-    texts = dict(zip(rows["query_id"], rows["text"], strict=True))
-    named = unwanted.assign(text=unwanted["query_id"].map(texts))
+    left = lists_without(rows, "positive_ids", out)
+    named = unwanted.assign(text=unwanted["query_id"].map(dict(zip(rows["query_id"], rows["text"], strict=True))))
     removed = [removal(part, str(why), part["doc_id"], part["evidence"]) for why, part in named.groupby("reason")]
     return rows.assign(positive_ids=left)[left.map(len) > 0].reset_index(drop=True), removals(removed)

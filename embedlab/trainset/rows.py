@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection as Ids
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,51 +17,60 @@ from embedlab.trainset.sources.examples import Example, merged
 
 JUDGED, JUDGED_NEGATIVE = "judged query", "judged"
 
+DTYPES: dict[str, Any] = {"positive_ids": object, "known_ids": object, "negatives": object, "weight": float}
+"""Of the columns that hold no text: lists, and a number."""
+
 REMOVED = ["query_id", "text", "reason", "other", "evidence"]
 
 
 def judged_rows(collection: Collection) -> pd.DataFrame:
     """Return a row for each judged query: positives have its highest grade, judged negatives grade 0."""
-    zero = collection.qrels[collection.qrels["relevance"] < 1]
-    wrong: dict[str, list[dict[str, Any]]] = {}
-    for query_id, doc_id, grade in zero[["query_id", "doc_id", "relevance"]].itertuples(index=False):
-        wrong.setdefault(query_id, []).append({"id": doc_id, "miner": JUDGED_NEGATIVE, "score": float(grade)})
-    qrels = collection.qrels[collection.qrels["relevance"] >= 1]
-    top = qrels[qrels["relevance"] == qrels.groupby("query_id")["relevance"].transform("max")]
-    positives = top.groupby("query_id")["doc_id"].agg(sorted)
-    known = qrels.groupby("query_id")["doc_id"].agg(sorted)
+    relevant = collection.qrels[collection.qrels["relevance"] >= 1]
+    highest = relevant.groupby("query_id")["relevance"].transform("max")
+    positives = relevant[relevant["relevance"] == highest].groupby("query_id")["doc_id"].agg(sorted)
+    known = relevant.groupby("query_id")["doc_id"].agg(sorted)
+    wrong = _judged_negatives(collection.qrels)
     queries = collection.queries[collection.queries["query_id"].isin(positives.index)]
-    rows = _store(
-        queries["query_id"],
-        queries["text"],
-        queries["query_id"].map(positives),
-        queries["query_id"].map(known),
-        JUDGED,
-        "judgments of " + queries["query_id"],
-        queries["group"],
+    return _store(
+        query_id=queries["query_id"],
+        text=queries["text"],
+        positive_ids=queries["query_id"].map(positives),
+        known_ids=queries["query_id"].map(known),
+        negatives=[wrong.get(query_id, []) for query_id in queries["query_id"]],
+        source=[JUDGED] * len(queries),
+        provenance="judgments of " + queries["query_id"],
+        group=queries["group"],
     )
-    rows["negatives"] = pd.Series([wrong.get(q, []) for q in rows["query_id"]], dtype=object)
-    return rows
+
+
+def _judged_negatives(qrels: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return by query id what was judged irrelevant, as negatives of the store."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    irrelevant = qrels.loc[qrels["relevance"] < 1, ["query_id", "doc_id", "relevance"]]
+    for query_id, doc_id, grade in irrelevant.itertuples(index=False):
+        found.setdefault(query_id, []).append({"id": doc_id, "miner": JUDGED_NEGATIVE, "score": float(grade)})
+    return found
 
 
 def group_of_documents(judged: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, str]:
     """Return the group that each document stands in: that of its queries, or of its relatives' queries."""
     pairs = judged.explode("positive_ids").drop_duplicates("positive_ids")
-    found = dict(zip(pairs["positive_ids"], pairs["group"], strict=True))
-    families = {relatives[d]: group for d, group in found.items() if d in relatives}
-    return {d: families[family] for d, family in relatives.items() if family in families} | found
+    of_queries = dict(zip(pairs["positive_ids"], pairs["group"], strict=True))
+    of_families = {relatives[d]: group for d, group in of_queries.items() if d in relatives}
+    of_relatives = {d: of_families[family] for d, family in relatives.items() if family in of_families}
+    return of_relatives | of_queries
 
 
 def documentation_rows(documentation: pd.DataFrame, group_of: Mapping[str, str]) -> pd.DataFrame:
     """Return a row for each documentation text, in the group of the first document it describes."""
     return _store(
-        [f"doc-{i:05d}" for i in range(len(documentation))],
-        documentation["text"],
-        documentation["doc_ids"].map(list),
-        documentation["doc_ids"].map(list),
-        documentation["kind"],
-        documentation["provenance"],
-        [group_of.get(ids[0], f"document {ids[0]}") for ids in documentation["doc_ids"]],
+        query_id=[f"doc-{i:05d}" for i in range(len(documentation))],
+        text=documentation["text"],
+        positive_ids=documentation["doc_ids"].map(list),
+        known_ids=documentation["doc_ids"].map(list),
+        source=documentation["kind"],
+        provenance=documentation["provenance"],
+        group=[_group_of_first(ids, group_of) for ids in documentation["doc_ids"]],
     )
 
 
@@ -70,17 +80,31 @@ def example_rows(examples: Iterable[Example], group_of: Mapping[str, str]) -> pd
     Examples of one kind with the same text become one row. The id depends on kind and text alone.
     """
     found = merged(examples)
-    rows = _store(
-        [f"{e.kind.replace(' ', '-')}-{stable_hash(e.kind, e.query):016x}" for e in found],
-        [e.query for e in found],
-        [e.positives for e in found],
-        [sorted({*e.positives, *e.known}) for e in found],
-        [e.kind for e in found],
-        [e.where for e in found],
-        [group_of.get(e.positives[0], f"document {e.positives[0]}") for e in found],
+    return _store(
+        query_id=[f"{e.kind.replace(' ', '-')}-{stable_hash(e.kind, e.query):016x}" for e in found],
+        text=[e.query for e in found],
+        positive_ids=[e.positives for e in found],
+        known_ids=[sorted({*e.positives, *e.known}) for e in found],
+        negatives=[e.negatives for e in found],
+        source=[e.kind for e in found],
+        provenance=[e.where for e in found],
+        group=[_group_of_first(e.positives, group_of) for e in found],
+        weight=[e.weight for e in found],
     )
-    rows["negatives"] = pd.Series([e.negatives for e in found], dtype=object)
-    return rows.assign(weight=[e.weight for e in found])
+
+
+def _group_of_first(ids: Sequence[str], group_of: Mapping[str, str]) -> str:
+    return group_of.get(ids[0], f"document {ids[0]}")
+
+
+def _store(**columns: Iterable[Any]) -> pd.DataFrame:
+    """Return rows of the store in its order and types; what is not given is empty, and every weight 1."""
+    given = {name: list(values) for name, values in columns.items()}
+    count = len(given["query_id"])
+    given.setdefault("negatives", [[] for _ in range(count)])
+    given.setdefault("part", [""] * count)
+    given.setdefault("weight", [1.0] * count)
+    return pd.DataFrame({name: pd.Series(given[name], dtype=DTYPES.get(name, str)) for name in COLUMNS})
 
 
 def with_reviews(judged: pd.DataFrame, weights: Mapping[str, float], where: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -105,25 +129,6 @@ def unusable(findings: Iterable[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=REMOVED, dtype=str)
 
 
-def _store(
-    ids: Iterable[str],
-    texts: Iterable[str],
-    positives: Iterable[list[str]],
-    known: Iterable[list[str]],
-    source: str | Iterable[str],
-    provenance: Iterable[str],
-    groups: Iterable[str],
-) -> pd.DataFrame:
-    frame = pd.DataFrame({"query_id": list(ids), "text": list(texts)}, dtype=str)
-    frame["positive_ids"] = pd.Series(list(positives), dtype=object)
-    frame["known_ids"] = pd.Series(list(known), dtype=object)
-    frame["negatives"] = pd.Series([[] for _ in range(len(frame))], dtype=object)
-    kinds = [source] * len(frame) if isinstance(source, str) else list(source)
-    for name, values in (("source", kinds), ("provenance", list(provenance)), ("group", list(groups))):
-        frame[name] = pd.Series(values, dtype=str)
-    return frame.assign(part=pd.Series([""] * len(frame), dtype=str), weight=1.0)[COLUMNS]
-
-
 def removal(rows: pd.DataFrame, reason: str, other: Iterable[str], evidence: Iterable[str]) -> pd.DataFrame:
     """Return rows that leave the store, with the reason, the other row involved and the evidence."""
     found = {"query_id": rows["query_id"], "text": rows["text"], "reason": reason}
@@ -133,6 +138,14 @@ def removal(rows: pd.DataFrame, reason: str, other: Iterable[str], evidence: Ite
 def removals(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Return all removals in one table, empty with its columns where there are none."""
     return pd.concat([pd.DataFrame(columns=REMOVED, dtype=str), *parts], ignore_index=True).astype(str)
+
+
+def lists_without(rows: pd.DataFrame, column: str, pairs: Ids[tuple[str, str]]) -> pd.Series:
+    """Return a column of document ids without these pairs of query id and document id."""
+    left = []
+    for query_id, ids in zip(rows["query_id"], rows[column], strict=True):
+        left.append([doc_id for doc_id in ids if (query_id, doc_id) not in pairs])
+    return pd.Series(left, index=rows.index, dtype=object)
 
 
 def cap_per_document(rows: pd.DataFrame, cap: int, seed: int) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from math import ceil
 
@@ -11,11 +11,8 @@ import pandas as pd
 from embedlab.data.groups import query_groups
 from embedlab.data.parts import assign_parts
 from embedlab.data.text import fold, near_duplicates, stable_hash
-from embedlab.trainset.rows import (
-    JUDGED,
-    removal,
-    removals,
-)
+from embedlab.trainset.answers import known_answers
+from embedlab.trainset.rows import JUDGED, removal, removals
 
 PARTS = ("train", "validation", "dev", "test")
 
@@ -63,32 +60,46 @@ def split_rows(
         the rows with ``part`` set, and the removed rows: validation rows over the limit, and
         further texts that stand near the validation queries.
     """
-    chosen, judged = validation_groups(rows, share, seed), rows["source"] == JUDGED
-    held = rows[judged & rows["group"].isin(chosen)]
-    order = sorted(held.index, key=lambda i: stable_hash("validation", seed, held["query_id"][i]))
-    extra = held.loc[sorted(order[most:])]
+    judged = rows["source"] == JUDGED
+    held = rows[judged & rows["group"].isin(validation_groups(rows, share, seed))]
+    drawn = sorted(held.index, key=lambda i: stable_hash("validation", seed, held["query_id"][i]))
+    extra = held.loc[sorted(drawn[most:])]
     further = rows[~judged]
-    near = further[pd.Series(_near(further, held, relatives, unit), index=further.index, dtype=bool)]
+    near = further[_near(further, held, relatives, unit)]
     gone = [
         removal(extra, "validation is full", extra["group"], [f"over {most} rows"] * len(extra)),
         removal(near, "near validation", near["group"], ["shares text, document or family"] * len(near)),
     ]
-    split = rows.index.isin(held.index)
-    rows = rows.assign(part=["validation" if v else "train" for v in split])
-    return rows.drop(extra.index.union(near.index)).reset_index(drop=True), removals(gone)
+    validates = rows.index.isin(held.index)
+    parted = rows.assign(part=["validation" if v else "train" for v in validates])
+    return parted.drop(extra.index.union(near.index)).reset_index(drop=True), removals(gone)
 
 
-def _near(further: pd.DataFrame, held: pd.DataFrame, relatives: Mapping[str, str], unit: str) -> list[bool]:
-    """Say for each further text whether it shares a group, text, document or family with held rows."""
-    groups, documents = set(held["group"]), _documents(held["positive_ids"])
+def _near(further: pd.DataFrame, held: pd.DataFrame, relatives: Mapping[str, str], unit: str) -> pd.Series:
+    """Return for each further text whether it shares a group, text, document or family with held rows."""
+    repeated = _repeated(held, further)
+    near = further["group"].isin(set(held["group"])) | further["query_id"].isin(repeated)
+    if unit == "query":  # documents may stand on both sides
+        return near.astype(bool)
+    documents = set(held["positive_ids"].explode())
     families = _families(documents, relatives)
-    texts = [*held["text"], *further["text"]]
-    repeated = [same for same in near_duplicates(texts) if same[0] < len(held)]
-    repeats = {i - len(held) for same in repeated for i in same}
-    found = []
-    for number, (group, ids) in enumerate(zip(further["group"], further["positive_ids"], strict=True)):
-        about = unit != "query" and (set(ids) & documents or _families(set(ids), relatives) & families)
-        found.append(bool(about) or group in groups or number in repeats)
+    about = []
+    for ids in further["positive_ids"]:
+        shares = not documents.isdisjoint(ids) or not families.isdisjoint(_families(ids, relatives))
+        about.append(shares)
+    return near.astype(bool) | pd.Series(about, index=further.index, dtype=bool)
+
+
+def _repeated(held: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
+    """Return query id to the first held query's id, for rows that nearly repeat one."""
+    found: dict[str, str] = {}
+    for same in near_duplicates([*held["text"], *rows["text"]]):
+        # Held queries stand first, and positions ascend: the first says whether any is held.
+        if same[0] >= len(held):
+            continue
+        for i in same:
+            if i >= len(held):
+                found[str(rows["query_id"].iloc[i - len(held)])] = str(held["query_id"].iloc[same[0]])
     return found
 
 
@@ -111,22 +122,26 @@ def leakage(
         one row a pair of parts and kind: ``between, kind, count, leak, items``; ``items`` names what a
         leak shares and the first query on either side.
     """
-    known = rows.copy()
-    both = zip(rows["positive_ids"], rows["known_ids"], strict=True)
-    known["documents"] = pd.Series([[*p, *k] for p, k in both], index=rows.index, dtype=object)
-    held = guard.rename(columns={"known_ids": "documents"})
     columns = ["query_id", "text", "documents", "group", "part"]
-    whole = pd.concat([known[columns], held[columns]], ignore_index=True)
-    near, sides = _near_pairs(whole), {name: _side(whole[whole["part"] == name], relatives) for name in PARTS}
+    sides = [table.assign(documents=_known_lists(table))[columns] for table in (rows, guard)]
+    whole = pd.concat(sides, ignore_index=True)
+    near = _near_pairs(whole)
+    held = {part: _holdings(whole[whole["part"] == part], relatives) for part in PARTS}
     found = []
     for one, two in combinations(PARTS, 2):
-        shared = {kind: _shared(sides[one][kind], sides[two][kind]) for kind in sides[one]}
-        for kind, items in (shared | {"near-duplicate texts": near.get(frozenset((one, two)), [])}).items():
-            apart = split_unit if (one, two) == PARTS[:2] else unit
-            leak = bool(items) and not (kind in OVER_DOCUMENTS and apart == "query")
+        apart_by = split_unit if (one, two) == PARTS[:2] else unit
+        shared = {kind: _shared(held[one][kind], held[two][kind]) for kind in held[one]}
+        shared["near-duplicate texts"] = near.get(frozenset((one, two)), [])
+        for kind, items in shared.items():
+            meant = kind in OVER_DOCUMENTS and apart_by == "query"
+            leak = bool(items) and not meant
             row = {"between": f"{one}, {two}", "kind": kind, "count": len(items), "leak": leak}
             found.append(row | {"items": items if leak else []})
     return pd.DataFrame(found)
+
+
+def _known_lists(table: pd.DataFrame) -> pd.Series:
+    return pd.Series(known_answers(table), index=table.index, dtype=object)
 
 
 def listed(report: pd.DataFrame) -> pd.DataFrame:
@@ -135,10 +150,11 @@ def listed(report: pd.DataFrame) -> pd.DataFrame:
     return found.rename(columns={"items": "item"}).reset_index(drop=True)
 
 
-def _side(part: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return by kind what a part holds, each with the first row that holds it."""
-    ids = part["query_id"].astype(str).tolist()
-    held: dict[str, dict[str, str]] = {kind: {} for kind in ("groups", "query ids", "texts", "documents", "families")}
+def _holdings(part: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return by kind what a part holds, each with the first query that holds it."""
+    kinds = ("groups", "query ids", "texts", "documents", "families")
+    held: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
+    ids = part["query_id"].astype(str)
     for query_id, group, text, documents in zip(ids, part["group"], part["text"], part["documents"], strict=True):
         held["groups"].setdefault(str(group), query_id)
         held["query ids"].setdefault(query_id, query_id)
@@ -154,20 +170,18 @@ def _shared(one: dict[str, str], two: dict[str, str]) -> list[str]:
     return [f"{value}: {one[value]} ~ {two[value]}" for value in sorted(one.keys() & two.keys())]
 
 
-def _documents(lists: pd.Series) -> set[str]:
-    return {str(d) for ids in lists for d in ids}
-
-
-def _families(documents: set[str], relatives: Mapping[str, str]) -> set[str]:
+def _families(documents: Iterable[str], relatives: Mapping[str, str]) -> set[str]:
     return {relatives[d] for d in documents if d in relatives}
 
 
 def _near_pairs(whole: pd.DataFrame) -> dict[frozenset[str], list[str]]:
-    """Return sets of near-duplicates that reach from one part into another, a query of each side for each."""
-    splits, ids = whole["part"].tolist(), whole["query_id"].tolist()
+    """Return by two parts the near-duplicate queries that reach from one into the other, one of each side."""
+    parts, ids = whole["part"].tolist(), whole["query_id"].tolist()
     found: dict[frozenset[str], list[str]] = {}
     for same in near_duplicates(whole["text"].tolist()):
-        first = {splits[i]: ids[i] for i in reversed(same)}
+        first: dict[str, str] = {}
+        for i in same:
+            first.setdefault(parts[i], ids[i])
         for one, two in combinations(sorted(first), 2):
             found.setdefault(frozenset((one, two)), []).append(f"{first[one]} ~ {first[two]}")
     return found
@@ -179,37 +193,32 @@ def at_random(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     Only judged queries validate, as in :func:`split_rows`; further texts stay in training.
     """
     judged = (rows["source"] == JUDGED).to_numpy()
-    split = rows["part"].to_numpy(dtype=object, copy=True)
-    split[judged] = rows.loc[judged, "part"].sample(frac=1, random_state=seed).to_numpy()
-    return rows.assign(part=pd.Series(split, index=rows.index, dtype=str))
+    part = rows["part"].to_numpy(dtype=object, copy=True)
+    part[judged] = rows.loc[judged, "part"].sample(frac=1, random_state=seed).to_numpy()
+    return rows.assign(part=pd.Series(part, index=rows.index, dtype=str))
 
 
 def scattered_share(rows: pd.DataFrame, seed: int) -> float:
     """Return what share of validation rows would have their group in training if rows were split at random."""
     mixed = at_random(rows, seed)
-    held, trained = (mixed.loc[mixed["part"] == name, "group"] for name in ("validation", "train"))
-    return float(held.isin(set(trained)).mean()) if len(held) else 0.0
+    held = mixed.loc[mixed["part"] == "validation", "group"]
+    trained = set(mixed.loc[mixed["part"] == "train", "group"])
+    return float(held.isin(trained).mean()) if len(held) else 0.0
 
 
 def near_held_out(rows: pd.DataFrame, guard: pd.DataFrame) -> dict[str, str]:
     """Return query id to held-out query id for rows that nearly repeat a held-out query."""
-    texts, count = [*guard["text"], *rows["text"]], len(guard)
-    found: dict[str, str] = {}
-    for same in near_duplicates(texts):
-        held = [i for i in same if i < count]
-        for position in (i - count for i in same if i >= count and held):
-            found[str(rows["query_id"].iloc[position])] = str(guard["query_id"].iloc[held[0]])
-    return found
+    return _repeated(guard, rows)
 
 
 def held_documents(guard: pd.DataFrame, relatives: Mapping[str, str]) -> set[str]:
     """Return the documents of held-out queries and all their relatives."""
-    direct = {d for ids in guard["known_ids"] for d in ids}
-    families = {relatives[d] for d in direct if d in relatives}
+    direct = set[str]().union(*known_answers(guard))
+    families = _families(direct, relatives)
     return direct | {d for d, family in relatives.items() if family in families}
 
 
 def about_held_out(rows: pd.DataFrame, held: set[str]) -> pd.Series:
     """Return whether a row answers with a held-out document, lower grades included."""
-    both = zip(rows["positive_ids"], rows["known_ids"], strict=True)
-    return pd.Series([bool(held & {*p, *k}) for p, k in both], index=rows.index, dtype=bool)
+    about = [not held.isdisjoint(known) for known in known_answers(rows)]
+    return pd.Series(about, index=rows.index, dtype=bool)

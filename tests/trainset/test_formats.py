@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from loss_trial import LOSSES, OF_RERANKERS, few_rows, try_loss, vectors_of
 from notebook_cells import toy_store
 
 import embedlab
@@ -18,15 +19,12 @@ from embedlab.training import Recipe, Trainer
 from embedlab.trainset import (
     FITS,
     column_prompts,
-    few_rows,
     formats,
     left_out,
     render,
     require_fit,
-    try_loss,
-    vectors_of,
 )
-from embedlab.trainset.formats import LABEL_COLUMNS, OF_RERANKERS
+from embedlab.trainset.formats import LABEL_COLUMNS
 
 ROWS, DOCUMENTS = toy_store()
 TABLES = {form: render(ROWS, DOCUMENTS, form) for form in FITS}
@@ -51,8 +49,7 @@ def test_sentence_transformers_own_collator_and_loss_take_the_dataset_as_it_is(e
     found = getattr(losses, loss)(encoder.model)(features, batch.get("label"))
     assert torch.isfinite(found)
     assert found.requires_grad
-    vectors = vectors_of(encoder, [table])
-    value, why = try_loss(vectors, loss, table)
+    value, why = try_loss(vectors_of(encoder, table), loss, table)
     assert why == "fits"
     assert value == pytest.approx(float(found.detach()), abs=1e-3)
 
@@ -99,6 +96,14 @@ def test_the_labeled_list_holds_a_query_once_with_all_its_answers():
     assert row["labels"] == [1] * len(source["positive_ids"]) + [0] * len(source["negatives"])
 
 
+@pytest.mark.parametrize("form", FITS)
+def test_of_all_losses_those_fit_a_format_that_the_table_names(encoder, form):
+    table = few_rows(TABLES[form])
+    vectors = vectors_of(encoder, table)
+    assert len(table) > 1
+    assert {loss for loss in LOSSES if try_loss(vectors, loss, table)[1] == "fits"} == set(FITS[form])
+
+
 @pytest.mark.parametrize(
     ("form", "loss", "why"),
     [
@@ -111,7 +116,7 @@ def test_the_labeled_list_holds_a_query_once_with_all_its_answers():
 )
 def test_a_mismatch_says_why(encoder, form, loss, why):
     table = few_rows(TABLES[form])
-    value, said = try_loss(vectors_of(encoder, [table]), loss, table)
+    value, said = try_loss(vectors_of(encoder, table), loss, table)
     assert value is None
     assert said.startswith(why)
 

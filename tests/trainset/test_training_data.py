@@ -7,20 +7,15 @@ import pytest
 from embedlab.data import Collection
 from embedlab.errors import ParameterError
 from embedlab.trainset import (
-    FITS,
     RULES,
     documentation_rows,
     drop_over_long,
-    few_rows,
     judged_rows,
     leakage,
-    render,
     require_fit,
     split_rows,
-    try_loss,
     with_groups,
 )
-from embedlab.trainset.formats import LABEL_COLUMNS, LOSSES
 
 WORDS = [f"word{letter}" for letter in "abcdefghijklmno"]
 
@@ -136,20 +131,6 @@ def test_a_query_longer_than_the_model_reads_is_removed():
     assert kept["query_id"].tolist() == ["q00", "q02"]
     assert gone["evidence"].tolist() == ["9 tokens, the model reads 5"]
     assert len(drop_over_long(store(3), pd.Series([4, 9, 5]), limit=0)[0]) == 3
-
-
-def test_losses_fit_the_formats_that_the_table_says():
-    texts = {f"d{i}": f"text {i}" for i in range(9)}
-    rows = store(4, 1).assign(positive_ids=[[f"d{i}"] for i in range(4)])
-    rows["negatives"] = pd.Series([[{"id": f"d{4 + (i + j) % 5}"} for j in range(4)] for i in range(4)])
-    rng = np.random.default_rng(0)
-    tables = {form: few_rows(render(rows, texts, form)) for form in FITS}
-    columns = [table[c] for table in tables.values() for c in table if c not in LABEL_COLUMNS]
-    every = {text for column in columns for text in column.explode()}
-    vectors = {text: rng.normal(size=8).astype(np.float32) for text in sorted(every)}
-    for form, table in tables.items():
-        fitting = {loss for loss in LOSSES if try_loss(vectors, loss, table)[0] is not None}
-        assert fitting == set(FITS[form]), form
 
 
 def test_a_mismatch_is_refused_with_what_would_fit():

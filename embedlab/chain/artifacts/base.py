@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from embedlab.errors import DataError, IntegrityError
+from embedlab.trainset.schema import read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,6 +110,8 @@ class Table:
         import pandas as pd
         import pyarrow.parquet as pq
 
+        if self.rows:
+            return read_rows(path)
         self._compare(pq.read_schema(path), str(path))
         return pd.read_parquet(path)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from embedlab.trainset.sources.examples import Example, Harvest, usable
+from embedlab.trainset.sources.examples import Example, Harvest, Reading, usable
 from embedlab.trainset.sources.table import CHUNK, Table
 
 REQUIRED = ("query", "document", "rank", "clicked")
@@ -106,11 +106,13 @@ def _links(counted: pd.DataFrame) -> pd.DataFrame:
 
 def _reached(links: pd.DataFrame) -> list[int]:
     """Return the ranks that links tie to rank 1, in order."""
-    reached = {1}
-    while (
-        more := {int(r) for pair in links[["a", "b"]].to_numpy() if reached & {*map(int, pair)} for r in pair} - reached
-    ):
-        reached |= more
+    pairs = [{int(a), int(b)} for a, b in zip(links["a"], links["b"], strict=True)]
+    reached, before = {1}, set[int]()
+    while reached != before:
+        before = set(reached)
+        for pair in pairs:
+            if pair & reached:
+                reached |= pair
     return sorted(reached)
 
 
@@ -150,7 +152,7 @@ def labels(counted: pd.DataFrame, bias: Propensities) -> pd.DataFrame:
     return table.drop(columns="weighted").reset_index()
 
 
-def read(table: Table, documents: Collection[str], chunk: int = CHUNK, eta: float = 1.0) -> Harvest:
+def read(table: Table, reading: Reading) -> Harvest:
     """Read impressions ``query, document, rank, clicked``: one row for each document shown.
 
     A query's positives are the documents with the best corrected click rates. Its weight is the
@@ -158,29 +160,32 @@ def read(table: Table, documents: Collection[str], chunk: int = CHUNK, eta: floa
     Joachims 2015). Documents that were shown above a clicked one and never clicked are candidate
     negatives ("click > skip above", Joachims et al. 2005), the most looked at first.
     """
-    counted = counts(table, documents, chunk)
-    bias = propensities(counted, eta)
+    counted = counts(table, reading.documents, reading.chunk)
+    bias = propensities(counted, reading.eta)
     examples = []
-    for query, rows in labels(counted, bias).groupby("query", sort=False):
-        enough = rows[rows["clicks"] >= MIN_CLICKS]
+    for query, shown in labels(counted, bias).groupby("query", sort=False):
+        enough = shown[shown["clicks"] >= MIN_CLICKS]
         good = enough[enough["corrected"] >= SHARE_OF_BEST * enough["corrected"].max()]
-        if good.empty:
-            continue
-        skipped = rows[(rows["clicks"] == 0) & (rows["shown"] >= MIN_CLICKS) & (rows["top"] < good["low"].max())]
-        skipped = skipped.sort_values("examined", ascending=False, kind="stable")
-        negatives: list[dict[str, object]] = [
-            {"id": d, "miner": "skipped above", "score": round(float(s), 4)}
-            for d, s in zip(skipped["document"], skipped["examined"], strict=True)
-        ]
-        weight = float(np.average(good["weight"], weights=good["clicks"]))
-        known = rows.loc[rows["clicks"] > 0, "document"].tolist()
-        where = f"{table.path}:{int(good['row'].min())}, {int(good['clicks'].sum())} clicks"
-        found = good["document"].tolist()
-        examples.append(Example(str(query), found, where, "click log", known, negatives, weight))
+        if len(good):
+            examples.append(_example(str(query), shown, good, table))
     mean = float(np.mean([e.weight for e in examples])) if examples else 1.0
     for example in examples:
         example.weight = round(example.weight / mean, 4)
     return Harvest(examples, _notes(counted, bias))
+
+
+def _example(query: str, shown: pd.DataFrame, good: pd.DataFrame, table: Table) -> Example:
+    """Return an example of a query's documents as :func:`labels` has them, ``good`` its positives."""
+    where = f"{table.path}:{int(good['row'].min())}, {int(good['clicks'].sum())} clicks"
+    example = Example(query, good["document"].tolist(), where, "click log")
+    example.known = shown.loc[shown["clicks"] > 0, "document"].tolist()
+    example.weight = float(np.average(good["weight"], weights=good["clicks"]))
+    never_clicked = (shown["clicks"] == 0) & (shown["shown"] >= MIN_CLICKS)
+    skipped = shown[never_clicked & (shown["top"] < good["low"].max())]
+    skipped = skipped.sort_values("examined", ascending=False, kind="stable")
+    for doc_id, looks in zip(skipped["document"], skipped["examined"], strict=True):
+        example.negatives.append({"id": doc_id, "miner": "skipped above", "score": round(float(looks), 4)})
+    return example
 
 
 def _notes(counted: pd.DataFrame, bias: Propensities) -> list[str]:

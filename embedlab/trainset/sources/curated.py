@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from pathlib import Path
 
 from embedlab.errors import DataError
-from embedlab.trainset.sources.examples import Example, Harvest, usable
-from embedlab.trainset.sources.table import CHUNK, Table, split_ids
+from embedlab.trainset.sources.examples import Example, Harvest, Reading, usable
+from embedlab.trainset.sources.table import Table, split_ids
 
 REQUIRED, OPTIONAL = ("query", "positive_ids"), ("negative_ids",)
-
-QUERY_DOCUMENT = ("query", "document")
 
 REVIEWS = "reviews/judgments.json"
 """What the qualitative review saves in a run folder."""
@@ -21,27 +18,17 @@ WORSE = 2.0
 """Weight of a query for which a person found the tuned results worse."""
 
 
-def read(table: Table, documents: Collection[str], chunk: int = CHUNK) -> Harvest:
+def read(table: Table, reading: Reading) -> Harvest:
     """Read ``query, positive_ids, negative_ids``; several ids are separated by ``|``."""
     examples = []
-    for frame in table.chunks(chunk):
+    for frame in table.chunks(reading.chunk):
         for query, positives, wrong, row in frame[[*REQUIRED, *OPTIONAL, "row"]].itertuples(index=False):
-            found = usable(table, int(row), query, split_ids(positives), documents)
-            bad = usable(table, int(row), query, split_ids(wrong), documents) if wrong and found else []
+            found = usable(table, int(row), query, split_ids(positives), reading.documents)
+            if not found:
+                continue
+            bad = usable(table, int(row), query, split_ids(wrong), reading.documents) if wrong else []
             negatives: list[dict[str, object]] = [{"id": d, "miner": "curated", "score": 0.0} for d in bad]
-            if found:
-                examples.append(Example(query, found, f"{table.path}:{row}", "curated", negatives=negatives))
-    return Harvest(examples)
-
-
-def pages(table: Table, documents: Collection[str], chunk: int = CHUNK) -> Harvest:
-    """Read ``query, document``: what was typed into a documentation's search box, and the page."""
-    examples = []
-    for frame in table.chunks(chunk):
-        for query, page, row in frame[[*QUERY_DOCUMENT, "row"]].itertuples(index=False):
-            found = usable(table, int(row), query, split_ids(page), documents)
-            if found:
-                examples.append(Example(query, found, f"{table.path}:{row}", "documentation query"))
+            examples.append(Example(query, found, f"{table.path}:{row}", "curated", negatives=negatives))
     return Harvest(examples)
 
 

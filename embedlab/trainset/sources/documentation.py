@@ -1,16 +1,19 @@
-"""A folder of Markdown and HTML pages: each title and heading is a query for what stands below it."""
+"""Documentation: a folder of pages, whose headings are queries for what stands below them, and its search box."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedlab.data.text import fold
 from embedlab.errors import DataError
-from embedlab.trainset.sources.examples import Example, Harvest
-from embedlab.trainset.sources.table import Table, lines
+from embedlab.trainset.sources.examples import Example, Harvest, Reading, usable
+from embedlab.trainset.sources.table import Table, lines, split_ids
+
+QUERIES = ("query", "document")
+"""Columns of what was typed into the documentation's search box."""
 
 MARKDOWN, HTML = {".md", ".markdown"}, {".html", ".htm"}
 
@@ -32,7 +35,7 @@ class Section:
     text: str
 
 
-def read(table: Table, documents: Collection[str], titles: Mapping[str, str]) -> Harvest:
+def read(table: Table, reading: Reading) -> Harvest:
     """Read a folder; a section belongs to the document that its place or its page's title names.
 
     Tried in this order: ``guide/install.md#on-linux``, ``guide/install.md``, ``guide/install``, and a document
@@ -40,8 +43,7 @@ def read(table: Table, documents: Collection[str], titles: Mapping[str, str]) ->
 
     Args:
         table: its path is the folder.
-        documents: the ids of the corpus.
-        titles: folded title to document id, for titles that only one document has.
+        reading: the corpus.
 
     Raises:
         DataError: if the folder is missing, or a page is not UTF-8.
@@ -52,15 +54,32 @@ def read(table: Table, documents: Collection[str], titles: Mapping[str, str]) ->
     for path in sorted(p for p in table.path.rglob("*") if p.suffix.lower() in MARKDOWN | HTML):
         for section in sections(path, path.relative_to(table.path).as_posix()):
             table.rows_read += 1
-            stem = section.page.rpartition(".")[0]
-            places = [f"{section.page}#{section.slug}", f"{stem}#{section.slug}", section.page, stem]
-            found = next((p for p in places if p in documents), titles.get(fold(section.title), ""))
-            where = f"{path}#{section.slug}"
+            found = _document_of(section, reading)
             if not found:
                 table.fault("unknown document", 1, section.page, f"no document is {section.page} or {section.title!r}")
             elif section.text:
                 asked = section.heading if section.heading == section.title else f"{section.title}: {section.heading}"
-                examples.append(Example(asked, [found], where, "heading"))
+                examples.append(Example(asked, [found], f"{path}#{section.slug}", "heading"))
+    return Harvest(examples)
+
+
+def _document_of(section: Section, reading: Reading) -> str:
+    """Return the document that a section's place or its page's title names, or nothing."""
+    stem = section.page.rpartition(".")[0]
+    for place in (f"{section.page}#{section.slug}", f"{stem}#{section.slug}", section.page, stem):
+        if place in reading.documents:
+            return place
+    return reading.titles.get(fold(section.title), "")
+
+
+def read_queries(table: Table, reading: Reading) -> Harvest:
+    """Read ``query, document``: what was typed into a documentation's search box, and the page."""
+    examples = []
+    for frame in table.chunks(reading.chunk):
+        for query, page, row in frame[[*QUERIES, "row"]].itertuples(index=False):
+            found = usable(table, int(row), query, split_ids(page), reading.documents)
+            if found:
+                examples.append(Example(query, found, f"{table.path}:{row}", "documentation query"))
     return Harvest(examples)
 
 

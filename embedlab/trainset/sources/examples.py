@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from embedlab.trainset.sources.table import Table
+import pandas as pd
+
+from embedlab.data.text import fold
+from embedlab.trainset.sources.table import CHUNK, Table
 
 
 @dataclass
@@ -29,6 +33,54 @@ class Harvest:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a reader may need beside its file.
+
+    Attributes:
+        corpus: ``doc_id, title``: what a row may name.
+        chunk: rows in memory at a time.
+        judgment_queries: the file with the texts of the queries that judgments name.
+        eta: of a click log's propensity curve where the log shows no swaps.
+    """
+
+    corpus: pd.DataFrame
+    chunk: int = CHUNK
+    judgment_queries: str = ""
+    eta: float = 1.0
+
+    @cached_property
+    def documents(self) -> set[str]:
+        """The ids of the corpus."""
+        return set(self.corpus["doc_id"])
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """Folded title to document id, for titles that only one document has."""
+        titles = self.corpus["title"].map(fold)
+        alone = ~titles.duplicated(keep=False) & (titles != "")
+        return dict(zip(titles[alone], self.corpus.loc[alone, "doc_id"], strict=True))
+
+
+@dataclass(frozen=True)
+class TrainingSource:
+    """A kind of file that training examples are read from.
+
+    Attributes:
+        name: of the parameter that holds its path.
+        required: columns that the file must have.
+        optional: columns that it may have.
+        read: makes examples of it; adds the rows that are unusable to the table's findings.
+        says: what a row of it is.
+    """
+
+    name: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    read: Callable[[Table, Reading], Harvest]
+    says: str
+
+
 def usable(table: Table, row: int, query: str, ids: Iterable[str], documents: Collection[str]) -> list[str]:
     """Return the ids that are documents of the corpus; what is wrong with the row becomes a finding.
 
@@ -45,9 +97,13 @@ def usable(table: Table, row: int, query: str, ids: Iterable[str], documents: Co
         return []
     if not named:
         table.fault("no document", row, "", f"no document is named: {query[:80]}")
-    for unknown in (d for d in named if d not in documents):
-        table.fault("unknown document", row, unknown, f"unknown document {unknown!r}: {query[:80]}")
-    return [d for d in named if d in documents]
+    found = []
+    for doc_id in named:
+        if doc_id in documents:
+            found.append(doc_id)
+        else:
+            table.fault("unknown document", row, doc_id, f"unknown document {doc_id!r}: {query[:80]}")
+    return found
 
 
 def merged(examples: Iterable[Example]) -> list[Example]:

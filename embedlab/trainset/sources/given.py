@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from embedlab.data.raw import Finding
-from embedlab.data.text import fold
-from embedlab.errors import DataError, ParameterError
+from embedlab.errors import DataError, ParameterError, nearest
 from embedlab.trainset.sources import click_log, curated, documentation, judgments, search_log, tickets
-from embedlab.trainset.sources.examples import Example, Harvest
+from embedlab.trainset.sources.examples import Example, Harvest, Reading, TrainingSource
 from embedlab.trainset.sources.table import CHUNK, Table, renamed
 
-COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "search_log": (search_log.REQUIRED, ()),
-    "click_log": (click_log.REQUIRED, ()),
-    "judgments": (judgments.REQUIRED, ()),
-    "tickets": (tickets.REQUIRED, ()),
-    "documentation_queries": (curated.QUERY_DOCUMENT, ()),
-    "documentation_folder": ((), ()),
-    "curated_examples": (curated.REQUIRED, curated.OPTIONAL),
-}
-"""Required and optional columns by source; for ``judgments`` those of ``judgment_queries``."""
+_ALL = (
+    TrainingSource("search_log", search_log.REQUIRED, (), search_log.read, "a query and what was clicked after it"),
+    TrainingSource("click_log", click_log.REQUIRED, (), click_log.read, "a document shown for a query, clicked or not"),
+    TrainingSource("judgments", judgments.REQUIRED, (), judgments.read, "a query, a document and its grade"),
+    TrainingSource("tickets", tickets.REQUIRED, (), tickets.read, "a support ticket and the articles that solved it"),
+    TrainingSource(
+        "documentation_queries",
+        documentation.QUERIES,
+        (),
+        documentation.read_queries,
+        "what was typed into the documentation's search box, and the page",
+    ),
+    TrainingSource("documentation_folder", (), (), documentation.read, "a heading and the page that it stands on"),
+    TrainingSource(
+        "curated_examples", curated.REQUIRED, curated.OPTIONAL, curated.read, "an example that people chose"
+    ),
+)
+
+SOURCES = {source.name: source for source in _ALL}
+"""By the parameter that names the file; the columns of ``judgments`` are those of ``judgment_queries``."""
 
 
 @dataclass
@@ -72,46 +81,34 @@ def read_given(
 
     Raises:
         DataError: if a file cannot be read, lacks a column, or has no usable row.
-        ParameterError: if a column is renamed that no source has, or the delimiter is none.
+        ParameterError: if there is no such source, a column is renamed that none has, or the delimiter is none.
     """
     if len(delimiter) != 1:
         raise ParameterError(f"delimiter: expected one character, found {delimiter!r}")
-    names, documents = renamed(columns, {s: [*need, *may] for s, (need, may) in COLUMNS.items()}), set(corpus["doc_id"])
+    names = renamed(columns, {name: [*source.required, *source.optional] for name, source in SOURCES.items()})
+    reading = Reading(corpus, chunk, judgment_queries, eta)
     given = Given()
-    for source, path in paths.items():
-        required, optional = COLUMNS[source]
+    for name, path in paths.items():
+        source = _source(name)
         if not path:
-            given.lines.append({"source": source, "file": "", "read": 0, "examples": 0, "note": "not given"})
+            given.lines.append({"source": name, "file": "", "read": 0, "examples": 0, "note": "not given"})
             continue
-        table = Table(source, Path(path), required, optional, names[source], delimiter)
-        harvest = _harvest(table, corpus, documents, judgment_queries, eta, chunk)
+        table = Table(name, Path(path), source.required, source.optional, names[name], delimiter)
+        harvest = source.read(table, reading)
         if not harvest.examples:
-            first = (
-                f"; the first fault: {table.findings[0].where}: {table.findings[0].detail}" if table.findings else ""
-            )
-            raise DataError(f"{path} ({source}): no example in {table.rows_read:,} rows{first}")
-        given.add(source, path, harvest, table.rows_read, table.findings)
+            raise DataError(f"{path} ({name}): no example in {table.rows_read:,} rows{_first_fault(table)}")
+        given.add(name, path, harvest, table.rows_read, table.findings)
     return given
 
 
-READERS: dict[str, Callable[[Table, set[str], int], Harvest]] = {
-    "search_log": search_log.read,
-    "tickets": tickets.read,
-    "documentation_queries": curated.pages,
-    "curated_examples": curated.read,
-}
+def _source(name: str) -> TrainingSource:
+    if name not in SOURCES:
+        listed = "; ".join(f"{source.name} ({source.says})" for source in SOURCES.values())
+        raise ParameterError(f"no training source {name!r}{nearest(name, list(SOURCES))}; there are: {listed}")
+    return SOURCES[name]
 
 
-def _harvest(table: Table, corpus: pd.DataFrame, documents: set[str], queries: str, eta: float, chunk: int) -> Harvest:
-    if table.source == "click_log":
-        return click_log.read(table, documents, chunk, eta)
-    if table.source == "judgments":
-        if not queries:
-            raise ParameterError(f"judgments {table.path}: give the file with the queries' texts as judgment_queries")
-        beside = replace(table, path=Path(queries))  # the findings of both are collected in one list
-        return judgments.read(beside, documents, table, chunk)
-    if table.source == "documentation_folder":
-        titles = corpus["title"].map(fold)
-        alone = ~titles.duplicated(keep=False) & (titles != "")
-        return documentation.read(table, documents, dict(zip(titles[alone], corpus.loc[alone, "doc_id"], strict=True)))
-    return READERS[table.source](table, documents, chunk)
+def _first_fault(table: Table) -> str:
+    if not table.findings:
+        return ""
+    return f"; the first fault: {table.findings[0].where}: {table.findings[0].detail}"

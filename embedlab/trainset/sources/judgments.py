@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
 
-from embedlab.trainset.sources.examples import Example, Harvest, usable
-from embedlab.trainset.sources.table import CHUNK, Table, lines
+from embedlab.errors import ParameterError
+from embedlab.trainset.sources.examples import Example, Harvest, Reading, usable
+from embedlab.trainset.sources.table import Table, lines
 
 REQUIRED = ("query_id", "query")
 
 
-def read(table: Table, documents: Collection[str], qrels: Table, chunk: int = CHUNK) -> Harvest:
+def read(qrels: Table, reading: Reading) -> Harvest:
     """Read graded qrels (``query 0 document grade``, or BEIR's three columns) and the texts of their queries.
 
     The highest grade of a query makes its positives, lower grades from 1 are known answers, and
     0 or less judged negatives.
 
     Args:
-        table: the queries: ``query_id, query``.
-        documents: the ids of the corpus.
-        qrels: the judgments; not read as a table.
-        chunk: rows at a time.
+        qrels: the judgments; not read as a table, so its columns are those of the queries' file.
+        reading: names the file of the queries: ``query_id, query``.
+
+    Raises:
+        ParameterError: if no such file is named.
     """
-    texts = {q: t for frame in table.chunks(chunk) for q, t in zip(frame["query_id"], frame["query"], strict=True)}
+    if not reading.judgment_queries:
+        raise ParameterError(f"judgments {qrels.path}: give the file with the queries' texts as judgment_queries")
+    table = replace(qrels, path=Path(reading.judgment_queries))  # findings of both are collected in one list
+    texts: dict[str, str] = {}
+    for frame in table.chunks(reading.chunk):
+        texts |= dict(zip(frame["query_id"], frame["query"], strict=True))
+    grades, first = _graded(qrels, texts, table.path, reading.documents)
+    examples = []
+    for query_id, judged in grades.items():
+        best = max(judged.values())
+        if best < 1:
+            qrels.fault("no positive", first[query_id], query_id, "no document is judged relevant")
+            continue
+        where = f"{qrels.path}:{first[query_id]}, query {query_id}"
+        example = Example(texts[query_id], [d for d, g in judged.items() if g >= best], where, "judgments file")
+        example.known = [d for d, g in judged.items() if g >= 1]
+        example.negatives = [{"id": d, "miner": "judged", "score": float(g)} for d, g in judged.items() if g < 1]
+        examples.append(example)
+    return Harvest(examples)
+
+
+def _graded(
+    qrels: Table, texts: Mapping[str, str], named_by: Path, documents: Collection[str]
+) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Return by query the grade of each document, the highest one given, and the line of its first judgment."""
     grades: dict[str, dict[str, int]] = defaultdict(dict)
     first: dict[str, int] = {}
     for number, line in enumerate(lines(qrels.path), start=1):
@@ -38,23 +66,11 @@ def read(table: Table, documents: Collection[str], qrels: Table, chunk: int = CH
             qrels.fault("malformed", number, "", detail)
             continue
         if query_id not in texts:
-            qrels.fault("unknown query", number, query_id, f"{query_id!r} is not in {table.path}")
+            qrels.fault("unknown query", number, query_id, f"{query_id!r} is not in {named_by}")
         elif usable(qrels, number, texts[query_id], [document], documents):
             grades[query_id][document] = max(grade, grades[query_id].get(document, grade))
             first.setdefault(query_id, number)
-    examples = []
-    for query_id, judged in grades.items():
-        best = max(judged.values())
-        if best < 1:
-            qrels.fault("no positive", first[query_id], query_id, "no document is judged relevant")
-            continue
-        negatives: list[dict[str, object]] = [
-            {"id": d, "miner": "judged", "score": float(g)} for d, g in judged.items() if g < 1
-        ]
-        positives, known = ([d for d, g in judged.items() if g >= least] for least in (best, 1))
-        where = f"{qrels.path}:{first[query_id]}, query {query_id}"
-        examples.append(Example(texts[query_id], positives, where, "judgments file", known, negatives))
-    return Harvest(examples)
+    return grades, first
 
 
 def _grade(text: str) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from itertools import groupby
+from typing import NamedTuple
 
 import pandas as pd
 
 from embedlab.data.text import fold
-from embedlab.trainset.sources.examples import Example, Harvest, usable
-from embedlab.trainset.sources.table import CHUNK, Table
+from embedlab.trainset.sources.examples import Example, Harvest, Reading, usable
+from embedlab.trainset.sources.table import Table
 
 REQUIRED = ("query", "time", "session", "document")
 
@@ -20,34 +21,52 @@ GAP = 300.0
 CANDIDATE = 0.5
 """Weight of a rewritten query: that the user meant the same is likely, not known."""
 
-Event = tuple[str, float, str, str, int]
+
+class Event(NamedTuple):
+    """A query of a session, what was clicked after it (or nothing), and its row in the file."""
+
+    query: str
+    time: float
+    session: str
+    document: str
+    row: int
 
 
-def read(table: Table, documents: Collection[str], chunk: int = CHUNK, gap: float = GAP) -> Harvest:
+def read(table: Table, reading: Reading) -> Harvest:
     """Read a log of ``query, time, session, document``; the document is blank where nothing was clicked.
 
-    A chain is a run of queries within a session, each at most ``gap`` seconds after the one before,
+    A chain is a run of queries within a session, each at most ``GAP`` seconds after the one before,
     that ends with the first click. Its last query is an example of kind ``search log``, each
     earlier wording one of kind ``reformulation`` (Radlinski and Joachims 2005, query chains).
     Rows may stand in any order: they are sorted on disk.
     """
     examples: list[Example] = []
-    for chain in _chains(_events(table, chunk), gap):
-        query, _, _, clicked, row = chain[-1]
-        ids = usable(table, row, query, [clicked], documents)
+    for chain in _chains(_events(table, reading.chunk)):
+        last = chain[-1]
+        ids = usable(table, last.row, last.query, [last.document], reading.documents)
         if not ids:
             continue
-        examples.append(Example(query, ids, f"{table.path}:{row}", "search log"))
-        wordings = {fold(q): (q, r) for q, _, _, _, r in reversed(chain[:-1])}
-        for folded, (earlier, at) in wordings.items():
-            if folded and folded != fold(query):
-                where = f"{table.path}:{at}, rewritten until row {row}: {query[:80]}"
-                examples.append(Example(earlier, ids, where, "reformulation", weight=CANDIDATE))
+        examples.append(Example(last.query, ids, f"{table.path}:{last.row}", "search log"))
+        for event in _wordings(chain):
+            where = f"{table.path}:{event.row}, rewritten until row {last.row}: {last.query[:80]}"
+            examples.append(Example(event.query, ids, where, "reformulation", weight=CANDIDATE))
     return Harvest(examples)
 
 
+def _wordings(chain: list[Event]) -> list[Event]:
+    """Return the earlier events whose wording differs from the last one, the latest wording first.
+
+    Of those that are worded the same the earliest stands for all.
+    """
+    found: dict[str, Event] = {}
+    for event in reversed(chain[:-1]):
+        found[fold(event.query)] = event
+    unlike = ("", fold(chain[-1].query))
+    return [event for wording, event in found.items() if wording not in unlike]
+
+
 def _events(table: Table, chunk: int) -> Iterator[Event]:
-    """Yield query, time in seconds, session, document and row, sorted by session and time."""
+    """Yield the log sorted by session and time; times are seconds since 1970."""
     database = sqlite3.connect("")  # a temporary file, so that the log may be larger than memory
     database.execute("CREATE TABLE log (query TEXT, time REAL, session TEXT, document TEXT, row INTEGER)")
     for frame in table.chunks(chunk):
@@ -57,7 +76,8 @@ def _events(table: Table, chunk: int) -> Iterator[Event]:
         good = frame.assign(time=times)[times.notna()]
         rows = good[["query", "time", "session", "document", "row"]].itertuples(index=False, name=None)
         database.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", rows)
-    yield from database.execute("SELECT * FROM log ORDER BY session, time, row")
+    for row in database.execute("SELECT * FROM log ORDER BY session, time, row"):
+        yield Event(*row)
     database.close()
 
 
@@ -69,13 +89,14 @@ def seconds(texts: pd.Series) -> pd.Series:
     return numbers.fillna(since).astype(float)
 
 
-def _chains(events: Iterator[Event], gap: float) -> Iterator[list[Event]]:
-    for _, session in groupby(events, key=lambda event: event[2]):
+def _chains(events: Iterator[Event]) -> Iterator[list[Event]]:
+    """Yield each run of events that ends with a click; a pause cuts off what came before."""
+    for _, session in groupby(events, key=lambda event: event.session):
         chain: list[Event] = []
         for event in session:
-            if chain and event[1] - chain[-1][1] > gap:
+            if chain and event.time - chain[-1].time > GAP:
                 chain = []
             chain.append(event)
-            if event[3]:
+            if event.document:
                 yield chain
                 chain = []

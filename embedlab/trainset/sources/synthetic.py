@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle, product
 from string import Formatter
 
 from embedlab.data.text import fence, stable_hash
@@ -55,15 +56,14 @@ def prompts(
         raise ParameterError(
             f"synthetic_prompt: fields are {sorted(wanted)}, fence and document needed; found {sorted(fields)}"
         )
-    ways = [(style, difficulty) for difficulty in difficulties for style in styles]
+    ways = cycle(product(difficulties, styles))
     found = []
-    for number, (doc_id, text) in enumerate(texts.items()):
-        style, difficulty = ways[number % len(ways)]
+    for (doc_id, text), (difficulty, style) in zip(texts.items(), ways, strict=False):
         words = " ".join(text.split()[:DOCUMENT_WORDS])
         mark = fence([words])
-        values = {"count": count, "style": style, "difficulty": difficulty, "fence": mark}
-        filled = template.format(**values, document=f"{mark}\n{words}\n{mark}")
-        found.append((doc_id, f"{style}; {difficulty}", filled))
+        fenced = f"{mark}\n{words}\n{mark}"
+        prompt = template.format(count=count, style=style, difficulty=difficulty, fence=mark, document=fenced)
+        found.append((doc_id, f"{style}; {difficulty}", prompt))
     return found
 
 
@@ -78,7 +78,9 @@ def write(endpoint: Endpoint, asked: Sequence[tuple[str, str, str]], count: int)
     replies = endpoint.complete([prompt for _, _, prompt in asked])
     examples = []
     for (doc_id, way, _), reply in zip(asked, replies, strict=True):
-        for query in queries_in(reply.text, reply.complete)[:count] if reply else []:
+        if reply is None:
+            continue
+        for query in queries_in(reply.text, reply.complete)[:count]:
             examples.append(Example(query, [doc_id], f"{endpoint.model}, {way}", SYNTHETIC))
     unanswered = sum(reply is None for reply in replies)
     notes = [f"{endpoint.spent:,} of {endpoint.budget:,} tokens spent"]
@@ -90,9 +92,11 @@ def write(endpoint: Endpoint, asked: Sequence[tuple[str, str, str]], count: int)
 
 def queries_in(text: str, complete: bool = True) -> list[str]:
     """Return the queries of a reply, one a line, bullets and quotes taken off; a cut last line is dropped."""
-    raw = text.splitlines() if complete else text.splitlines()[:-1]
-    plain = [_BULLET.sub("", line).strip().strip("\"'“”").strip() for line in raw]
-    good = [
-        line for line in plain if 1 < len(line.split()) <= QUERY_WORDS and not line.endswith(":") and "<<" not in line
-    ]
-    return list(dict.fromkeys(good))
+    lines = text.splitlines() if complete else text.splitlines()[:-1]
+    found = []
+    for line in lines:
+        plain = _BULLET.sub("", line).strip().strip("\"'“”").strip()
+        is_query = 1 < len(plain.split()) <= QUERY_WORDS and not plain.endswith(":")
+        if is_query and "<<" not in plain:  # a repeated fence is no query
+            found.append(plain)
+    return list(dict.fromkeys(found))

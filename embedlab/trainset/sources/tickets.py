@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 
-from embedlab.trainset.sources.examples import Example, Harvest, usable
-from embedlab.trainset.sources.table import CHUNK, Table, split_ids
+from embedlab.trainset.sources.examples import Example, Harvest, Reading, usable
+from embedlab.trainset.sources.table import Table, split_ids
 
 REQUIRED = ("subject", "body", "documents")
 
@@ -35,13 +34,13 @@ _SIGNATURE = re.compile(
 )
 
 
-def read(table: Table, documents: Collection[str], chunk: int = CHUNK) -> Harvest:
+def read(table: Table, reading: Reading) -> Harvest:
     """Read ``subject, body, documents``; several documents are separated by ``|``."""
     examples = []
-    for frame in table.chunks(chunk):
+    for frame in table.chunks(reading.chunk):
         for subject, body, ids, row in frame[[*REQUIRED, "row"]].itertuples(index=False):
             query = question(subject, body)
-            found = usable(table, int(row), query, split_ids(ids), documents)
+            found = usable(table, int(row), query, split_ids(ids), reading.documents)
             if found:
                 examples.append(Example(query, found, f"{table.path}:{row}", "support ticket"))
     return Harvest(examples)
