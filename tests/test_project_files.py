@@ -47,8 +47,9 @@ def test_environment_yml_wants_the_same_python():
 
 
 def test_constraints_pin_every_dependency_within_its_range():
-    pinned = pins()
-    for name, requirement in requirements().items():
+    pinned, wanted = pins(), requirements()
+    assert wanted
+    for name, requirement in wanted.items():
         assert name in pinned, f"{name} is not in constraints.txt"
         assert requirement.specifier.contains(pinned[name]), f"{name} {pinned[name]} is outside {requirement}"
 
@@ -62,6 +63,7 @@ def test_make_help_names_every_target():
     makefile = (PROJECT / "Makefile").read_text()
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
     shown = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    assert "demo" in targets
     assert [t for t in targets if t != "help" and f"make {t} " not in shown] == []
 
 

@@ -64,7 +64,9 @@ def identity_of(files: ModelFiles, precision: str) -> EmbeddingIdentity:
     prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
     modules = [_json(p) for p in sorted(folder.glob("*_Dense/config.json"))]
     dimensions = modules[-1]["out_features"] if modules else config.get("hidden_size", 0)
-    length = limits.get("max_seq_length") or config.get("max_position_embeddings", 512)
+    # sentence-transformers 6 saves the limit with the tokenizer, and cuts at the lower of these two
+    known = [_json(folder / "tokenizer_config.json").get("model_max_length"), config.get("max_position_embeddings")]
+    length = limits.get("max_seq_length") or min((n for n in known if n and n > 0), default=512)
     query, document = prompts.get("query") or "", prompts.get("document") or prompts.get("passage") or ""
     return EmbeddingIdentity(files.name, files.weights, files.config, dimensions, length, query, document, precision)
 

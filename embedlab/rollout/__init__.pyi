@@ -3,15 +3,21 @@ from .canary import Limits as Limits
 from .canary import goes_to_candidate as goes_to_candidate
 from .canary import roll_out as roll_out
 from .canary import stages_table as stages_table
+from .canary import traffic_scores as traffic_scores
+from .canary import watch as watch
 from .checks import Check as Check
 from .checks import checks_table as checks_table
+from .checks import failed_checks as failed_checks
 from .checks import validate as validate
 from .checks import vector_checks as vector_checks
+from .drift import drift_alarms as drift_alarms
 from .drift import drift_table as drift_table
 from .drift import false_alarms as false_alarms
 from .drift import label_priority as label_priority
 from .drift import mean_difference as mean_difference
+from .drift import period_changes as period_changes
 from .drift import periods_of as periods_of
+from .drift import psi as psi
 from .drift import text_signals as text_signals
 from .reindex import Plan as Plan
 from .reindex import Reindex as Reindex
@@ -22,4 +28,5 @@ from .releases import copy_registry as copy_registry
 from .shadow import gate as gate
 from .shadow import latencies as latencies
 from .shadow import latest as latest
+from .shadow import percentiles as percentiles
 from .shadow import within_budget as within_budget

@@ -1,4 +1,5 @@
 from .answers import exclusions as exclusions
+from .answers import guard_of as guard_of
 from .answers import joint_answers as joint_answers
 from .answers import known_answers as known_answers
 from .answers import only_held_out as only_held_out

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from embedlab.data.text import near_duplicates
+from embedlab.data.collection import Collection
+from embedlab.data.text import fold, near_duplicates
 
 OWN = "known answer"
 
@@ -30,6 +31,22 @@ def known_answers(rows: pd.DataFrame) -> list[tuple[str, ...]]:
         ids = dict.fromkeys(doc_id for ids in lists for doc_id in ids)
         found.append(tuple(ids))
     return found
+
+
+def guard_of(held: Collection) -> pd.DataFrame:
+    """Return the guard of held-out queries: what training may know of them, to keep clear of it.
+
+    Args:
+        held: dev and test.
+
+    Returns:
+        ``query_id, text`` (folded), ``group, part, known_ids`` (relevant at any grade, sorted), one row a query.
+    """
+    relevant = held.relevant()
+    guard = held.queries[["query_id", "text", "group", "part"]].reset_index(drop=True)
+    guard["text"] = guard["text"].map(fold)
+    guard["known_ids"] = [sorted(relevant.get(query_id, ())) for query_id in guard["query_id"]]
+    return guard
 
 
 def exclusions(rows: pd.DataFrame, guard: pd.DataFrame, near: Mapping[str, set[str]]) -> dict[str, dict[str, str]]:

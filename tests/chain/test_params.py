@@ -2,8 +2,8 @@
 
 import pytest
 
-from embedlab.chain import STEPS, load_params, params
-from embedlab.chain.params import FILES, SHARED, Parameter, cell_parameters
+from embedlab.chain import STEPS, get_step, load_params, params
+from embedlab.chain.params import SHARED, Parameter, cell_parameters
 from embedlab.errors import ParameterError
 
 each_number = pytest.mark.parametrize("number", [s.number for s in STEPS])
@@ -189,8 +189,9 @@ def test_a_base_model_is_a_path_only_where_there_is_such_a_folder(tmp_path, monk
 @each_number
 def test_every_parameter_whose_comment_names_a_file_counts_as_one(number):
     named = {n for n, p in cell_parameters(number).items() if p.comment.startswith(("file of", "folder of", "path of"))}
-    assert named <= set(FILES.get(number, ()))
-    assert set(FILES.get(number, ())) <= set(cell_parameters(number))
+    files = set(get_step(number).files)
+    assert bool(named) == bool(files)
+    assert named <= files <= set(cell_parameters(number))
 
 
 def test_a_date_may_stand_without_quotes(tmp_path):

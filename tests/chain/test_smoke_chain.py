@@ -64,9 +64,12 @@ def test_steps_07_to_13_list_the_rows_that_they_removed(smoke):
     removed = {f"{n:02d}": store.read(f"{n:02d}", "removed.parquet") for n in range(7, 14)}
     assert {number: list(table.columns) for number, table in removed.items()} == dict.fromkeys(removed, REMOVED)
     rows = {number: store.read(number, name) for number, name in STORES.items()}
+    lost = 0
     for before, after in pairwise(STORES):
         left = set(rows[before]["query_id"]) - set(rows[after]["query_id"])
+        lost += len(left)
         assert left <= set(removed[after]["query_id"]), f"step {after} loses rows silently"
+    assert lost > 0
 
 
 def test_every_step_is_recorded_with_key_times_and_hashed_outputs(smoke):
@@ -79,6 +82,7 @@ def test_every_step_is_recorded_with_key_times_and_hashed_outputs(smoke):
         assert entry["key"]
         assert entry["seconds"] > 0
         assert entry["finished_at"]
+        assert entry["outputs"]
         assert {o["path"]: on_disk[o["path"]] for o in entry["outputs"]} == {
             o["path"]: o["sha256"] for o in entry["outputs"]
         }
@@ -120,9 +124,10 @@ def test_nothing_temporary_is_left_in_the_run_folder(smoke):
 
 def test_executed_notebooks_show_no_error_output(smoke):
     for step in STEPS:
-        for cell in nbformat.read(smoke.notebook(step.number), as_version=4).cells:
-            kinds = {o.output_type for o in cell.get("outputs", [])}
-            assert "error" not in kinds
+        found = nbformat.read(smoke.notebook(step.number), as_version=4).cells
+        kinds = {o.output_type for cell in found for o in cell.get("outputs", [])}
+        assert kinds, f"{step.name} shows nothing"
+        assert "error" not in kinds
 
 
 def test_every_executed_notebook_gives_the_same_outputs_again(checked):

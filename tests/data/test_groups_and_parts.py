@@ -5,7 +5,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 from conftest import write_beir
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import embedlab
@@ -143,6 +143,7 @@ def test_what_glues_a_collection_is_named_with_what_cutting_it_would_leave():
 
 
 @given(collections())
+@example(glued_by_one_document())
 @settings(max_examples=60, deadline=None)
 def test_cutting_the_glue_leaves_what_grouping_without_it_gives(data):
     corpus, queries, qrels = data

@@ -51,11 +51,14 @@ def test_grades_are_two_for_the_label_and_one_for_parent_and_twin(attack):
 
 def test_a_family_is_a_parent_its_sub_techniques_and_its_twins(attack):
     family = attack.corpus.set_index("doc_id")["family"]
-    for doc_id in family.index:
-        if parent(doc_id) in family:
-            assert family[doc_id] == family[parent(doc_id)]
-    for twins in twins_of(attack.corpus).values():
-        assert family[twins].nunique() == 1
+    children = [doc_id for doc_id in family.index if parent(doc_id) in family and parent(doc_id) != doc_id]
+    assert children
+    for doc_id in children:
+        assert family[doc_id] == family[parent(doc_id)]
+    twins = list(twins_of(attack.corpus).values())
+    assert twins
+    for same in twins:
+        assert family[same].nunique() == 1
 
 
 def test_every_family_lies_in_one_part(attack):

@@ -8,6 +8,7 @@ import calibration
 import numpy as np
 import pytest
 from conftest import PROJECT
+from PIL import Image, UnidentifiedImageError
 
 from embedlab.evaluation import compare_scores, interval
 from embedlab.evaluation.intervals import gain
@@ -100,9 +101,34 @@ def test_public_verdicts_of_a_few_hundred_trials_hold_too(cranfield):
     assert [c.verdict == "SHIP" for c in found] == (low >= cranfield.mean()).tolist()
 
 
+def drawn(path):
+    """Return the pixels of a PNG, after checking that something is drawn there: lines on a ground, in colours."""
+    pixels = np.asarray(Image.open(path, formats=["PNG"]).convert("RGB"))
+    colours, counts = np.unique(pixels.reshape(-1, 3), axis=0, return_counts=True)
+    assert 0.5 < counts.max() / counts.sum() < 0.99, "one ground, and something on it"
+    grey = np.ptp(colours.astype(int), axis=1) < 30
+    assert counts[~grey].sum() > 0.001 * counts.sum(), "lines in colours"
+    return pixels
+
+
+def test_a_file_that_is_no_drawing_is_noticed(tmp_path):
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"x" * 20_000)
+    with pytest.raises(UnidentifiedImageError):
+        drawn(path)
+    Image.new("RGB", (1100, 400), "steelblue").save(path)
+    with pytest.raises(AssertionError, match="something on it"):
+        drawn(path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 1100, 3), dtype=np.uint8)).save(path)
+    with pytest.raises(AssertionError, match="one ground"):
+        drawn(path)
+
+
 def test_the_page_shows_its_figure_and_the_rates_it_speaks_of():
     page = (PROJECT / "docs" / "calibration.md").read_text(encoding="utf-8")
     assert "](calibration.png)" in page
-    assert (PROJECT / "docs" / "calibration.png").stat().st_size > 10_000
+    picture = drawn(PROJECT / "docs" / "calibration.png")
+    assert picture.shape[0] >= 300
+    assert picture.shape[1] >= 600
     rows = [line for line in page.splitlines() if line.startswith("| ") and line.endswith(" % |")]
     assert len(rows) == 2 * (len(calibration.QUERIES) + len(calibration.GROUPS))

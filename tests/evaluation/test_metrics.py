@@ -127,6 +127,7 @@ def test_reciprocal_rank_is_cut_in_trec_evals_order(seed):
     relevant = set(zip(qrels["query_id"], qrels["doc_id"], strict=True)) & {
         (r.query_id, r.doc_id) for r in qrels.itertuples() if r.relevance >= 1
     }
+    assert set(found.index) == set(qrels["query_id"])
     for cutoff in (3, 10):
         for query_id in found.index:
             top = ordered[ordered["query_id"] == query_id]["doc_id"].head(cutoff)

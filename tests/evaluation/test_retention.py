@@ -39,6 +39,7 @@ def test_a_model_is_asked_about_a_domain_that_it_was_not_tuned_on():
 
 
 def test_the_sample_is_3000_documents_and_600_queries_in_two_halves(halves):
+    assert set(halves) == {"choices", "verdict"}
     for half, found in halves.items():
         assert len(found.corpus) == 3000, half
         assert len(found.queries) == 300, half
@@ -52,6 +53,8 @@ def test_both_halves_search_the_same_documents(halves):
 
 def test_no_query_family_or_document_is_in_both_halves(halves):
     a, b = halves["choices"], halves["verdict"]
+    assert len(a.qrels) > 0
+    assert len(b.qrels) > 0
     assert not set(a.queries["query_id"]) & set(b.queries["query_id"])
     assert not set(a.queries["group"]) & set(b.queries["group"])
     assert not set(a.qrels["doc_id"]) & set(b.qrels["doc_id"])
@@ -123,6 +126,7 @@ def test_without_the_package_there_is_no_set_and_the_sentence_says_so(monkeypatc
 @pytest.mark.full
 def test_attack_is_the_set_for_hpo():
     found = {half: retention_set("hpo", half) for half in HALVES}
+    assert set(found) == {"choices", "verdict"}
     for half, kept in found.items():
         assert len(kept.corpus) == 839, half
         assert len(kept.queries) == pytest.approx(300, abs=10), half

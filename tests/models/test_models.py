@@ -1,11 +1,13 @@
 """Models: verified files, unit vectors, each text encoded once."""
 
 import importlib.resources
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import embedlab
@@ -14,7 +16,7 @@ from embedlab.files import sha256_file
 from embedlab.models import MINILM, WORDLLAMA, Encoder, cosine_to_fp32
 from embedlab.models.loading import load_sentence_transformer
 from embedlab.models.resolve import PACKAGED, resolve
-from embedlab.training import Trainer
+from embedlab.training import Recipe, Trainer
 
 TEXTS = ["Adversaries may dump credentials.", "The otter swims.", "", "Adversaries may dump credentials."]
 
@@ -58,6 +60,47 @@ def test_a_packaged_model_with_one_byte_changed_is_refused(name, tmp_path, monke
     monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
     with pytest.raises(ModelError, match=rf"safetensors: sha256 is \w+, expected {expected}; .*install .*{package}"):
         embedlab.load_model(name)
+
+
+@pytest.fixture(scope="module")
+def saved(minilm, tmp_path_factory):
+    """The packaged model as sentence-transformers saves it, with a limit of 100 tokens."""
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    model = load_sentence_transformer(minilm.files)
+    model.max_seq_length = 100
+    model.save(str(folder), create_model_card=False)
+    return folder
+
+
+def limits(encoder):
+    """What the identity says a text is cut at, and what sentence-transformers cuts it at."""
+    return encoder.identity.max_length, load_sentence_transformer(encoder.files).max_seq_length
+
+
+def test_the_identity_has_the_limit_at_which_texts_are_cut(minilm, saved):
+    assert limits(minilm) == (256, 256)
+    assert limits(embedlab.load_model(str(saved), "float32")) == (100, 100)
+
+
+@pytest.mark.parametrize(("of_tokenizer", "of_model"), [(100, 100), (600, 512), (10**30, 512), (None, 512)])
+def test_without_a_limit_of_its_own_the_lower_of_tokenizer_and_positions_counts(
+    saved, tmp_path, of_tokenizer, of_model
+):
+    shutil.copytree(saved, tmp_path / "other")
+    file = tmp_path / "other" / "tokenizer_config.json"
+    settings = json.loads(file.read_text()) | {"model_max_length": of_tokenizer}
+    file.write_text(json.dumps({name: value for name, value in settings.items() if value is not None}))
+    assert limits(embedlab.load_model(str(tmp_path / "other"), "float32")) == (of_model, of_model)
+
+
+def test_what_the_trainer_saves_is_cut_where_the_base_is(minilm, tmp_path):
+    rows = pd.DataFrame({"query_id": ["a", "b"], "query": TEXTS[:2], "positive_ids": [["d0"], ["d1"]], "weight": 1.0})
+    rows["negatives"] = [[], []]
+    recipe = Recipe(steps=1, documents=2, queries_per_document=1, hard_negatives=0, document_tokens=64)
+    trainer = Trainer(minilm, rows, pd.Series(TEXTS[:2], ["d0", "d1"]), {}, recipe)
+    trainer.fit()
+    trainer.save_model(tmp_path / "tuned")
+    assert limits(embedlab.load_model(str(tmp_path / "tuned"), "float32")) == (256, 256)
 
 
 def test_vectors_are_float32_of_unit_length(minilm):

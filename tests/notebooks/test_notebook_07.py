@@ -95,6 +95,7 @@ def test_written_queries_stay_if_hybrid_search_finds_their_document_again(starte
     written = rows[rows["source"] == "synthetic"]
     held = {d for part in ("dev", "test") for ids in parts[part]["known_ids"] for d in ids}
     assert len(written) == 8
+    assert held
     assert not held & set(written["positive_ids"].explode())
     assert gone["reason"].tolist() == ["no round trip"]
     assert set(written["part"]) == {""}

@@ -19,7 +19,9 @@ def cells(step, kind=None):
     path = notebook_path(step)
     assert path.exists(), f"{path.name} is missing"
     found = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return [c | {"source": "".join(c["source"])} for c in found if kind in (None, c["cell_type"])]
+    wanted = [c | {"source": "".join(c["source"])} for c in found if kind in (None, c["cell_type"])]
+    assert wanted, f"{path.name} has no {kind or 'cell'}"
+    return wanted
 
 
 def code_lengths(step):
@@ -44,6 +46,8 @@ def test_the_header_says_question_reads_and_writes(step):
     _, reads = header.split("- **Reads:**")
     reads, writes = reads.split("- **Writes:**")
     assert "- **Takes:**" in writes
+    assert step.reads or step.number == "01"
+    assert step.writes
     for number in step.reads:
         assert number in reads, f"step {number} is read, but the header does not say so"
     for name in step.writes:
@@ -53,7 +57,9 @@ def test_the_header_says_question_reads_and_writes(step):
 @each_step
 def test_one_parameters_cell_of_annotated_commented_literals(step):
     assert len(tagged(step, "parameters")) == 1
-    for parameter in cell_parameters(step.number).values():
+    parameters = cell_parameters(step.number).values()
+    assert parameters
+    for parameter in parameters:
         assert parameter.annotation in {"int", "float", "str", "bool", "list[str]", "list[int]", "list[float]"}
         assert parameter.comment, f"{parameter.name} has no comment"
 
@@ -95,11 +101,52 @@ def test_at_most_one_code_cell_in_ten_is_ignored_by_nbval(step):
     assert not [c["source"] for c in code if "NBVAL" in c["source"]]
 
 
-@each_step
-def test_a_cell_that_is_ignored_shows_times(step):
-    for cell in tagged(step, "nbval-ignore-output"):
-        words = ("tim", "second", "calibrat", "latenc", "speed", "throughput", "p50", "p95", "_ms", "/s")
-        assert any(w in cell["source"].lower() for w in words), cell["source"]
+def names(node):
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def calls(node, method):
+    """The calls of ``lab.method`` in a piece of code."""
+    found = (n for n in ast.walk(node) if isinstance(n, ast.Call))
+    return [call for call in found if ast.unparse(call.func) == f"lab.{method}"]
+
+
+def shows_times(source):
+    """Whether a cell ends by showing what ``lab.timings`` holds, or a value of its own that it records as a time."""
+    tree = ast.parse(source)
+    shown = tree.body[-1]
+    if not isinstance(shown, ast.Expr):
+        return False
+    own, times = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            targets = set().union(*map(names, node.targets))
+            own |= targets
+            times |= targets if calls(node.value, "timings") else set()
+    for call in calls(tree, "record_timings"):
+        times |= names(call) & own
+    return bool(calls(shown, "timings") or names(shown) & times)
+
+
+def test_a_cell_that_is_ignored_shows_measured_times():
+    ignored = [(step.number, c["source"]) for step in STEPS for c in tagged(step, "nbval-ignore-output")]
+    assert ignored
+    assert [(number, source) for number, source in ignored if not shows_times(source)] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'estimate = pd.Series({"seconds": 3})\nestimate',
+        "lab.record_timings(calibrate().as_dict())\nfound.head()",
+        'speed = lab.timings("17")["sample_seconds"]\nlab.write("plan.json", speed)\nplans',
+        "lab.record_timings({name: latency(name) for name in services})\npd.Series(services)",
+        'times = lab.timings("14")',
+    ],
+    ids=["words alone", "recorded, not shown", "read, not shown", "only its names", "nothing shown"],
+)
+def test_a_cell_that_shows_no_measured_times_is_noticed(source):
+    assert not shows_times(source)
 
 
 @each_step

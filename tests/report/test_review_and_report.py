@@ -159,8 +159,12 @@ def test_the_report_of_a_partial_run_shows_what_there_is_and_loads_nothing(store
 def test_every_link_of_the_report_leads_somewhere(store):
     _partial_run(store)
     front = build(store)
-    for page in front.parent.rglob("*.html"):
-        for target in re.findall(r'href="([^"#]+)"', page.read_text(encoding="utf-8")):
+    targets = {
+        page: re.findall(r'href="([^"#]+)"', page.read_text(encoding="utf-8")) for page in front.parent.rglob("*.html")
+    }
+    assert {page.name for page, found in targets.items() if found} == {"index.html", "16.html"}
+    for page, found in targets.items():
+        for target in found:
             assert (page.parent / target).is_file(), f"{page.name}: {target}"
 
 

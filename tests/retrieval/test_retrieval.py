@@ -8,7 +8,18 @@ import pandas as pd
 import pytest
 from conftest import frame_of_run
 
-from embedlab.retrieval import BM25, Chunked, Dense, best_weight, filter_by, fuse_ranks, fuse_scores, passages, top_k
+from embedlab.retrieval import (
+    BM25,
+    Chunked,
+    Dense,
+    best_weight,
+    filter_by,
+    fuse_ranks,
+    fuse_scores,
+    passages,
+    titled_passages,
+    top_k,
+)
 
 DOCUMENTS = pd.Series(
     {
@@ -122,6 +133,7 @@ def test_each_query_is_scaled_by_itself():
 def test_the_best_weight_is_the_lowest_among_equals():
     weight, values = best_weight(LEFT, RIGHT, lambda run: float(run["doc_id"].iloc[0] == "a"))
     assert values[weight] == 1.0
+    assert weight > 0
     assert all(value < 1.0 for w, value in values.items() if w < weight)
     assert best_weight(LEFT, RIGHT, lambda run: 0.0)[0] == 0.0
 
@@ -144,7 +156,14 @@ def test_a_document_scores_as_its_best_passage():
     inner = Rolls().encode(["x"], "query") @ chunked.vectors.T
     best = pd.Series(inner[0], index=chunked.passages.index).groupby(level=0).max()
     assert as_dict(run) == pytest.approx(best.to_dict(), abs=1e-6)
+    assert set(chunked.passages.index) == {"a", "b"}
     assert all(p.startswith(("A ", "B ")) for p in chunked.passages)
+
+
+def test_what_is_not_cut_stays_whole_behind_its_title():
+    corpus = pd.DataFrame({"doc_id": ["a", "b"], "title": ["A", ""], "text": ["one two three", "four five six"]})
+    cut = titled_passages(corpus, words=2, overlap=0, is_cut=pd.Series([False, True]))
+    assert list(cut.items()) == [("a", "A one two three"), ("b", "four five"), ("b", "six")]
 
 
 def test_a_filter_keeps_equal_values_and_queries_without_one_keep_all():

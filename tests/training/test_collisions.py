@@ -79,6 +79,7 @@ def test_whatever_the_store_no_batch_holds_a_right_answer_as_a_negative(data, do
     right = right_by_hand(rows, corpus)
     for step in range(4):
         batch = sampler.batch(step)
+        assert batch.rows
         for row, column, line in zip(batch.rows, batch.target, batch.allowed, strict=True):
             assert batch.documents[column] in rows["positive_ids"][row]
             negatives = {d for i, d in enumerate(batch.documents) if line[i] and i != column}

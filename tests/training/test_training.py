@@ -63,6 +63,7 @@ def test_no_batch_holds_a_known_positive_or_a_relative_as_negative(rows):
     for step in range(20):
         batch = sampler.batch(step)
         assert len(set(batch.documents)) == len(batch.documents)
+        assert batch.queries
         for query, target, allowed in zip(batch.queries, batch.target, batch.allowed, strict=True):
             assert batch.documents[target] in positives[query]
             families = {family[d] for d in positives[query]}

@@ -30,7 +30,7 @@ def test_a_fifth_of_the_further_answers_is_hidden_and_never_a_rows_last_positive
     rows.at[0, "positive_ids"] = rows.at[0, "known_ids"]
     left, hidden = hide(rows)
     further = sum(len(set(ids)) - 1 for ids in rows["known_ids"])
-    assert len(hidden) == round(0.2 * further)
+    assert len(hidden) == round(0.2 * further) > 0
     assert (left["positive_ids"].map(len) > 0).all()
     for query_id, doc_id in hidden.itertuples(index=False):
         row = left[left["query_id"] == query_id].iloc[0]

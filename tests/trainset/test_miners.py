@@ -94,6 +94,7 @@ def test_documents_compared_in_chunks_give_the_same(monkeypatch):
 def test_the_siblings_taken_are_the_closest_of_the_family():
     collection, encoder, rows = made()
     mined = mine((collection, encoder, rows), ["sibling"], margin=1.0, quotas=2).negatives
+    assert len(mined) > 0
     family = dict(zip(collection.corpus["doc_id"], collection.corpus["family"], strict=True))
     texts = collection.document_texts()
     for query_id, query, (positive,) in rows[["query_id", "text", "positive_ids"]].itertuples(index=False):

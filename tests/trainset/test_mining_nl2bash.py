@@ -66,6 +66,7 @@ def test_no_negative_on_nl2bash_is_a_known_answer_and_memory_stays_small(tmp_pat
     written = read_rows(tmp_path / "training.parquet")
     judged = pd.read_csv(NL2BASH / "qrels" / "test.tsv", sep="\t", dtype=str)
     answers = judged[judged["score"].astype(int) > 0].groupby("query-id")["corpus-id"].agg(set)
+    assert written["negatives"].map(len).sum() > 0
     assert all(
         not {n["id"] for n in ns} & answers[q] for q, ns in zip(written["query_id"], written["negatives"], strict=True)
     )
