@@ -170,7 +170,7 @@ def test_unjudged_documents_in_the_top_are_counted():
 @pytest.mark.parametrize(
     "name",
     [
-        "nDCG10", "accuracy", "MRR@", "ERR@10", "RBP(p=0.8)", "Judged@10", "", "nDCG@", "nDCG@0", "RR@0", "AP@-1", "P", "R",
+        "nDCG10", "accuracy", "MRR@", "ERR@10", "RBP(p=0.8)", "", "nDCG@", "nDCG@0", "RR@0", "AP@-1", "P", "R",
         "Success", "Success@0", "P@True", "R@9223372036854775808", "P(rel=0)@5", "IPrec@2.0", "IPrec@0.123",
         "RR(judged_only=True)@10", "AP(judged_only=True)", "nDCG(gains={1:3})@10", "NumRet", "NumQ",
     ],
