@@ -23,7 +23,8 @@ def periods_of(queries: pd.DataFrame, reference_share: float) -> tuple[pd.Series
     years = pd.Series(queries["created"].str[:4].to_numpy(), index=queries["query_id"]).dropna()
     share_until = years.value_counts(normalize=True).sort_index().cumsum()
     enough = int(np.searchsorted(share_until.to_numpy(), reference_share - 1e-9))  # sums of shares are not exact
-    first, until = share_until.index[0], share_until.index[enough]
+    first = share_until.index[0]
+    until = share_until.index[enough]
     name = f"{first}-{until}" if first != until else str(first)
     return years.where(years > until, name), name
 
@@ -50,7 +51,9 @@ def mean_difference(
 
 
 def _mean_interval(scores: pd.Series, groups: Mapping[str, str], seed: int) -> tuple[float, float, float]:
-    low, high = interval(scores.to_numpy(dtype=float), [groups[str(query_id)] for query_id in scores.index], seed)
+    """Return the mean of scores and its bootstrap interval over groups."""
+    group_of_each = [groups[str(query_id)] for query_id in scores.index]
+    low, high = interval(scores.to_numpy(dtype=float), group_of_each, seed)
     return float(scores.mean()), low, high
 
 
@@ -71,11 +74,13 @@ def period_changes(
         ``period, queries``, a column named as the scores are, ``change, low, high``.
     """
     measure = str(scores.name)
-    known = {str(name): scores.reindex(part.index).dropna() for name, part in periods.groupby(periods)}
-    before = known[reference]
+    by_period = {}
+    for name, members in periods.groupby(periods):
+        by_period[str(name)] = scores.reindex(members.index).dropna()
+    before = by_period.pop(reference)
     rows = []
-    for name, found in known.items():
-        if name != reference and len(found) >= min_queries and len(before) > 1:
-            change, low, high = mean_difference(found, before, groups, seed)
-            rows.append((name, len(found), found.mean(), change, low, high))
+    for name, after in by_period.items():
+        if len(after) >= min_queries and len(before) > 1:
+            change, low, high = mean_difference(after, before, groups, seed)
+            rows.append((name, len(after), after.mean(), change, low, high))
     return pd.DataFrame(rows, columns=["period", "queries", measure, "change", "low", "high"])
