@@ -458,7 +458,7 @@ def write_file(store: Store, number: str, name: str, value: Any) -> None:
     """Write a file as another version of a step might have: nothing checks what is in it."""
     path = store.place(number, name)
     outputs = store.outputs((number,)) | {path: store.write(path, value)}
-    store.finish(get_step(number), KEY, 1.0, outputs)
+    store.finish(get_step(number), KEY, {}, 1.0, outputs)
 
 
 def write_sealed(store: Store) -> str:

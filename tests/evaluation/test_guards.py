@@ -1,11 +1,10 @@
 """What stands beside the primary measure: guardrail slices, unseen documents, concentration."""
 
-from dataclasses import asdict
-
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROJECT, command
+from makers import contract, evaluation
 
 import embedlab
 from embedlab.data import Collection
@@ -20,8 +19,8 @@ from embedlab.evaluation import (
     slice_table,
 )
 from embedlab.retrieval import Dense
-from embedlab.verdict.rule import _blockers as blockers
-from embedlab.verdict.rule import _decide as decide
+from embedlab.verdict.facts import Facts
+from embedlab.verdict.rule import blockers, decide
 
 IDS = [f"q{i:03d}" for i in range(200)]
 GROUPS = {q: f"g{i // 4}" for i, q in enumerate(IDS)}
@@ -221,17 +220,12 @@ def over_all(base, candidate, test, groups) -> Comparison:
     return compare_scores(*scores, min_gain=0.02, groups=groups)
 
 
-def judge(found, unseen, store, contract) -> tuple[str, list[str]]:
+def judge(found, unseen, store) -> tuple[str, list[str]]:
     """Decide as the verdict does, from the comparison and the unseen-only check alone."""
-    from embedlab.verdict.facts import Facts
-
-    checked = asdict(unseen)
-    evaluation = {"slices": [], "unseen_only": checked}
-    why = [w for w in blockers(Facts(store), evaluation, contract) if not w.startswith("seal")]
-    return decide(found.as_dict(), checked, contract["min_gain"], why), why
-
-
-RULES = {"test_openings": 3, "slice_tolerance": 0.05, "min_gain": 0.02}
+    done = evaluation(comparison=found, unseen_only=unseen, slices=[], retention=None)
+    agreed = contract(min_gain=0.02)
+    why = [reason for reason in blockers(Facts(store), done, agreed) if not reason.startswith("seal")]
+    return decide(done, agreed, why), why
 
 
 def test_a_model_that_only_pushes_training_documents_down_is_caught(closed, store):
@@ -240,7 +234,7 @@ def test_a_model_that_only_pushes_training_documents_down_is_caught(closed, stor
     pushed = Pushed(base, test.document_texts()[[d for d in test.corpus["doc_id"] if d not in seen]], 0.1)
     found = over_all(base, pushed, test, groups)
     unseen = among_unseen(base, pushed, test, seen, "nDCG@10", groups)
-    verdict, why = judge(found, unseen, store, RULES)
+    verdict, why = judge(found, unseen, store)
     assert found.verdict == "SHIP", "any ordinary evaluation would ship the false gain"
     assert unseen.ci95 == pytest.approx([0, 0], abs=1e-6)
     assert unseen.moved.apart == pytest.approx(0.1, abs=1e-6)
@@ -255,7 +249,7 @@ def test_an_honest_gain_survives_among_unseen_documents(closed, store):
     unseen = among_unseen(base, better, test, seen, "nDCG@10", groups)
     assert unseen.ci95[0] > 0.02
     assert abs(unseen.moved.apart) < 0.05
-    assert judge(over_all(base, better, test, groups), unseen, store, RULES) == ("SHIP", [])
+    assert judge(over_all(base, better, test, groups), unseen, store) == ("SHIP", [])
 
 
 def test_too_few_queries_with_an_unseen_document_cannot_tell(closed):
@@ -269,7 +263,7 @@ def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_pat
     """About a minute: the base's vectors of 839 documents and the test queries."""
     base = embedlab.load_model("sentence-transformers/all-MiniLM-L6-v2", "float32", tmp_path)
     test, trained = attack.part("test"), attack.part("train")
-    groups = dict(zip(test.queries["query_id"], test.queries["group"], strict=True))
+    groups = test.groups()
     seen = set(trained.qrels.loc[trained.qrels["relevance"] >= 1, "doc_id"])
     documents = test.document_texts()
     pushed = Pushed(base, documents[~documents.index.isin(list(seen))], 0.1)
@@ -279,7 +273,7 @@ def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_pat
     assert found.verdict == "SHIP"
     assert unseen.delta == pytest.approx(0, abs=1e-6)
     assert unseen.moved.apart == pytest.approx(0.1, abs=1e-5)
-    assert judge(found, unseen, store, RULES)[0] == "DO_NOT_SHIP"
+    assert judge(found, unseen, store)[0] == "DO_NOT_SHIP"
 
 
 @pytest.mark.full
