@@ -451,14 +451,14 @@ def write_artifacts(store: Store, artifacts: Iterable[Artifact]) -> None:
         for artifact in own:
             path, value = store.place(number, artifact.file), plain(artifact.as_dict())
             outputs[path] = store.write(path, stamped(value, store) if step.scores else value)
-        store.finish(step, KEY, 1.0, outputs)
+        store.finish(step, KEY, {}, 1.0, outputs)
 
 
 def write_file(store: Store, number: str, name: str, value: Any) -> None:
     """Write a file as another version of a step might have: nothing checks what is in it."""
     path = store.place(number, name)
     outputs = store.outputs((number,)) | {path: store.write(path, value)}
-    store.finish(get_step(number), KEY, 1.0, outputs)
+    store.finish(get_step(number), KEY, {}, 1.0, outputs)
 
 
 def write_sealed(store: Store) -> str:

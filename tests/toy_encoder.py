@@ -1,4 +1,4 @@
-"""A deterministic encoder without a model: bags of hashed words. Used by tests and by their subprocesses."""
+"""A deterministic encoder without a model, and a service on it. Used by tests and by their subprocesses."""
 
 import time
 
@@ -7,6 +7,8 @@ import pandas as pd
 
 from embedlab.data import fold, stable_hash
 from embedlab.models import EmbeddingIdentity
+from embedlab.retrieval import build_index
+from embedlab.rollout import Registry
 
 DIMENSIONS = 64
 
@@ -15,7 +17,7 @@ DOCUMENTS = pd.Series({f"d{i:03d}": f"document {i} about topic{i % 17} word{i * 
 
 
 class ToyEncoder:
-    """Encodes texts to unit vectors; ``seed`` makes another space, ``pause`` slows every call."""
+    """Encodes texts to unit vectors, bags of hashed words; ``seed`` makes another space, ``pause`` slows every call."""
 
     def __init__(self, name: str = "toy", seed: int = 0, pause: float = 0.0) -> None:
         self.name, self.seed, self.pause, self.texts = name, seed, pause, 0
@@ -32,3 +34,19 @@ class ToyEncoder:
             for word in fold(text).split():
                 vectors[row, stable_hash(self.seed, word) % DIMENSIONS] += 1
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+OLD, NEW = ToyEncoder("old"), ToyEncoder("new", seed=1)
+
+
+def toy_index(encoder):
+    """Return an index of :data:`DOCUMENTS`."""
+    return build_index(encoder.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist(), encoder.identity)
+
+
+def toy_service(folder):
+    """Return a registry whose live index is the old encoder's."""
+    registry = Registry(folder)
+    registry.add("old", toy_index(OLD))
+    registry.switch("old", "start")
+    return registry

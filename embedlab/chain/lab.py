@@ -14,7 +14,7 @@ from embedlab.chain import seal
 from embedlab.chain.artifacts.base import Artifact, Kind, Summary, Table, defined_files, parse
 from embedlab.chain.artifacts.define_problem import CORPUS, DOCUMENT_FACTS, QRELS, QRELS_TEST, QUERIES, Settings
 from embedlab.chain.contract import Contract, stamped, under_contract
-from embedlab.chain.keys import step_key
+from embedlab.chain.keys import key_of, made_of
 from embedlab.chain.params import SHARED, RunParams, cell_parameters, load_params, located
 from embedlab.chain.paths import run_folder
 from embedlab.chain.steps import Step, get_step
@@ -84,14 +84,16 @@ class Lab:
         step: the step.
         store: the run folder.
         params: every parameter of the step with its value.
-        key: the step key, a hash of all that the results depend on.
+        made_of: all that the results depend on.
+        key: a hash of it.
     """
 
     def __init__(self, step: Step, store: Store, params: dict[str, Any]) -> None:
         self.step = step
         self.store = store
         self.params = params
-        self.key = step_key(step, params, store.inputs(step))
+        self.made_of = made_of(step, params, store.inputs(step))
+        self.key = key_of(self.made_of)
         self._outputs: dict[str, str] = {}
         self._timings: dict[str, float] = {}
         self._started = time.perf_counter()
@@ -305,7 +307,7 @@ class Lab:
         """
         self._write("summary.json", asdict(Summary(conclusion, figures)))
         seconds = time.perf_counter() - self._started
-        self.store.finish(self.step, self.key, seconds, self._outputs)
+        self.store.finish(self.step, self.key, self.made_of, seconds, self._outputs)
         return Conclusion(conclusion)
 
 

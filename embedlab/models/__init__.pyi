@@ -1,4 +1,5 @@
 from .chat import Endpoint as Endpoint
+from .chat import EndpointError as EndpointError
 from .chat import Reply as Reply
 from .encoder import Encoder as Encoder
 from .encoder import cosine_to_fp32 as cosine_to_fp32

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,6 +30,15 @@ OVERHEAD = 64
 
 class EndpointError(EmbedlabError):
     """The service cannot be used, or refuses the request."""
+
+
+class _FaultError(Exception):
+    """A failed attempt: whether another one may follow, and after how many seconds at least."""
+
+    def __init__(self, text: str, again: bool = True, wait: float = 0.0) -> None:
+        super().__init__(text)
+        self.again = again
+        self.wait = wait
 
 
 @dataclass(frozen=True)
@@ -161,36 +169,48 @@ class Endpoint:
             return self.spent + self._reserved <= self.budget
 
     def _request(self, client: httpx.Client, body: dict[str, Any], worst: int) -> Reply | None:
-        """Return the reply, or None after the last attempt; every failed one is noted."""
+        """Return the reply, or None after the last attempt; what went wrong there is noted."""
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
+        attempts = Retrying(
+            stop=stop_after_attempt(self.tries),
+            wait=self._wait,
+            retry=retry_if_exception(lambda error: isinstance(error, _FaultError) and error.again),
+            reraise=True,
+        )
+        try:
+            return attempts(self._attempt, client, body, worst)
+        except _FaultError as fault:
+            with self._lock:
+                self.failures.append(str(fault))
+            return None
+
+    def _wait(self, state: Any) -> float:
+        """Return the seconds before the next attempt: twice the last ones, or more if the service asks for it."""
+        doubled = self.pause * 2 ** (state.attempt_number - 1)
+        return min(max(doubled, state.outcome.exception().wait), LONGEST_PAUSE)
+
+    def _attempt(self, client: httpx.Client, body: dict[str, Any], worst: int) -> Reply:
+        """Return the reply to one request; a :class:`_FaultError` if the same request may succeed later."""
         import httpx
 
-        fault, again = "", True
-        for attempt in range(self.tries):
-            wait = self.pause * 2**attempt
-            with self._lock:
-                self.requests += 1
-            try:
-                response = client.post(f"{self.base_url.rstrip('/')}/chat/completions", json=body)
-                if response.status_code == 200:
-                    return _parsed(response, worst)
-                fault = f"status {response.status_code}"
-                wait = max(wait, _retry_after(response))
-                if response.status_code not in AGAIN:
-                    raise EndpointError(
-                        f"{self.base_url}: {fault}: {response.text[:200]!r}; is {self.model!r} the name of a "
-                        f"model there, and the key in {self.key_variable} right?"
-                    )
-            except httpx.ConnectError as error:
-                fault = f"no connection: {error}"
-            except (httpx.HTTPError, ValueError) as error:  # it may have been answered, and charged
-                fault = f"{type(error).__name__}: {error}"
-                again = self._charge(worst)
-            if attempt + 1 == self.tries or not again:
-                break
-            time.sleep(min(wait, LONGEST_PAUSE))
         with self._lock:
-            self.failures.append(fault)
-        return None
+            self.requests += 1
+        try:
+            response = client.post(f"{self.base_url.rstrip('/')}/chat/completions", json=body)
+            if response.status_code == 200:
+                return _parsed(response, worst)
+        except httpx.ConnectError as error:
+            raise _FaultError(f"no connection: {error}") from error
+        except (httpx.HTTPError, ValueError) as error:  # it may have been answered, and charged
+            raise _FaultError(f"{type(error).__name__}: {error}", again=self._charge(worst)) from error
+        fault = f"status {response.status_code}"
+        if response.status_code in AGAIN:
+            raise _FaultError(fault, wait=_retry_after(response))
+        raise EndpointError(
+            f"{self.base_url}: {fault}: {response.text[:200]!r}; is {self.model!r} the name of a "
+            f"model there, and the key in {self.key_variable} right?"
+        )
 
 
 def _retry_after(response: httpx.Response) -> float:

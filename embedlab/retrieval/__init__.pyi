@@ -7,6 +7,7 @@ from .base import top_k as top_k
 from .bm25 import BM25 as BM25
 from .chunking import Chunked as Chunked
 from .chunking import passages as passages
+from .chunking import titled_passages as titled_passages
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
 from .hybrid import best_weight as best_weight
@@ -24,3 +25,5 @@ from .pipeline import tune as tune
 from .prompt import Prompt as Prompt
 from .prompt import build_prompt as build_prompt
 from .reranking import LateInteraction as LateInteraction
+from .reranking import rerank as rerank
+from .reranking import token_vectors as token_vectors

@@ -38,7 +38,19 @@ class Limits:
 
 @dataclass(frozen=True)
 class Stage:
-    """What was seen at one share of the traffic; ``alarm`` is empty where all is well."""
+    """What was seen at one share of the traffic.
+
+    Attributes:
+        percent: of the traffic that the candidate answers.
+        queries: that it answered.
+        live: mean of the measure, had the live release answered them.
+        candidate: mean of the measure.
+        difference: candidate minus live.
+        upper: upper confidence bound of the difference; None where too few queries decide nothing.
+        errors: share of failed requests.
+        empty: share of queries without any result.
+        alarm: what rang, joined by commas; empty where all is well.
+    """
 
     percent: int
     queries: int
@@ -64,8 +76,27 @@ def upper_bound(difference: NDArray[np.float64], confidence: float) -> float:
     """Return the one-sided upper confidence bound of a mean (Student 1908)."""
     from scipy import stats
 
-    spread = float(difference.std(ddof=1)) / math.sqrt(len(difference))
-    return float(difference.mean() + stats.t.ppf(confidence, len(difference) - 1) * spread)
+    n = len(difference)
+    error = float(difference.std(ddof=1)) / math.sqrt(n)
+    return float(difference.mean() + stats.t.ppf(confidence, n - 1) * error)
+
+
+def traffic_scores(live: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
+    """Return what :func:`watch` reads, from the same traffic replayed through two releases.
+
+    Args:
+        live: by query id (the index): ``score`` (the measure), ``failed`` and ``empty`` (booleans).
+        candidate: the same of the candidate.
+    """
+    return pd.DataFrame(
+        {
+            "live": live["score"],
+            "candidate": candidate["score"],
+            "failed": candidate["failed"],
+            "live_empty": live["empty"],
+            "empty": candidate["empty"],
+        }
+    )
 
 
 def watch(
@@ -83,35 +114,41 @@ def watch(
     harmless candidate is pulled back with at most ``1 - confidence``.
 
     Args:
-        scores: by query id (the index): ``live``, ``candidate`` (the measure), ``failed``,
-            ``live_empty`` and ``empty`` (booleans).
+        scores: as :func:`traffic_scores` returns it, by query id (the index): ``live``, ``candidate``
+            (the measure), ``failed``, ``live_empty`` and ``empty`` (booleans).
         percent: share of the traffic.
         limits: when to pull back.
         looks: stages in all.
         within_latency: whether the candidate's measured latency keeps the budget.
         salt: of the split.
     """
-    served = scores[[goes_to_candidate(str(q), percent, salt) for q in scores.index]]
-    n = len(served)
+    answered = [goes_to_candidate(str(query_id), percent, salt) for query_id in scores.index]
+    served = scores[answered]
     mean = served[["live", "candidate", "failed", "live_empty", "empty"]].astype(float).mean().fillna(0.0)
-    difference = (served["candidate"] - served["live"]).to_numpy(dtype=float)
-    upper = upper_bound(difference, 1 - (1 - limits.confidence) / looks) if n >= max(limits.fewest, 2) else None
-    alarms = {
-        "quality": upper is not None and upper < -limits.quality_loss,
-        "errors": mean["failed"] > limits.error_rate,
-        "empty results": mean["empty"] - mean["live_empty"] > limits.empty_rate,
-        "latency": not within_latency,
-    }
+    upper = None
+    if len(served) >= max(limits.fewest, 2):
+        difference = (served["candidate"] - served["live"]).to_numpy(dtype=float)
+        upper = upper_bound(difference, 1 - (1 - limits.confidence) / looks)
+
+    alarms = []
+    if upper is not None and upper < -limits.quality_loss:
+        alarms.append("quality")
+    if mean["failed"] > limits.error_rate:
+        alarms.append("errors")
+    if mean["empty"] - mean["live_empty"] > limits.empty_rate:
+        alarms.append("empty results")
+    if not within_latency:
+        alarms.append("latency")
     return Stage(
         percent=percent,
-        queries=n,
+        queries=len(served),
         live=float(mean["live"]),
         candidate=float(mean["candidate"]),
         difference=float(mean["candidate"] - mean["live"]),
         upper=upper,
         errors=float(mean["failed"]),
         empty=float(mean["empty"]),
-        alarm=", ".join(name for name, rings in alarms.items() if rings),
+        alarm=", ".join(alarms),
     )
 
 
@@ -136,12 +173,13 @@ def roll_out(
         stages: percents, rising.
         within_latency: by percent, whether latency keeps the budget; missing ones do.
     """
-    before, seen = registry.live().index, []
+    before = registry.live().index
+    seen: list[Stage] = []
     for percent in stages:
         if percent == 100:
             registry.switch(candidate, "all traffic goes to the candidate")
-        fine = (within_latency or {}).get(percent, True)
-        stage = watch(scores, percent, limits, looks=len(stages), within_latency=fine, salt=candidate)
+        in_time = within_latency is None or within_latency.get(percent, True)
+        stage = watch(scores, percent, limits, looks=len(stages), within_latency=in_time, salt=candidate)
         seen.append(stage)
         if stage.alarm:
             registry.switch(before, f"rolled back at {percent} %: {stage.alarm}")
@@ -151,4 +189,4 @@ def roll_out(
 
 def stages_table(stages: Sequence[Stage]) -> pd.DataFrame:
     """Return the stages as a table; a bound that was not computed is missing."""
-    return pd.DataFrame([asdict(s) for s in stages]).astype({"upper": float})
+    return pd.DataFrame([asdict(stage) for stage in stages]).astype({"upper": float})

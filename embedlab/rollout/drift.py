@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from embedlab.data.text import fold
 from embedlab.evaluation.comparison import holm
-from embedlab.evaluation.intervals import Floats, interval
+from embedlab.evaluation.intervals import Floats
 
-SIGNALS = ("words", "unseen terms", "top score")
+TERMS_SIGNAL = "terms"
+"""The distribution of terms: a signal of the whole period, without a value for each query or a PSI."""
 
 TERMS = 500
 """Most frequent terms that the term distribution keeps apart; the rest counts as one."""
 
 PERMUTATIONS = 999
+"""Random divisions beside the real one; the smallest p-value is 1/1000."""
+
+DRIFT_COLUMNS = ["period", "signal", "queries", "reference_mean", "mean", "psi", "statistic", "p"]
 
 
 def psi(reference: Floats, current: Floats, bins: int = 10) -> float:
@@ -29,11 +33,14 @@ def psi(reference: Floats, current: Floats, bins: int = 10) -> float:
     any drift its expectation is about ``(bins - 1) (1/n + 1/m)`` (Yurdakul 2018).
     """
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
-    counts = [
-        np.bincount(np.searchsorted(edges, x, side="right"), minlength=len(edges) + 1) for x in (reference, current)
-    ]
-    r, c = ((n + 0.5) / (n.sum() + 0.5 * len(n)) for n in counts)
+    r, c = _shares(reference, edges), _shares(current, edges)
     return float(((c - r) * np.log(c / r)).sum())
+
+
+def _shares(sample: Floats, edges: Floats) -> Floats:
+    """Return the share of a sample in each bin; half a count more in each, so that none is empty."""
+    counts = np.bincount(np.searchsorted(edges, sample, side="right"), minlength=len(edges) + 1)
+    return np.asarray((counts + 0.5) / (counts.sum() + 0.5 * len(counts)), dtype=np.float64)
 
 
 def js_distance(first: Floats, second: Floats) -> float:
@@ -44,21 +51,32 @@ def js_distance(first: Floats, second: Floats) -> float:
 
 
 def text_signals(texts: pd.Series, vocabulary: set[str]) -> pd.DataFrame:
-    """Return ``words`` and ``unseen terms`` (share of words that no document has) by query id."""
-    tokens = [fold(text).split() for text in texts]
-    unseen = [sum(word not in vocabulary for word in words) / max(len(words), 1) for words in tokens]
-    return pd.DataFrame({"words": [float(len(w)) for w in tokens], "unseen terms": unseen}, index=texts.index)
+    """Return ``words`` and ``unseen terms`` (share of words that no document has) by query id.
+
+    Args:
+        texts: query texts by query id.
+        vocabulary: the words of all documents, folded.
+    """
+    lengths, unseen = [], []
+    for text in texts:
+        words = fold(text).split()
+        unknown = sum(word not in vocabulary for word in words)
+        lengths.append(float(len(words)))
+        unseen.append(unknown / max(len(words), 1))
+    return pd.DataFrame({"words": lengths, "unseen terms": unseen}, index=texts.index)
 
 
 def term_counts(texts: Sequence[str]) -> NDArray[np.float32]:
     """Return how often each text has each frequent term, ``[texts, TERMS + 1]``; the last column is the rest."""
     tokens = [fold(text).split() for text in texts]
-    ranked = sorted(Counter(word for words in tokens for word in words).items(), key=lambda item: (-item[1], item[0]))
-    column = {word: position for position, (word, _) in enumerate(ranked[:TERMS])}
-    counts = np.zeros((len(tokens), len(column) + 1), dtype=np.float32)
+    frequency = Counter(word for words in tokens for word in words)
+    ranked = sorted(frequency, key=lambda word: (-frequency[word], word))
+    column = {word: position for position, word in enumerate(ranked[:TERMS])}
+    rest = len(column)
+    counts = np.zeros((len(tokens), rest + 1), dtype=np.float32)
     for row, words in enumerate(tokens):
         for word in words:
-            counts[row, column.get(word, len(column))] += 1
+            counts[row, column.get(word, rest)] += 1
     return counts
 
 
@@ -67,31 +85,22 @@ def term_drift(counts: NDArray[np.float32], is_current: NDArray[np.bool_], seed:
 
     The distance of two small samples is large without any drift; shuffling who belongs to which
     group tells how large.
-    """
-    rng = np.random.default_rng(seed)
-    labels = np.stack([is_current, *(rng.permutation(is_current) for _ in range(PERMUTATIONS))]).astype(np.float32)
-    current = labels @ counts
-    reference = counts.sum(axis=0) - current
-    distances = np.array([js_distance(r, c) for r, c in zip(reference, current, strict=True)])
-    return float(distances[0]), float((distances >= distances[0] - 1e-12).mean())
-
-
-def periods_of(queries: pd.DataFrame, reference_share: float) -> tuple[pd.Series, str]:
-    """Return each query's year by query id, the earliest years as one reference period.
 
     Args:
-        queries: ``query_id`` and ``created`` (ISO dates).
-        reference_share: the earliest years that together hold at least this share of the queries.
-
-    Returns:
-        the periods and the reference's name, such as ``2017-2019``.
+        counts: of terms, ``[texts, terms]``.
+        is_current: for each text, whether it belongs to the current group.
+        seed: of the permutations.
     """
-    years = pd.Series(queries["created"].str[:4].to_numpy(), index=queries["query_id"]).dropna()
-    growing = years.value_counts(normalize=True).sort_index().cumsum()
-    until = growing.index[int(np.searchsorted(growing.to_numpy(), reference_share - 1e-9))]
-    first = growing.index[0]
-    name = f"{first}-{until}" if first != until else str(first)
-    return years.where(years > until, name), name
+    rng = np.random.default_rng(seed)
+    divisions = [is_current]
+    for _ in range(PERMUTATIONS):
+        divisions.append(rng.permutation(is_current))
+    current = np.stack(divisions).astype(np.float32) @ counts
+    reference = counts.sum(axis=0) - current
+    distances = np.array([js_distance(r, c) for r, c in zip(reference, current, strict=True)])
+    found = distances[0]
+    at_least = distances >= found - 1e-12  # sums in another order differ in their last digit
+    return float(found), float(at_least.mean())
 
 
 def drift_table(
@@ -114,83 +123,96 @@ def drift_table(
         ``period, signal, queries, reference_mean, mean, psi, statistic, p, p_holm``; ``statistic``
         is KS's D or the Jensen-Shannon distance; what does not apply is NaN.
     """
-    sizes = periods.value_counts().sort_index()
-    later = [p for p, n in sizes.items() if p != reference and n >= min_queries]
-    if sizes.get(reference, 0) < min_queries:
-        later = []
-    known = periods.index[periods == reference]
-    rows = []
-    for period in later:
-        ids = periods.index[periods == period]
-        rows += [_numeric(signals.loc[known, s], signals.loc[ids, s], str(period)) for s in signals.columns]
-        counts = term_counts([*texts.loc[known], *texts.loc[ids]])
-        distance, p = term_drift(counts, np.arange(len(counts)) >= len(known), seed)
-        rows.append({"period": str(period), "signal": "terms", "queries": len(ids), "statistic": distance, "p": p})
-    columns = ["period", "signal", "queries", "reference_mean", "mean", "psi", "statistic", "p"]
-    table = pd.DataFrame(rows, columns=columns)
-    adjusted = holm({str(i): float(p) for i, p in table["p"].items()})
-    table["p_holm"] = [adjusted[str(i)] for i in table.index]
+    past = periods.index[periods == reference]
+    rows: list[dict[str, object]] = []
+    for period in _later_periods(periods, reference, min_queries):
+        present = periods.index[periods == period]
+        for signal in signals.columns:
+            found = _numeric(signals.loc[past, signal], signals.loc[present, signal])
+            rows.append({"period": str(period), "signal": str(signal), "queries": len(present), **found})
+        counts = term_counts([*texts.loc[past], *texts.loc[present]])
+        distance, p = term_drift(counts, np.arange(len(counts)) >= len(past), seed)
+        found = {"statistic": distance, "p": p}
+        rows.append({"period": str(period), "signal": TERMS_SIGNAL, "queries": len(present), **found})
+    table = pd.DataFrame(rows, columns=DRIFT_COLUMNS)
+    adjusted = holm({str(row): float(p) for row, p in table["p"].items()})
+    table["p_holm"] = [adjusted[str(row)] for row in table.index]
     return table.astype({"p_holm": float})
 
 
-def _numeric(reference: pd.Series, current: pd.Series, period: str) -> dict[str, object]:
+def _later_periods(periods: pd.Series, reference: str, min_queries: int) -> list[object]:
+    """Return the other periods that are large enough, in order; none where the reference itself is too small."""
+    sizes = periods.value_counts().sort_index()
+    if sizes.get(reference, 0) < min_queries:
+        return []
+    return [period for period, size in sizes.items() if period != reference and size >= min_queries]
+
+
+def _numeric(reference: pd.Series, current: pd.Series) -> dict[str, float]:
+    """Return how far a numeric signal moved: both means, PSI, and the Kolmogorov-Smirnov test."""
     from scipy import stats
 
-    one, two = reference.to_numpy(dtype=float), current.to_numpy(dtype=float)
-    test = stats.ks_2samp(one, two)
+    before, after = reference.to_numpy(dtype=float), current.to_numpy(dtype=float)
+    test = stats.ks_2samp(before, after)
     return {
-        "period": period,
-        "signal": str(reference.name),
-        "queries": len(two),
-        "reference_mean": float(one.mean()),
-        "mean": float(two.mean()),
-        "psi": psi(one, two),
+        "reference_mean": float(before.mean()),
+        "mean": float(after.mean()),
+        "psi": psi(before, after),
         "statistic": float(test.statistic),
         "p": float(test.pvalue),
     }
 
 
+def drift_alarms(table: pd.DataFrame, alpha: float, psi_limit: float) -> pd.Series:
+    """Return for each row of :func:`drift_table` whether it is an alarm: significant, and a large shift.
+
+    The tests take queries as independent of one another; queries written in one go are not, so PSI
+    has to agree. Terms have no PSI: there the test alone decides.
+
+    Args:
+        table: as :func:`drift_table` returns it.
+        alpha: chance of any false alarm among all tests.
+        psi_limit: population stability index from which a shift is large.
+    """
+    large = (table["psi"] >= psi_limit) | (table["signal"] == TERMS_SIGNAL)
+    return (table["p_holm"] < alpha) & large
+
+
 def false_alarms(
     signals: pd.DataFrame, size: int, alpha: float, psi_limit: float, rounds: int = 200, seed: int = 0
 ) -> dict[str, float]:
-    """Return how often each rule alarms where nothing drifted: random halves of one period.
+    """Return how often each rule alarms where nothing drifted: random divisions of one period.
 
     Args:
         signals: of the reference period.
-        size: queries that a later period has.
+        size: queries that a later period has; at most half of the reference is taken.
         alpha: level of the test, Holm over the signals.
         psi_limit: the rule of thumb that the index alone is compared with.
         rounds: random divisions.
         seed: of the divisions.
-    """
-    from scipy import stats
 
-    rng, by_test, by_psi = np.random.default_rng(seed), 0, 0
+    Returns:
+        shares of the rounds, ``test`` and ``psi alone``, and beside them ``rounds`` and ``size``.
+    """
+    rng = np.random.default_rng(seed)
     values = signals.to_numpy(dtype=float)
     size = max(1, min(size, len(values) // 2))
+    by_test, by_psi = 0, 0
     for _ in range(rounds):
         order = rng.permutation(len(values))
-        one, two = values[order[size:]], values[order[:size]]
-        p = holm({str(i): float(stats.ks_2samp(one[:, i], two[:, i]).pvalue) for i in range(values.shape[1])})
-        by_test += min(p.values()) < alpha
-        by_psi += max(psi(one[:, i], two[:, i]) for i in range(values.shape[1])) >= psi_limit
+        present, past = values[order[:size]], values[order[size:]]
+        signal_pairs = list(zip(past.T, present.T, strict=True))
+        by_test += _lowest_p(signal_pairs) < alpha
+        by_psi += max(psi(before, after) for before, after in signal_pairs) >= psi_limit
     return {"test": by_test / rounds, "psi alone": by_psi / rounds, "rounds": float(rounds), "size": float(size)}
 
 
-def mean_difference(
-    current: pd.Series, reference: pd.Series, groups: Mapping[str, str], seed: int
-) -> tuple[float, float, float]:
-    """Return the difference of two means with its 95 % interval: other queries, so unpaired.
+def _lowest_p(signal_pairs: Sequence[tuple[Floats, Floats]]) -> float:
+    """Return the lowest p-value of the Kolmogorov-Smirnov tests, Holm over the signals."""
+    from scipy import stats
 
-    The two bootstrap intervals are combined by MOVER (Zou and Donner 2008).
-    """
-    means = [float(x.mean()) for x in (current, reference)]
-    ends = [interval(x.to_numpy(dtype=float), [groups[str(q)] for q in x.index], seed) for x in (current, reference)]
-    (low1, high1), (low2, high2) = ends
-    delta = means[0] - means[1]
-    down = float(np.hypot(means[0] - low1, high2 - means[1]))
-    up = float(np.hypot(high1 - means[0], means[1] - low2))
-    return delta, delta - down, delta + up
+    tests = [stats.ks_2samp(before, after) for before, after in signal_pairs]
+    return min(holm({str(number): float(test.pvalue) for number, test in enumerate(tests)}).values())
 
 
 def label_priority(top_score: pd.Series, disagreement: pd.Series) -> pd.Series:
@@ -198,6 +220,11 @@ def label_priority(top_score: pd.Series, disagreement: pd.Series) -> pd.Series:
 
     A low top score says that the model found nothing close; BM25 and the model naming different
     documents says that one of them is wrong.
+
+    Args:
+        top_score: of the best document, by query id.
+        disagreement: share of the documents shown by one and not by the other, by query id.
     """
     doubt = (-top_score).rank(pct=True)
-    return ((doubt + disagreement.rank(pct=True)) / 2).rename("priority")
+    conflict = disagreement.rank(pct=True)
+    return ((doubt + conflict) / 2).rename("priority")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.index import build_index
-from embedlab.rollout.checks import Check
+from embedlab.rollout.checks import Check, failed_checks
 from embedlab.rollout.releases import Registry, Release
 
 JOURNAL = "journal.jsonl"
@@ -107,7 +108,12 @@ class Reindex:
     def finished(self) -> dict[int, str]:
         """Return batch number to file hash of the batches that need not be done again."""
         noted = {line["batch"]: line["sha256"] for line in self.journal() if "batch" in line}
-        return {n: h for n, h in noted.items() if self._file(n).is_file() and sha256_file(self._file(n)) == h}
+        sound = {}
+        for number, digest in noted.items():
+            file = self._file(number)
+            if file.is_file() and sha256_file(file) == digest:
+                sound[number] = digest
+        return sound
 
     def run(self, stop_after: int | None = None) -> int:
         """Encode the batches that are not done; return how many are done in all.
@@ -117,13 +123,14 @@ class Reindex:
         """
         done = self.finished()
         last = self.plan.batches if stop_after is None else min(stop_after, self.plan.batches)
+        waiting = self._missing(done)[: max(last - len(done), 0)]
         texts, size = self.documents.tolist(), self.plan.batch_size
-        waiting = [n for n in range(self.plan.batches) if n not in done][: max(last - len(done), 0)]
         with Progress("Re-embedding batches", self.plan.batches) as bar:
             bar.advance(len(done))
             for number in waiting:
                 vectors = self.encoder.encode(texts[number * size : (number + 1) * size], "document")
-                self._note({"batch": number, "documents": len(vectors), "sha256": self._keep(number, vectors)})
+                digest = self._keep(number, vectors)
+                self._note({"batch": number, "documents": len(vectors), "sha256": digest})  # only now it counts
                 bar.advance()
         return len(done) + len(waiting)
 
@@ -142,8 +149,7 @@ class Reindex:
         Raises:
             IntegrityError: if a batch is missing.
         """
-        done = self.finished()
-        missing = [n for n in range(self.plan.batches) if n not in done]
+        missing = self._missing(self.finished())
         if missing:
             raise IntegrityError(f"{len(missing)} of {self.plan.batches} batches are missing, the first: {missing[0]}")
         vectors = np.concatenate([np.load(self._file(n), allow_pickle=False) for n in range(self.plan.batches)])
@@ -156,10 +162,13 @@ class Reindex:
         Raises:
             EmbedlabError: names the failed checks; the live index then stays live.
         """
-        failed = [c.check for c in checks if not c.passed]
+        failed = failed_checks(checks)
         if failed or not checks:
             raise EmbedlabError(f"not cut over: {', '.join(failed) or 'nothing was validated'}; the live index stays")
         return self.registry.switch(self.name, reason)
+
+    def _missing(self, done: Mapping[int, str]) -> list[int]:
+        return [number for number in range(self.plan.batches) if number not in done]
 
     def _file(self, number: int) -> Path:
         return self.folder / f"batch-{number:06d}.npy"
@@ -174,6 +183,7 @@ class Reindex:
         return replace_file(self._file(number), save)
 
     def _note(self, line: dict[str, Any]) -> None:
+        """Add a line to the journal, on the disk when this returns; a torn line before it is closed off."""
         path = self.folder / JOURNAL
         torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
         with path.open("a", encoding="utf-8") as stream:
@@ -183,8 +193,10 @@ class Reindex:
 
 
 def _journal(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
     lines: list[dict[str, Any]] = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for text in path.read_text(encoding="utf-8").splitlines():
         try:
             lines.append(dict(json.loads(text)))
         except ValueError:

@@ -78,17 +78,19 @@ class Registry:
         identity = stamped_identity(read_stamp(self.folder / name), self.folder / name)
         return Release(name, identity.digest, identity.name)
 
-    def open(self, release: Release, encoders: Mapping[str, EncodesWithIdentity]) -> Indexed:
+    def open(self, release: Release | str, encoders: Mapping[str, EncodesWithIdentity]) -> Indexed:
         """Return a release ready to search.
 
         Args:
-            release: what to open.
+            release: what to open, or its index's name.
             encoders: the models at hand by identity digest.
 
         Raises:
             IdentityError: if its encoder is not at hand, or the index is another model's.
             IntegrityError: if a file is damaged.
         """
+        if isinstance(release, str):
+            release = self.release(release)
         if release.encoder not in encoders:
             known = ", ".join(sorted(e.name for e in encoders.values())) or "none"
             raise IdentityError(
@@ -127,7 +129,8 @@ class Registry:
             IntegrityError: if the index is damaged; the alias then stays as it was.
         """
         release = self.release(name)
-        load_index(self.folder / name, stamped_identity(read_stamp(self.folder / name), self.folder / name))
+        folder = self.folder / name
+        load_index(folder, stamped_identity(read_stamp(folder), folder))  # raises where a file is damaged
         state = self._state()
         number = state["history"][-1]["number"] + 1 if state["history"] else 1
         entry = {"number": number, "index": name, "model": release.model, "reason": reason}

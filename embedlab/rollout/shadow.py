@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import pandas as pd
 
 from embedlab.evaluation.results import Comparison
-from embedlab.retrieval.pipeline import Pipeline
 
 REPEATS = 3
 """Tries at each query; the fastest counts."""
@@ -17,44 +17,62 @@ NOISE = 1.25
 """Ratio of two median latencies that one busy machine gives the same pipeline twice."""
 
 
-def latencies(pipelines: Mapping[str, Pipeline], texts: Sequence[str]) -> pd.DataFrame:
-    """Return the milliseconds of each query (row) in each pipeline (column), asked one by one.
+class Answers(Protocol):
+    """What answers one request: a pipeline, an opened index."""
 
-    The pipelines take turns, one ahead and then the other, and the best of a few tries counts, so
+    def answer(self, text: str) -> pd.DataFrame:
+        """Return the run of one query, encoded anew."""
+        ...
+
+
+def latencies(services: Mapping[str, Answers], texts: Sequence[str]) -> pd.DataFrame:
+    """Return the milliseconds of each query (row) in each service (column), asked one by one.
+
+    The services take turns, one ahead and then the other, and the best of a few tries counts, so
     that what else the machine does weighs little and on all alike. The first query is asked once
     before, unmeasured, so that loading does not count.
     """
-    names = list(pipelines)
+    names = list(services)
     rows = []
     for text in [*texts[:1], *texts]:
         tries = []
         for attempt in range(REPEATS):
             order = names if attempt % 2 == 0 else names[::-1]
-            tries.append({name: _milliseconds(pipelines[name], text) for name in order})
+            tries.append({name: _milliseconds(services[name], text) for name in order})
         rows.append(pd.DataFrame(tries)[names].min())
     return pd.DataFrame(rows[1:]).reset_index(drop=True)
 
 
-def _milliseconds(pipeline: Pipeline, text: str) -> float:
+def _milliseconds(service: Answers, text: str) -> float:
     begin = time.perf_counter()
-    pipeline.answer(text)
+    service.answer(text)
     return 1000 * (time.perf_counter() - begin)
 
 
-def within_budget(times: pd.DataFrame, budget: float) -> bool | None:
+def percentiles(times: pd.DataFrame) -> pd.DataFrame:
+    """Return the median and the 95th percentile of each column, rows ``p50`` and ``p95``."""
+    return times.quantile([0.5, 0.95]).set_axis(["p50", "p95"])
+
+
+def within_budget(
+    times: pd.DataFrame, budget: float, live: str = "base", candidate: str = "tuned", slower_by: float = NOISE
+) -> bool | None:
     """Return whether the candidate's p95 keeps to the budget; None where production is about as slow.
 
     Over the budget only a median well above production's counts: the pipelines took turns, so a busy
     machine moves both medians alike, and p95 alone may be one hiccup.
 
     Args:
-        times: milliseconds, rows ``p50`` and ``p95``, columns ``base`` and ``tuned``.
+        times: milliseconds, as :func:`percentiles` returns them.
         budget: milliseconds at p95.
+        live: the column of what is in production.
+        candidate: the column of the candidate.
+        slower_by: how many times production's median still is about as slow.
     """
     median, p95 = times.loc["p50"].astype(float), times.loc["p95"].astype(float)
-    if p95["tuned"] <= budget:
+    if p95[candidate] <= budget:
         return True
-    about_as_slow = median["tuned"] <= NOISE * median["base"]
+    about_as_slow = median[candidate] <= slower_by * median[live]
     return None if about_as_slow else False
 
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import PROJECT, literal_tail, open_step, run_python
 
 from embedlab.chain import STEPS
-from embedlab.chain.keys import imported, notebook_code, reachable, step_key
+from embedlab.chain.keys import imported, key_of, made_of, notebook_code, reachable
 from embedlab.chain.paths import notebook_path
 
 NUMBERS = [step.number for step in STEPS]
@@ -51,14 +51,14 @@ def test_the_step_key_follows_what_the_users_files_hold(started, toy, tmp_path):
 )
 def test_the_step_key_follows_the_steps_own_row(started, change):
     lab = open_step("06")
-    assert step_key(replace(lab.step, **change), lab.params, {}) != step_key(lab.step, lab.params, {})
+    assert key_of(made_of(replace(lab.step, **change), lab.params, {})) != key_of(made_of(lab.step, lab.params, {}))
 
 
 KEYS = """
 from embedlab.chain import STEPS
-from embedlab.chain.keys import step_key
-from embedlab.chain.params import cell_parameters
-print({s.number: step_key(s, {n: p.default for n, p in cell_parameters(s.number).items()}, {}) for s in STEPS})
+from embedlab.chain.keys import key_of, made_of
+from embedlab.chain.params import RunParams
+print({step.number: key_of(made_of(step, RunParams().for_step(step.number), {})) for step in STEPS})
 """
 
 

@@ -7,8 +7,7 @@ import pytest
 from chat_service import USAGE
 
 from embedlab.errors import ParameterError
-from embedlab.models import Endpoint
-from embedlab.models.chat import EndpointError
+from embedlab.models import Endpoint, EndpointError
 from embedlab.trainset.sources.synthetic import prompts, write
 
 
@@ -98,7 +97,15 @@ def test_a_stopped_run_pays_nothing_twice(serve, tmp_path):
     assert again.complete(PROMPTS)[:5] == first
     assert len(server.seen) == len(PROMPTS)
     assert (again.requests, again.spent) == (7, 12 * USAGE)
-    assert not any("Bearer" in p.read_text() for p in (tmp_path / "replies").iterdir())
+    kept = [p.read_text() for p in (tmp_path / "replies").iterdir()]
+    assert len(kept) == len(PROMPTS)
+    assert not any("Bearer" in text for text in kept)
+
+
+def test_one_prompt_asked_twice_at_once_is_kept_once(serve, tmp_path):
+    replies = client(serve(), tmp_path, workers=8).complete(PROMPTS[:1] * 8)
+    assert all(reply is not None for reply in replies)
+    assert len(list((tmp_path / "replies").iterdir())) == 1
 
 
 def test_a_damaged_reply_in_the_cache_is_asked_for_again(serve, tmp_path):

@@ -101,5 +101,12 @@ def test_a_document_scores_as_its_best_passage(encoder):
     assert run["score"].iloc[0] == pytest.approx(1, abs=1e-4)
 
 
+def test_one_request_is_answered_as_the_same_query_among_others(encoder):
+    search = Indexed(encoder, build_index(encoder.encode(TEXTS.tolist()), TEXTS.index.tolist(), encoder.identity))
+    run = search.search(pd.Series({"q1": "topic 3 word21", "q2": "number 250"}), 5)
+    answer = search.answer("number 250", 5)
+    assert answer["doc_id"].tolist() == run.loc[run["query_id"] == "q2", "doc_id"].tolist()
+
+
 def test_recall_counts_shared_neighbours():
     assert recall_against(np.array([[1, 2], [3, -1]]), np.array([[2, 1], [3, 4]])) == 0.75

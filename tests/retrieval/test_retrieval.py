@@ -8,7 +8,18 @@ import pandas as pd
 import pytest
 from conftest import frame_of_run
 
-from embedlab.retrieval import BM25, Chunked, Dense, best_weight, filter_by, fuse_ranks, fuse_scores, passages, top_k
+from embedlab.retrieval import (
+    BM25,
+    Chunked,
+    Dense,
+    best_weight,
+    filter_by,
+    fuse_ranks,
+    fuse_scores,
+    passages,
+    titled_passages,
+    top_k,
+)
 
 DOCUMENTS = pd.Series(
     {
@@ -147,6 +158,12 @@ def test_a_document_scores_as_its_best_passage():
     assert as_dict(run) == pytest.approx(best.to_dict(), abs=1e-6)
     assert set(chunked.passages.index) == {"a", "b"}
     assert all(p.startswith(("A ", "B ")) for p in chunked.passages)
+
+
+def test_what_is_not_cut_stays_whole_behind_its_title():
+    corpus = pd.DataFrame({"doc_id": ["a", "b"], "title": ["A", ""], "text": ["one two three", "four five six"]})
+    cut = titled_passages(corpus, words=2, overlap=0, is_cut=pd.Series([False, True]))
+    assert list(cut.items()) == [("a", "A one two three"), ("b", "four five"), ("b", "six")]
 
 
 def test_a_filter_keeps_equal_values_and_queries_without_one_keep_all():

@@ -9,6 +9,8 @@ from makers import write_file
 from embedlab.chain.artifacts import prepare_training_data
 from embedlab.errors import DataError
 from embedlab.trainset import (
+    STORE_COLUMNS,
+    Example,
     about_held_out,
     checked,
     example_rows,
@@ -16,8 +18,6 @@ from embedlab.trainset import (
     near_held_out,
     read_rows,
 )
-from embedlab.trainset.schema import COLUMNS
-from embedlab.trainset.sources.examples import Example
 
 
 def test_examples_of_one_query_become_one_row():
@@ -37,7 +37,7 @@ def test_a_written_store_has_the_schema_and_comes_back(store):
     rows = source_rows("a", "b")
     store.write("x.parquet", checked(rows.assign(extra=[1, 2])))
     back = read_rows(store.folder / "x.parquet")
-    assert list(back.columns) == [*COLUMNS, "extra"]
+    assert list(back.columns) == [*STORE_COLUMNS, "extra"]
     assert [list(ids) for ids in back["positive_ids"]] == [["d1"], ["d1"]]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TEXT, INTEGER, NUMBER, FLAG, TEXTS = "text", "integer", "number", "yes or no", "list of texts"
 NEGATIVES = "list of {id, miner, score}"
-"""Kinds of a column; a column without any value has every kind."""
+"""Kinds of a column."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Table:
         if undeclared and not self.further:
             raise DataError(f"{where}: column {undeclared[0]!r} is not declared; declared {', '.join(self.columns)}")
         declared = [name for name in self.columns if name in frame]
-        self._compare(pa.schema([(name, _type_of(frame[name], where)) for name in declared]), where)
+        self._compare(pa.schema([(name, _type_of(frame[name], where)) for name in declared]), len(frame), where)
 
     def read(self, path: Path) -> pd.DataFrame:
         """Return the table after checking its columns.
@@ -119,15 +119,16 @@ class Table:
 
         if self.rows:
             return read_rows(path)
-        self._compare(pq.read_schema(path), str(path))
+        file = pq.read_metadata(path)
+        self._compare(file.schema.to_arrow_schema(), file.num_rows, str(path))
         return pd.read_parquet(path)
 
-    def _compare(self, schema: pa.Schema, where: str) -> None:
+    def _compare(self, schema: pa.Schema, rows: int, where: str) -> None:
         for name, kind in self.columns.items():
             if name not in schema.names:
                 raise DataError(f"{where}: column {name!r} is missing; found {', '.join(schema.names)}")
             found = schema.field(name).type
-            if not _is(found, kind):
+            if rows and not _is(found, kind):  # a column without a value has no kind of its own
                 raise DataError(f"{where}: column {name!r}: expected {kind}, found {found}")
 
 

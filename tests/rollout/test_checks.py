@@ -1,0 +1,47 @@
+"""Validation notices each fault that is planted into vectors, ids or answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from toy_encoder import DOCUMENTS, NEW, toy_index
+
+from embedlab.rollout import checks_table, failed_checks, validate, vector_checks
+
+
+def validated(index, encoder, floor=0.0):
+    queries = pd.Series({"q": "topic3 word21"})
+    return {c.check.split(" of ")[0]: c for c in validate(index, encoder, DOCUMENTS, queries, lambda run: 0.5, floor)}
+
+
+def test_a_sound_candidate_passes_every_check():
+    checks = validated(toy_index(NEW), NEW)
+    assert len(checks) == 7
+    assert failed_checks(list(checks.values())) == []
+
+
+def test_a_loss_of_quality_fails():
+    assert not validated(toy_index(NEW), NEW, floor=0.6)["quality on dev"].passed
+
+
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [
+        (lambda v, ids: (v[:-1], ids[:-1]), "vectors"),
+        (lambda v, ids: (v, [*ids[:-1], "unknown"]), "ids missing"),
+        (lambda v, ids: (np.where(np.arange(len(v))[:, None] == 5, np.nan, v), ids), "vectors with NaN"),
+        (lambda v, ids: (v * 1.5, ids), "largest distance"),
+        (lambda v, ids: (np.roll(v, 1, axis=0), ids), "lowest cosine"),
+    ],
+    ids=["missing", "unknown", "nan", "norm", "shuffled"],
+)
+def test_a_fault_in_the_vectors_is_noticed(fault, check):
+    vectors, ids = fault(NEW.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist())
+    failed = failed_checks(vector_checks(vectors, ids, DOCUMENTS, NEW, sample=100))
+    assert any(name.startswith(check) for name in failed)
+
+
+def test_the_table_has_a_row_a_check():
+    checks = vector_checks(NEW.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist(), DOCUMENTS, NEW)
+    table = checks_table(checks)
+    assert table.columns.tolist() == ["check", "found", "wanted", "passed"]
+    assert table["check"].tolist() == [c.check for c in checks]
