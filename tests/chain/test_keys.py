@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from conftest import PROJECT, literal_tail, open_step, run_python
 
-from embedlab.chain import STEPS
-from embedlab.chain.keys import imported, key_of, made_of, notebook_code, reachable
+from embedlab.chain import STEPS, get_step, load_params
+from embedlab.chain.keys import imported, key_of, made_of, notebook_code, reachable, why_stale
 from embedlab.chain.paths import notebook_path
 
 NUMBERS = [step.number for step in STEPS]
@@ -102,6 +102,43 @@ def test_a_steps_artifacts_are_used_by_itself_its_readers_and_the_verdict_alone(
     found = users_of(step.slug)
     assert step.number in found
     assert [number for number in found if number not in (step.number, *readers, *VERDICT)] == []
+
+
+# --- why a step is stale -------------------------------------------------------------------------
+
+
+def why(store, number):
+    return why_stale(store, get_step(number), load_params(store.folder / "params.yaml"))
+
+
+CHANGES = {
+    "its notebook": lambda made: {"notebook": "another"},
+    "parameter cutoffs": lambda made: {"params": made["params"] | {"cutoffs": [1]}},
+    "its row in the table of steps, question": lambda made: {"row": made["row"] | {"question": "?"}},
+    "embedlab/chain/lab.py": lambda made: {"package": made["package"] | {"chain/lab.py": "another"}},
+    "artifacts/01_define_problem/corpus.parquet": lambda made: {
+        "inputs": made["inputs"] | {"artifacts/01_define_problem/corpus.parquet": "another"}
+    },
+}
+
+
+@pytest.mark.parametrize("said", CHANGES)
+def test_a_stale_step_says_what_changed_since_it_ran(started, said):
+    lab = open_step("06")
+    lab.finish("written by a test")
+    assert why(started, "06") is None
+    before = dict(lab.made_of) | CHANGES[said](lab.made_of)
+    started.update("06", key=key_of(before), made_of=before)
+    assert why(started, "06") == f"step 06 is stale: {said} changed since it ran"
+
+
+def test_a_step_whose_file_of_the_users_changed_says_so(started, toy):
+    (toy / "queries.jsonl").write_text((toy / "queries.jsonl").read_text().replace("spotted", "saw"))
+    assert why(started, "01") == "step 01 is stale: what path holds changed since it ran"
+
+
+def test_a_step_that_never_ran_says_so(started):
+    assert why(started, "06") == "step 06 is not run"
 
 
 # --- which module a name stands for -------------------------------------------------------------

@@ -34,7 +34,7 @@ def test_what_is_written_is_read_back(started):
 
 def test_the_manifest_lists_each_output_with_its_hash(started):
     entry = started.manifest()["steps"]["01"]
-    assert set(entry) == {"key", "status", "seconds", "finished_at", "outputs"}
+    assert set(entry) == {"key", "made_of", "status", "seconds", "finished_at", "outputs"}
     assert entry["status"] == "done"
     paths = [o["path"] for o in entry["outputs"]]
     assert f"{step_files('01')}/corpus.parquet" in paths

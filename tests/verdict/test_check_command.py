@@ -72,9 +72,10 @@ print("\\n", code, heavy)
 """
 
 
-def test_reading_every_artifact_of_a_finished_run_loads_no_pandas_torch_or_faiss(finish):
+@pytest.mark.parametrize("name", ["check", "steps"])
+def test_looking_at_a_finished_run_loads_no_pandas_torch_or_faiss(finish, name):
     folder = finish()
-    done = command(folder.parent, "python", "-c", LOADS, "check", str(folder))
+    done = command(folder.parent, "python", "-c", LOADS, name, str(folder))
     assert done.stdout.splitlines()[-1] == " 0 []", done.stdout + done.stderr
 
 
