@@ -14,6 +14,7 @@ from embedlab.errors import DataError, ParameterError
 from embedlab.evaluation import (
     MIN_GROUPS,
     compare_scores,
+    comparison_table,
     design_effect,
     detectable_gain,
     holm,
@@ -473,6 +474,17 @@ def test_a_slice_that_loses_more_than_the_tolerance_is_named():
 
 def test_a_table_of_no_comparisons_has_its_columns():
     assert list(several({}).columns)[-3:] == ["p", "p_holm", "survives"]
+
+
+def test_the_table_of_comparisons_has_gains_as_numbers_and_counts_as_whole_numbers():
+    found = compare_scores(scores([0.2, 0.4, 0.6, 0.8]), scores([0.3, 0.4, 0.8, 0.7]), "RR@10")
+    table = comparison_table({"first": found, "again": found}, "system")
+    assert table.index.tolist() == ["first", "again"]
+    assert table.index.name == "system"
+    assert table.loc["first"].to_dict() == found.row()
+    assert [str(table[c].dtype) for c in ("RR@10", "delta", "wins", "ties", "losses")] == ["float64"] * 2 + [
+        "int64"
+    ] * 3
 
 
 def test_the_spread_over_seeds_stands_beside_the_spread_over_queries():

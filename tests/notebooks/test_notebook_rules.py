@@ -178,4 +178,4 @@ def test_cell_ids_are_unique(step):
 
 @pytest.mark.parametrize("step", [s for s in STEPS if s.number >= "15"], ids=lambda s: s.number)
 def test_every_step_from_15_on_computes_the_verdict_again(step):
-    assert any("evidence.update_verdict(lab)" in c["source"] for c in cells(step, "code")[-3:])
+    assert any("update_verdict(lab)" in c["source"] for c in cells(step, "code")[-3:])
