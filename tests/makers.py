@@ -451,7 +451,7 @@ def write_artifacts(store: Store, artifacts: Iterable[Artifact]) -> None:
         for artifact in own:
             path, value = store.place(number, artifact.file), plain(artifact.as_dict())
             outputs[path] = store.write(path, stamped(value, store) if step.scores else value)
-        store.finish(step, KEY, 1.0, outputs)
+        store.finish(step, KEY, {}, 1.0, outputs)
 
 
 def write_file(store: Store, number: str, name: str, value: Any) -> None:
