@@ -13,7 +13,9 @@ import embedlab
 from embedlab.errors import DataError, ParameterError
 from embedlab.evaluation import (
     MIN_GROUPS,
+    compare_all,
     compare_scores,
+    comparison_table,
     design_effect,
     detectable_gain,
     holm,
@@ -473,6 +475,15 @@ def test_a_slice_that_loses_more_than_the_tolerance_is_named():
 
 def test_a_table_of_no_comparisons_has_its_columns():
     assert list(several({}).columns)[-3:] == ["p", "p_holm", "survives"]
+
+
+def test_a_table_of_comparisons_has_a_row_a_candidate_and_counts_queries_in_whole_numbers():
+    found = {"base": scores(np.full(30, 0.5)), "better": scores(np.full(30, 0.6)), "same": scores(np.full(30, 0.5))}
+    table = comparison_table(compare_all(found, "base", "R@10"), "candidate")
+    assert table.index.tolist() == ["better", "same"]
+    assert table.index.name == "candidate"
+    assert table["delta"].tolist() == pytest.approx([0.1, 0.0])
+    assert [str(count) for count in table["wins"]] == ["30", "0"]
 
 
 def test_the_spread_over_seeds_stands_beside_the_spread_over_queries():
