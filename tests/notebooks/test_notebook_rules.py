@@ -25,7 +25,13 @@ def cells(step, kind=None):
 
 
 def code_lengths(step):
-    return [len(c["source"].splitlines()) for c in cells(step, "code")]
+    """Return the lines of each code cell; blank lines, and comment lines of their own, make none longer."""
+    return [len(code_lines(c["source"])) for c in cells(step, "code")]
+
+
+def code_lines(source):
+    lines = [line.strip() for line in source.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def tagged(step, tag):
