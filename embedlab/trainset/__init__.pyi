@@ -12,6 +12,7 @@ from .cleaning import malformed as malformed
 from .cleaning import over_long as over_long
 from .coverage import source_table as source_table
 from .formats import FITS as FITS
+from .formats import NEGATIVES_NEEDED as NEGATIVES_NEEDED
 from .formats import column_prompts as column_prompts
 from .formats import dataset as dataset
 from .formats import left_out as left_out
@@ -23,6 +24,7 @@ from .hidden_answers import hide as hide
 from .mining import MINERS as MINERS
 from .mining import Mining as Mining
 from .mining import named_quotas as named_quotas
+from .nearest import nearest_rows as nearest_rows
 from .negatives import CLOSE as CLOSE
 from .negatives import Margin as Margin
 from .negatives import Mined as Mined
