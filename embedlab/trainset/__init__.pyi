@@ -17,6 +17,7 @@ from .coverage import source_table as source_table
 from .coverage import told_apart as told_apart
 from .formats import FITS as FITS
 from .formats import LABEL_COLUMNS as LABEL_COLUMNS
+from .formats import NEGATIVES_NEEDED as NEGATIVES_NEEDED
 from .formats import QUERY_COLUMNS as QUERY_COLUMNS
 from .formats import column_prompts as column_prompts
 from .formats import dataset as dataset
@@ -30,6 +31,7 @@ from .miners import sibling_labels as sibling_labels
 from .mining import MINERS as MINERS
 from .mining import Mining as Mining
 from .mining import named_quotas as named_quotas
+from .nearest import nearest_rows as nearest_rows
 from .negatives import CLOSE as CLOSE
 from .negatives import Margin as Margin
 from .negatives import Mined as Mined
