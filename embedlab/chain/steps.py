@@ -59,11 +59,6 @@ class Step:
         """The slug in words, such as ``Establish baseline``."""
         return self.slug.replace("_", " ").capitalize()
 
-    @property
-    def may_score_test(self) -> bool:
-        """Whether it may rank with the test judgments."""
-        return self.test == "score"
-
 
 STEPS: tuple[Step, ...] = (
     Step(

@@ -6,6 +6,9 @@ from .answers import known_pairs as known_pairs
 from .answers import only_held_out as only_held_out
 from .answers import right_answers as right_answers
 from .cleaning import RULES as RULES
+from .cleaning import corpus_language as corpus_language
+from .cleaning import drop_conflicts as drop_conflicts
+from .cleaning import drop_foreign as drop_foreign
 from .cleaning import drop_irrelevant as drop_irrelevant
 from .cleaning import drop_over_long as drop_over_long
 from .cleaning import know_near_duplicates as know_near_duplicates
@@ -15,7 +18,10 @@ from .cleaning import shares_read as shares_read
 from .coverage import nearest_rows as nearest_rows
 from .coverage import rows_per_document as rows_per_document
 from .coverage import source_table as source_table
+from .coverage import told_apart as told_apart
 from .formats import FITS as FITS
+from .formats import LABEL_COLUMNS as LABEL_COLUMNS
+from .formats import QUERY_COLUMNS as QUERY_COLUMNS
 from .formats import column_prompts as column_prompts
 from .formats import dataset as dataset
 from .formats import left_out as left_out
@@ -24,6 +30,7 @@ from .formats import require_fit as require_fit
 from .hidden_answers import choose_margin as choose_margin
 from .hidden_answers import come_back as come_back
 from .hidden_answers import hide as hide
+from .miners import sibling_labels as sibling_labels
 from .mining import MINERS as MINERS
 from .mining import Mining as Mining
 from .mining import named_quotas as named_quotas
@@ -42,6 +49,8 @@ from .positives import score_lines as score_lines
 from .positives import standing as standing
 from .positives import to_read as to_read
 from .positives import unusable_positives as unusable_positives
+from .rows import JUDGED as JUDGED
+from .rows import REMOVED as REMOVED
 from .rows import RemovalList as RemovalList
 from .rows import by_reason as by_reason
 from .rows import cap_per_document as cap_per_document
@@ -54,11 +63,15 @@ from .rows import removal as removal
 from .rows import removals as removals
 from .rows import unusable as unusable
 from .rows import with_reviews as with_reviews
+from .schema import STORE_COLUMNS as STORE_COLUMNS
 from .schema import checked as checked
 from .schema import read_rows as read_rows
 from .sources.curated import REVIEWS as REVIEWS
 from .sources.curated import reviewed as reviewed
+from .sources.examples import Example as Example
+from .sources.examples import Reading as Reading
 from .sources.given import read_given as read_given
+from .sources.table import Table as Table
 from .split import OVER_DOCUMENTS as OVER_DOCUMENTS
 from .split import about_held_out as about_held_out
 from .split import at_random as at_random

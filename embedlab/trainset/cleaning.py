@@ -128,8 +128,9 @@ def drop_duplicates(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned
         first: dict[frozenset[str], int] = {}
         for i in same:
             keeper = first.setdefault(positives[i], i)
-            if keeper != i:
-                repeats.setdefault(i, keeper)
+            # Nearly the same is not transitive: a row that goes itself keeps no other one's place.
+            if keeper != i and keeper not in repeats:
+                repeats[i] = keeper
     gone = rows.iloc[sorted(repeats)]
     keepers = [rows["query_id"].iloc[repeats[i]] for i in sorted(repeats)]
     why = ["near-duplicate query, same positives"] * len(gone)

@@ -12,7 +12,7 @@ import pandas as pd
 from embedlab.data.collection import Collection
 from embedlab.data.raw import Finding
 from embedlab.data.text import stable_hash
-from embedlab.trainset.schema import COLUMNS
+from embedlab.trainset.schema import STORE_COLUMNS
 from embedlab.trainset.sources.examples import Example, merged
 
 JUDGED, JUDGED_NEGATIVE = "judged query", "judged"
@@ -104,7 +104,7 @@ def _store(**columns: Iterable[Any]) -> pd.DataFrame:
     given.setdefault("negatives", [[] for _ in range(count)])
     given.setdefault("part", [""] * count)
     given.setdefault("weight", [1.0] * count)
-    return pd.DataFrame({name: pd.Series(given[name], dtype=DTYPES.get(name, str)) for name in COLUMNS})
+    return pd.DataFrame({name: pd.Series(given[name], dtype=DTYPES.get(name, str)) for name in STORE_COLUMNS})
 
 
 def with_reviews(judged: pd.DataFrame, weights: Mapping[str, float], where: str) -> tuple[pd.DataFrame, pd.DataFrame]:

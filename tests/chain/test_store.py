@@ -8,8 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import open_step, run_python, step_files
+from makers import metrics
 
 from embedlab.chain import Store, get_step
+from embedlab.chain.artifacts.confirm_need import RUNGS
+from embedlab.chain.artifacts.establish_baseline import PER_QUERY
+from embedlab.chain.artifacts.select_metrics import Metrics
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError, ParameterError
 from embedlab.models.cache import VectorCache
 
@@ -19,9 +23,10 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def test_what_is_written_is_read_back(started):
-    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    gains = {"delta": [0.05, 0.01], "low": [0.01, -0.02], "high": [0.09, 0.04]}
+    frame = pd.DataFrame({"rung": ["hybrid search", "passages"], **gains, "wins": [40, 20], "losses": [10, 18]})
     lab = open_step("02")
-    lab.write("rungs.parquet", frame)
+    lab.write(RUNGS, frame)
     lab.finish("done")
     pd.testing.assert_frame_equal(started.read("02", "rungs.parquet"), frame)
     assert started.read("02", "summary.json")["conclusion"] == "done"
@@ -160,7 +165,7 @@ def test_an_input_that_does_not_exist_yet_names_the_step_and_the_command(started
     with pytest.raises(
         MissingInputError, match=r"per_query\.parquet does not exist yet \(step 05 is not run\)"
     ) as told:
-        lab.read("05", "per_query.parquet")
+        lab.read(PER_QUERY)
     assert "embedlab run" in str(told.value)
     assert "--set run=trial --to 05" in str(told.value)
 
@@ -185,14 +190,17 @@ def test_a_step_reads_only_what_the_table_says(started):
 def test_a_step_writes_only_what_the_table_says(started):
     with pytest.raises(ParameterError, match=r"step 06_select_metrics writes values\.parquet"):
         open_step("06").write("other.json", {})
+    with pytest.raises(ParameterError, match=r"step 05_establish_baseline writes base_dev\.run.*; not 'metrics\.json'"):
+        open_step("05").write(metrics())
 
 
 def test_a_number_that_json_cannot_hold_is_refused_and_the_old_file_stays(started):
     lab = open_step("06")
-    lab.write("metrics.json", {"a": 1})
+    lab.write(metrics(several_relevant=0.3))
     with pytest.raises(ValueError, match="Out of range float"):
-        lab.write("metrics.json", {"a": float("nan")})
-    assert json.loads((started.folder / step_files("06") / "metrics.json").read_text()) == {"a": 1}
+        lab.write(metrics(several_relevant=float("nan")))
+    lab.finish("done")
+    assert started.artifact(Metrics).several_relevant == 0.3
     assert leftovers(started.folder) == []
 
 
@@ -205,7 +213,7 @@ def test_a_run_is_a_plain_folder_name(run, outputs):
 def test_a_file_that_a_step_no_longer_writes_is_removed(started):
     step = get_step("06")
     lab = open_step("06")
-    lab.write("metrics.json", {})
+    lab.write(metrics())
     lab.finish("first")
     lab = open_step("06")
     lab.finish("second")

@@ -170,10 +170,51 @@ def test_unjudged_documents_in_the_top_are_counted():
 @pytest.mark.parametrize(
     "name",
     [
-        "nDCG10", "accuracy", "MRR@", "ERR@10", "", "nDCG@", "nDCG@0", "RR@0", "AP@-1", "P", "R",
-        "RR(judged_only=True)@10",
+        "nDCG10", "accuracy", "MRR@", "ERR@10", "RBP(p=0.8)", "", "nDCG@", "nDCG@0", "RR@0", "AP@-1", "P", "R",
+        "Success", "Success@0", "P@True", "R@9223372036854775808", "P(rel=0)@5", "IPrec@2.0", "IPrec@0.123",
+        "RR(judged_only=True)@10", "AP(judged_only=True)", "nDCG(gains={1:3})@10", "NumRet", "NumQ",
     ],
 )  # fmt: skip
 def test_an_unknown_measure_names_the_valid_ones(name):
     with pytest.raises(ParameterError, match=r"unknown measure .*valid: nDCG@10, R@100, P@5, RR@10, AP"):
         parse_measure(name)
+
+
+def test_a_measure_of_our_own_is_legal_at_any_cutoff_and_scores_each_query():
+    qrels = pd.DataFrame({"query_id": ["a", "a", "b"], "doc_id": ["x", "y", "x"], "relevance": [1, 0, 1]})
+    run = pd.DataFrame({"query_id": ["a"] * 4, "doc_id": ["x", "u", "y", "v"], "score": [4.0, 3.0, 2.0, 1.0]})
+    found = per_query(qrels, run, ["Judged@1", "Judged@4", "nDCG@10"])
+    assert found["Judged@1"].tolist() == [1.0, 0.0], "a query without a run scores 0"
+    assert found["Judged@4"].tolist() == [0.5, 0.0]
+    with pytest.raises(ParameterError, match="did you mean Judged"):
+        per_query(qrels, run, ["judged@5"])
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("nDCG10", "nDCG"), ("bpref", "Bpref"), ("sucess@5", "Success"), ("R-prec", "Rprec")]
+)
+def test_an_unknown_measure_is_told_the_nearest(name, near):
+    with pytest.raises(ParameterError, match=rf"did you mean .*\b{near}\b"):
+        parse_measure(name)
+
+
+OTHERS = {
+    "Rprec": "Rprec", "Bpref": "bpref", "infAP": "infAP", "Success@5": "success_5", "Success@1": "success_1",
+    "AP@10": "map_cut_10", "SetP": "set_P", "SetR": "set_recall", "SetAP": "set_map", "SetF": "set_F",
+    "IPrec@0.1": "iprec_at_recall_0.10", "nDCG": "ndcg",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_else_trec_eval_computes_is_a_measure(seed):
+    qrels, run = small(seed)
+    judged = {q: dict(zip(r["doc_id"], map(int, r["relevance"]), strict=True)) for q, r in qrels.groupby("query_id")}
+    ranked = {q: dict(zip(r["doc_id"], r["score"], strict=True)) for q, r in run.groupby("query_id")}
+    wanted = {"Rprec", "bpref", "infAP", "success.1,5", "map_cut.10", "set_P", "set_recall", "set_map", "set_F", "ndcg",
+              "iprec_at_recall.0.10"}  # fmt: skip
+    theirs = pd.DataFrame(pytrec_eval.RelevanceEvaluator(judged, wanted).evaluate(ranked)).T
+    ours = per_query(qrels, run, list(OTHERS))
+    assert ours.to_numpy().min() >= 0
+    assert ours.to_numpy().max() <= 1
+    for name, known in OTHERS.items():
+        assert ours[name].to_dict() == theirs[known].reindex(ours.index).fillna(0.0).to_dict(), name

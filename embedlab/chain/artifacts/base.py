@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 TEXT, INTEGER, NUMBER, FLAG, TEXTS = "text", "integer", "number", "yes or no", "list of texts"
 NEGATIVES = "list of {id, miner, score}"
-"""Kinds of a column; a column without any value has every kind."""
+"""Kinds of a column."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,6 @@ class Table:
         columns: kind by column; these are always there.
         further: what further columns may stand beside them; empty for none.
         rows: whether it is the canonical training store, whose schema is checked as a whole.
-        guard: whether it holds held-out queries, so that a read by a training step is logged.
     """
 
     step: str
@@ -92,14 +92,14 @@ class Table:
     columns: Mapping[str, str]
     further: str = ""
     rows: bool = False
-    guard: bool = False
 
     def check(self, frame: pd.DataFrame) -> None:
         """Raise a DataError where a frame that is to be written lacks a column or has another kind in one."""
         import pyarrow as pa
 
         declared = [name for name in self.columns if name in frame]
-        self._compare(pa.Schema.from_pandas(frame[declared], preserve_index=False), f"step {self.step}: {self.file}")
+        schema = pa.Schema.from_pandas(frame[declared], preserve_index=False)
+        self._compare(schema, len(frame), f"step {self.step}: {self.file}")
 
     def read(self, path: Path) -> pd.DataFrame:
         """Return the table after checking its columns.
@@ -112,15 +112,16 @@ class Table:
 
         if self.rows:
             return read_rows(path)
-        self._compare(pq.read_schema(path), str(path))
+        file = pq.read_metadata(path)
+        self._compare(file.schema.to_arrow_schema(), file.num_rows, str(path))
         return pd.read_parquet(path)
 
-    def _compare(self, schema: pa.Schema, where: str) -> None:
+    def _compare(self, schema: pa.Schema, rows: int, where: str) -> None:
         for name, kind in self.columns.items():
             if name not in schema.names:
                 raise DataError(f"{where}: column {name!r} is missing; found {', '.join(schema.names)}")
             found = schema.field(name).type
-            if not _is(found, kind):
+            if rows and not _is(found, kind):  # a column without a value has no kind of its own
                 raise DataError(f"{where}: column {name!r}: expected {kind}, found {found}")
 
 
@@ -150,3 +151,24 @@ class Summary:
 
     conclusion: str
     figures: dict[str, Any]
+
+
+# --- what a step's module defines ---------------------------------------------------------------
+
+
+def kinds_of(slug: str) -> list[type[Artifact]]:
+    """Return the JSON artifacts that a step's module defines, in order."""
+    module = import_module(f"{__package__}.{slug}")
+    own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
+    return [value for value in own if isinstance(value, type) and issubclass(value, Artifact)]
+
+
+def tables_of(slug: str) -> list[Table]:
+    """Return the tables that a step's module defines, in order."""
+    found = vars(import_module(f"{__package__}.{slug}")).values()
+    return [value for value in found if isinstance(value, Table)]
+
+
+def defined_files(slug: str) -> set[str]:
+    """Return the files of a step that are written by their definition, not by their name."""
+    return {kind.file for kind in kinds_of(slug)} | {table.file for table in tables_of(slug)}
