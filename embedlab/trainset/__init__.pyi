@@ -15,7 +15,6 @@ from .cleaning import know_near_duplicates as know_near_duplicates
 from .cleaning import malformed as malformed
 from .cleaning import over_long as over_long
 from .cleaning import shares_read as shares_read
-from .coverage import nearest_rows as nearest_rows
 from .coverage import rows_per_document as rows_per_document
 from .coverage import source_table as source_table
 from .coverage import told_apart as told_apart
