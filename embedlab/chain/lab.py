@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -134,6 +134,16 @@ class Lab:
 
         return parse_run(self.read(step, name), name)
 
+    def read_runs(self, step: str, stems: Mapping[str, str], part: str) -> dict[str, pd.DataFrame]:
+        """Return the TREC runs of one part by system; see :meth:`read_run`.
+
+        Args:
+            step: the number of the step that wrote them.
+            stems: by system what its file's name starts with, such as ``RUNS`` of step 05.
+            part: ``dev`` or ``test``.
+        """
+        return {system: self.read_run(step, f"{stem}_{part}.run") for system, stem in stems.items()}
+
     def path(self, step: str, name: str) -> Path:
         """Return the checked path of another step's artifact; raises as :meth:`read` does."""
         self._check_allowed(step, name)
@@ -259,6 +269,11 @@ class Lab:
         from embedlab.data.trec import run_text
 
         self.write(name, run_text(run, name.rsplit("_", 1)[0]))
+
+    def write_runs(self, stems: Mapping[str, str], part: str, runs: Mapping[str, pd.DataFrame]) -> None:
+        """Write the runs of one part, a file for each system that has a stem; see :meth:`read_runs`."""
+        for system, stem in stems.items():
+            self.write_run(f"{stem}_{part}.run", runs[system])
 
     @contextmanager
     def folder(self, path: str) -> Iterator[Path]:

@@ -165,7 +165,8 @@ def comparison_table(comparisons: Mapping[str, Comparison], name: str = "system"
         comparisons: by name, all of one measure.
         name: what the names are; it heads the index.
     """
-    return pd.DataFrame({key: found.row() for key, found in comparisons.items()}).T.rename_axis(name)
+    rows = {key: found.row() for key, found in comparisons.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(name)
 
 
 def _difference(baseline: pd.Series, candidate: pd.Series) -> Floats:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from embedlab.data.collection import Collection
 from embedlab.data.trec import trec_order
 from embedlab.errors import ParameterError
 
@@ -199,3 +200,40 @@ def scores_of(qrels: pd.DataFrame, runs: Mapping[str, pd.DataFrame], measure: st
         measure: an ir-measures name.
     """
     return pd.DataFrame({system: per_query(qrels, run, [measure])[measure] for system, run in runs.items()})
+
+
+def ranks_of(qrels: pd.DataFrame, runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the rank of each query's first relevant document in several systems, blank where none is found.
+
+    Args:
+        qrels: ``query_id, doc_id, relevance``.
+        runs: runs by system.
+
+    Returns:
+        a row a judged query (the index), a column of whole numbers a system.
+    """
+    ranks = {system: first_relevant_rank(qrels, run) for system, run in runs.items()}
+    return pd.DataFrame(ranks).astype("Int64")
+
+
+def score_table(
+    collection: Collection, runs: Mapping[str, pd.DataFrame], measures: Sequence[str] = (PRIMARY,)
+) -> pd.DataFrame:
+    """Return what several systems score on each judged query, in one long table.
+
+    Args:
+        collection: the judgments, and part and group of the queries.
+        runs: runs by system.
+        measures: ir-measures names.
+
+    Returns:
+        ``query_id``, a column a measure, ``part, system, group``: one system after the other by name, the
+        queries of each by id.
+    """
+    queries = collection.queries.set_index("query_id")
+    tables = []
+    for system in sorted(runs):
+        scores = per_query(collection.qrels, runs[system], measures)
+        scores = scores.join(queries["part"]).assign(system=system).join(queries["group"])
+        tables.append(scores)
+    return pd.concat(tables).reset_index()

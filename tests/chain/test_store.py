@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import open_step, run_python, step_files
+from conftest import frame_of_run, open_step, run_python, step_files
 from makers import metrics
 
 from embedlab.chain import Store, get_step
@@ -30,6 +30,19 @@ def test_what_is_written_is_read_back(started):
     lab.finish("done")
     pd.testing.assert_frame_equal(started.read("02", "rungs.parquet"), frame)
     assert started.read("02", "summary.json")["conclusion"] == "done"
+
+
+def test_the_runs_of_a_part_are_read_back_by_system(started):
+    runs = {"base": frame_of_run({"q1": {"d1": 2.0, "d2": 1.0}}), "BM25": frame_of_run({"q1": {"d2": 3.0}})}
+    stems = {"base": "base", "BM25": "bm25"}
+    lab = open_step("05")
+    lab.write_runs(stems, "dev", runs)
+    lab.finish("done")
+    assert (started.folder / step_files("05") / "bm25_dev.run").exists()
+    found = open_step("06").read_runs("05", stems, "dev")
+    assert list(found) == list(stems)
+    for system, run in runs.items():
+        pd.testing.assert_frame_equal(found[system], run, check_dtype=False)
 
 
 def test_the_manifest_lists_each_output_with_its_hash(started):

@@ -8,7 +8,7 @@ import pytest
 from paired_scores import exact, families, scores, spread
 
 from embedlab.errors import DataError, ParameterError
-from embedlab.evaluation import MIN_GROUPS, compare_scores, decide, interval
+from embedlab.evaluation import MIN_GROUPS, compare_all, compare_scores, comparison_table, decide, interval
 
 
 @pytest.mark.parametrize("min_gain", [0.0, 0.01, 0.5])
@@ -148,3 +148,12 @@ def test_scores_that_are_not_numbers_are_an_error():
 def test_scores_of_other_queries_are_an_error():
     with pytest.raises(DataError, match="scores of 2 and 3 queries: not the same queries"):
         compare_scores(scores([0, 1]), scores([0, 1, 0]))
+
+
+def test_a_table_of_comparisons_has_a_row_a_candidate_and_counts_queries_in_whole_numbers():
+    found = {"base": scores(np.full(30, 0.5)), "better": scores(np.full(30, 0.6)), "same": scores(np.full(30, 0.5))}
+    table = comparison_table(compare_all(found, "base", "R@10"), "candidate")
+    assert table.index.tolist() == ["better", "same"]
+    assert table.index.name == "candidate"
+    assert table["delta"].tolist() == pytest.approx([0.1, 0.0])
+    assert [str(count) for count in table["wins"]] == ["30", "0"]

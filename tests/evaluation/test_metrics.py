@@ -10,9 +10,9 @@ import pytrec_eval
 from conftest import CRANFIELD, frame_of_run, needs_cranfield
 
 import embedlab
-from embedlab.data import parse_run, run_text, trec_order
+from embedlab.data import Collection, parse_run, run_text, trec_order
 from embedlab.errors import ParameterError
-from embedlab.evaluation import first_relevant_rank, parse_measure, per_query, unjudged_share
+from embedlab.evaluation import first_relevant_rank, parse_measure, per_query, ranks_of, score_table, unjudged_share
 
 NL2BASH = CRANFIELD.parent / "nl2bash"
 needs_nl2bash = pytest.mark.skipif(not NL2BASH.is_dir(), reason="the NL2Bash collection is not beside the project")
@@ -218,3 +218,36 @@ def test_whatever_else_trec_eval_computes_is_a_measure(seed):
     assert ours.to_numpy().max() <= 1
     for name, known in OTHERS.items():
         assert ours[name].to_dict() == theirs[known].reindex(ours.index).fillna(0.0).to_dict(), name
+
+
+def two_systems():
+    """Return three queries of two parts with their judgments, and runs of two systems over them."""
+    queries = pd.DataFrame(
+        {"query_id": ["q2", "q1", "q3"], "text": "any", "part": ["dev", "dev", "test"], "group": ["g2", "g1", "g3"]}
+    )
+    qrels = pd.DataFrame([("q1", "a", 1), ("q2", "b", 1), ("q3", "c", 1)], columns=["query_id", "doc_id", "relevance"])
+    second = frame_of_run({"q1": {"x": 2.0, "a": 1.0}, "q2": {"b": 1.0}})
+    first = frame_of_run({"q1": {"a": 1.0}, "q2": {"x": 1.0}})
+    return Collection(pd.DataFrame(columns=["doc_id", "title", "text"]), queries, qrels), {"z": second, "a": first}
+
+
+def test_ranks_stand_side_by_side_and_are_blank_where_nothing_is_found():
+    collection, runs = two_systems()
+    ranks = ranks_of(collection.part("dev").qrels, runs)
+    assert ranks["z"].to_dict() == {"q1": 2, "q2": 1}
+    assert ranks.loc["q1", "a"] == 1
+    assert ranks["a"].isna().to_dict() == {"q1": False, "q2": True}
+
+
+def test_the_score_table_has_a_row_a_system_and_query_with_its_part_and_group():
+    collection, runs = two_systems()
+    table = score_table(collection.part("dev"), runs, ["RR", "R@1"])
+    assert list(table) == ["query_id", "RR", "R@1", "part", "system", "group"]
+    assert table[["query_id", "part", "system", "group"]].to_numpy().tolist() == [
+        ["q1", "dev", "a", "g1"],
+        ["q2", "dev", "a", "g2"],
+        ["q1", "dev", "z", "g1"],
+        ["q2", "dev", "z", "g2"],
+    ]
+    assert table["RR"].tolist() == [1.0, 0.0, 0.5, 1.0]
+    assert table["R@1"].tolist() == [1.0, 0.0, 0.0, 1.0]
