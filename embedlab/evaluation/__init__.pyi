@@ -13,6 +13,8 @@ from .metrics import first_relevant_rank as first_relevant_rank
 from .metrics import mean_score as mean_score
 from .metrics import parse_measure as parse_measure
 from .metrics import per_query as per_query
+from .metrics import ranks_of as ranks_of
+from .metrics import score_table as score_table
 from .metrics import scores_of as scores_of
 from .metrics import unjudged_share as unjudged_share
 from .overlap import agreement as agreement

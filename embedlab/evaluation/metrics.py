@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from embedlab.data.collection import Collection
 from embedlab.data.trec import trec_order
 from embedlab.errors import ParameterError
 
@@ -112,3 +113,29 @@ def scores_of(qrels: pd.DataFrame, runs: Mapping[str, pd.DataFrame], measure: st
         measure: an ir-measures name.
     """
     return pd.DataFrame({system: per_query(qrels, run, [measure])[measure] for system, run in runs.items()})
+
+
+def ranks_of(qrels: pd.DataFrame, runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return :func:`first_relevant_rank` of several systems: a row a judged query (the index), a column a system."""
+    return pd.DataFrame({system: first_relevant_rank(qrels, run) for system, run in runs.items()})
+
+
+def score_table(
+    parts: Mapping[str, Collection], runs: Mapping[tuple[str, str], pd.DataFrame], measures: Sequence[str]
+) -> pd.DataFrame:
+    """Score every query of every part in every system, one row each, to be kept.
+
+    Args:
+        parts: queries and judgments by part.
+        runs: by part and system.
+        measures: ir-measures names, each once.
+
+    Returns:
+        ``part, system, query_id, group`` and one column a measure, sorted by the first three.
+    """
+    tables = []
+    for part, system in sorted(runs):
+        scored = per_query(parts[part].qrels, runs[part, system], measures).reset_index()
+        group = scored["query_id"].map(parts[part].groups())
+        tables.append(scored.assign(part=part, system=system, group=group))
+    return pd.concat(tables, ignore_index=True)[["part", "system", "query_id", "group", *measures]]

@@ -12,7 +12,14 @@ from conftest import CRANFIELD, frame_of_run, needs_cranfield
 import embedlab
 from embedlab.data import parse_run, run_text, trec_order
 from embedlab.errors import ParameterError
-from embedlab.evaluation import first_relevant_rank, parse_measure, per_query, unjudged_share
+from embedlab.evaluation import (
+    first_relevant_rank,
+    parse_measure,
+    per_query,
+    ranks_of,
+    score_table,
+    unjudged_share,
+)
 
 NL2BASH = CRANFIELD.parent / "nl2bash"
 needs_nl2bash = pytest.mark.skipif(not NL2BASH.is_dir(), reason="the NL2Bash collection is not beside the project")
@@ -160,6 +167,30 @@ def test_the_rank_of_a_document_that_is_not_found_is_unknown():
     rank = first_relevant_rank(qrels, frame_of_run({"q1": {"x": 2.0, "d": 1.0}, "q2": {"x": 1.0}}))
     assert rank["q1"] == 2
     assert pd.isna(rank["q2"])
+
+
+def test_the_ranks_of_several_systems_stand_side_by_side():
+    qrels = pd.DataFrame({"query_id": ["q1", "q2"], "doc_id": ["d", "e"], "relevance": 1})
+    first = frame_of_run({"q1": {"x": 2.0, "d": 1.0}, "q2": {"x": 1.0}})
+    second = frame_of_run({"q1": {"d": 1.0}, "q2": {"e": 1.0}})
+    ranks = ranks_of(qrels, {"first": first, "second": second})
+    assert ranks.columns.tolist() == ["first", "second"]
+    assert ranks.loc["q1"].tolist() == [2, 1]
+    assert pd.isna(ranks.loc["q2", "first"])
+
+
+def test_a_score_table_has_a_row_for_each_query_of_each_part_and_system(toy):
+    collection = embedlab.load_collection("beir", path=toy)
+    parts = {name: collection.part(name) for name in ("test", "dev")}
+    runs = {(name, "perfect"): part.qrels.rename(columns={"relevance": "score"}) for name, part in parts.items()}
+    runs["dev", "empty"] = runs["dev", "perfect"].head(0)
+    table = score_table(parts, runs, ["R@10", "AP"])
+    assert table.columns.tolist() == ["part", "system", "query_id", "group", "R@10", "AP"]
+    sizes = [len(parts["dev"].queries), len(parts["dev"].queries), len(parts["test"].queries)]
+    assert table.groupby(["part", "system"], sort=False).size().tolist() == sizes
+    assert table.groupby("system")["AP"].mean().to_dict() == {"empty": 0.0, "perfect": 1.0}
+    groups = collection.groups()
+    assert table["group"].tolist() == [groups[query_id] for query_id in table["query_id"]]
 
 
 def test_unjudged_documents_in_the_top_are_counted():
