@@ -124,8 +124,12 @@ def _reached(node: ast.expr, names: Mapping[str, str]) -> str:
     """Return the package or module that a chain of attributes stands for; blank where it starts elsewhere."""
     if isinstance(node, ast.Name):
         return names.get(node.id, "")
-    package = _reached(node.value, names) if isinstance(node, ast.Attribute) else ""
-    return _defining(package, node.attr) if package and _is_package(package) else ""
+    if not isinstance(node, ast.Attribute):
+        return ""
+    package = _reached(node.value, names)
+    if not package or not _is_package(package):
+        return ""
+    return _defining(package, node.attr)
 
 
 def _is_own(module: str) -> bool:
