@@ -1,5 +1,6 @@
 """Run a notebook's cells in this process, over the toy collection."""
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from conftest import open_step
 
@@ -21,6 +22,7 @@ def run_cells(number: str, **values) -> dict:
     assert set(values) <= set(cell_parameters(number))
     names |= {"run": "trial", **values}
     exec(compile("lab = embedlab.start" + after, number, "exec"), names)
+    plt.close("all")
     return names
 
 

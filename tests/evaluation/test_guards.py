@@ -278,6 +278,8 @@ def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_pat
 
 
 @pytest.mark.full
+@pytest.mark.chain
+@pytest.mark.model
 def test_a_ruined_run_ends_in_do_not_ship_with_exit_code_1(tmp_path):
     """About three minutes: the smoke chain to step 15, trained with a learning rate that destroys the model."""
     words = ["run", str(PROJECT / "params/smoke.yaml"), "--set", "run=ruined", "--set", "14.learning_rate=0.5"]

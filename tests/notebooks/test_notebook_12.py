@@ -29,6 +29,7 @@ def ready(started):
     return started
 
 
+@pytest.mark.model
 def test_where_nothing_is_removed_no_probe_is_spent_and_it_says_so(ready):
     rows = write_rows()
     run_cells("12")
@@ -38,6 +39,7 @@ def test_where_nothing_is_removed_no_probe_is_spent_and_it_says_so(ready):
     assert ready.read("12", "collisions.parquet")["collisions"].iloc[-1] == 0
 
 
+@pytest.mark.model
 def test_mojibake_is_removed_and_named_unless_its_rule_is_switched_off(ready):
     row = write_rows(text="der schÃ¶ne otter am groÃŸen fluss").iloc[0]
     run_cells("12", probe_seeds=0)

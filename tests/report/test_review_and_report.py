@@ -1,14 +1,17 @@
 """The side-by-side review and the report: what they show, and that corpus text stays text."""
 
 import re
+from dataclasses import asdict
 from html import unescape
 
 import nbformat
 import pandas as pd
 import pytest
 from conftest import literal_tail, run_python
+from makers import write_file
 
-from embedlab.chain import Store, get_step
+from embedlab.chain import Store
+from embedlab.chain.artifacts.base import Summary
 from embedlab.data import Collection
 from embedlab.errors import EmbedlabError, MissingInputError
 from embedlab.report import Browser, Judgments, build, choose, rank_changes, side_by_side, table, to_html
@@ -111,13 +114,7 @@ def test_nothing_to_review_is_an_empty_table(store):
 
 def _partial_run(store: Store) -> None:
     """A run of which only step 16 is done, with a hostile conclusion and a hostile notebook."""
-    outputs = {
-        "artifacts/16_qualitative_review/summary.json": store.write(
-            "artifacts/16_qualitative_review/summary.json",
-            {"conclusion": EVIL, "figures": {"gained": 1234, "share": 0.5}},
-        )
-    }
-    store.finish(get_step("16"), "key", {}, 3.0, outputs)
+    write_file(store, "16", "summary.json", asdict(Summary(EVIL, {"gained": 1234, "share": 0.5})))
     store.write("verdict.json", VERDICT)
     cell = nbformat.v4.new_code_cell(
         "1 + 1",
