@@ -5,6 +5,7 @@ from .answers import known_answers as known_answers
 from .answers import only_held_out as only_held_out
 from .answers import right_answers as right_answers
 from .cleaning import RULES as RULES
+from .cleaning import apply_rules as apply_rules
 from .cleaning import corpus_language as corpus_language
 from .cleaning import drop_conflicts as drop_conflicts
 from .cleaning import drop_foreign as drop_foreign
