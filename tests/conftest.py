@@ -217,7 +217,7 @@ def command(outputs: Path, *words: str, **more: str) -> subprocess.CompletedProc
         **more,
         "EMBEDLAB_OUTPUTS": str(outputs),
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(PROJECT / "tests"),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "tests")]),
     }
     return subprocess.run([BIN / words[0], *words[1:]], cwd=PROJECT, env=env, capture_output=True, text=True)
 

@@ -98,22 +98,42 @@ def imported(code: str) -> set[str]:
     an edit in a room leaves the steps alone that do not use what was edited.
     """
     tree = ast.parse(code)
-    found: set[str] = set()
-    packages: dict[str, str] = {}  # by local name: what may be reached through its attributes
+    bound = _bound(tree)
+    names = dict(bound)
+    found = {name for _, name in bound}
+    found |= {_reached(node, names) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return {name for name in found if _file_of(name) is not None}
+
+
+def _bound(tree: ast.AST) -> list[tuple[str, str]]:
+    """Return what imports bind: the local name, and the package or module of embedlab that it leads to."""
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            packages |= {(a.asname or a.name): a.name for a in node.names if a.name.split(".")[0] == "embedlab"}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "embedlab":
             for alias in node.names:
-                name = _defining(str(node.module), alias.name)
-                if _is_package(name):
-                    packages[alias.asname or alias.name] = name
-                else:
-                    found.add(name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in packages:
-            found.add(_defining(packages[ast.unparse(node.value)], node.attr))
+                if _is_own(alias.name):
+                    found.append((alias.asname or alias.name, alias.name))
+                    found.append(("embedlab", "embedlab"))  # import embedlab.files binds the package
+        elif isinstance(node, ast.ImportFrom) and _is_own(node.module or ""):
+            for alias in node.names:
+                found.append((alias.asname or alias.name, _defining(str(node.module), alias.name)))
     return found
+
+
+def _reached(node: ast.expr, names: Mapping[str, str]) -> str:
+    """Return the package or module that a chain of attributes stands for; blank where it starts elsewhere."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id, "")
+    if not isinstance(node, ast.Attribute):
+        return ""
+    package = _reached(node.value, names)
+    if not package or not _is_package(package):
+        return ""
+    return _defining(package, node.attr)
+
+
+def _is_own(module: str) -> bool:
+    return module.split(".")[0] == "embedlab"
 
 
 def _defining(package: str, name: str) -> str:

@@ -89,7 +89,7 @@ STEPS: tuple[Step, ...] = (
         reads=("01",),
         writes=("rungs.parquet", "per_query.parquet", "need.json"),
         scores=True,
-        proves={"fine_tuning_to_fix_chunking": "rungs.parquet"},
+        proves={"fine_tuning_to_fix_chunking": "need.json"},
     ),
     Step(
         "03",

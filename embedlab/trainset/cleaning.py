@@ -216,6 +216,15 @@ def over_long(lengths: pd.Series, limit: int) -> tuple[float, float]:
     return float((lengths > limit).mean()), float((lengths - limit).clip(lower=0).sum() / lengths.sum())
 
 
+def shares_read(lengths: pd.Series, limits: Iterable[int]) -> pd.DataFrame:
+    """Return by token limit ``texts that fit`` and ``tokens read``, as shares of all; see :func:`over_long`."""
+    found = {}
+    for limit in limits:
+        over, lost = over_long(lengths, limit)
+        found[limit] = {"texts that fit": 1 - over, "tokens read": 1 - lost}
+    return pd.DataFrame(found).T.rename_axis("limit")
+
+
 Rule = Callable[[pd.DataFrame, Mapping[str, str]], Cleaned]
 """Takes rows and document texts, and returns the rows that are left with what was removed."""
 

@@ -8,6 +8,8 @@ import pandas as pd
 
 from embedlab.data.text import fold, near_duplicates
 from embedlab.evaluation.two_sample import PHRASING, distinguishability
+from embedlab.retrieval.bm25 import BM25
+from embedlab.trainset.rows import query_texts
 
 
 def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.DataFrame) -> pd.DataFrame:
@@ -65,6 +67,28 @@ def _in_other_sources(rows: pd.DataFrame) -> set[str]:
         if len({sources[i] for i in same}) > 1:
             found.update(ids[i] for i in same)
     return found
+
+
+def rows_per_document(rows: pd.DataFrame) -> pd.Series:
+    """Return how many rows want each document, the most wanted first; the index is the place, from 1."""
+    counts = rows["positive_ids"].explode().value_counts()
+    return pd.Series(counts.to_numpy(), index=range(1, len(counts) + 1), name="rows")
+
+
+def nearest_rows(queries: pd.DataFrame, rows: pd.DataFrame, k: int = 1) -> pd.DataFrame:
+    """Return the training rows whose queries share most words with each query, by BM25, the nearest first.
+
+    Args:
+        queries: ``query_id, text``.
+        rows: ``query_id, text, positive_ids`` of the store.
+        k: rows for each query; fewer where fewer share a word with it.
+
+    Returns:
+        ``query_id`` and, of the row, ``row_id``, ``nearest`` (its text), ``positive_ids`` and ``score``.
+    """
+    run = BM25(query_texts(rows)).search(query_texts(queries), k).rename(columns={"doc_id": "row_id"})
+    of_rows = rows[["query_id", "text", "positive_ids"]].rename(columns={"query_id": "row_id", "text": "nearest"})
+    return run.merge(of_rows, on="row_id")[["query_id", "row_id", "nearest", "positive_ids", "score"]]
 
 
 def told_apart(texts: Iterable[str], real: Iterable[str]) -> float:

@@ -135,7 +135,7 @@ def test_the_contract_in_words_says_every_agreement():
 )
 def test_an_illegal_contract_is_refused(change, message):
     with pytest.raises(ParameterError, match=message):
-        replace(CONTRACT, **change)
+        Contract.of(PARAMS | change, "group")
 
 
 def test_a_guardrail_that_no_slice_answers_to_is_refused():

@@ -162,6 +162,16 @@ def test_the_rank_of_a_document_that_is_not_found_is_unknown():
     assert pd.isna(rank["q2"])
 
 
+def test_the_ranks_of_several_systems_stand_side_by_side():
+    qrels = pd.DataFrame({"query_id": ["q1", "q2"], "doc_id": ["d", "e"], "relevance": 1})
+    first = frame_of_run({"q1": {"x": 2.0, "d": 1.0}, "q2": {"x": 1.0}})
+    second = frame_of_run({"q1": {"d": 1.0}, "q2": {"e": 1.0}})
+    ranks = ranks_of(qrels, {"first": first, "second": second})
+    assert ranks.columns.tolist() == ["first", "second"]
+    assert ranks.loc["q1"].tolist() == [2, 1]
+    assert pd.isna(ranks.loc["q2", "first"])
+
+
 def test_unjudged_documents_in_the_top_are_counted():
     qrels = pd.DataFrame({"query_id": ["q"], "doc_id": ["a"], "relevance": [0]})
     assert unjudged_share(qrels, frame_of_run({"q": {"a": 3.0, "b": 2.0, "c": 1.0}}), 2) == 0.5

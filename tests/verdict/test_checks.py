@@ -22,10 +22,11 @@ from embedlab.chain import get_step
 from embedlab.chain.artifacts.confirm_need import Need
 from embedlab.chain.artifacts.establish_baseline import Baseline
 from embedlab.chain.seal import record
+from embedlab.chain.steps import proof_of
 from embedlab.verdict import compute
 from embedlab.verdict.checklist import CHECKLIST, checklist, place_of
 from embedlab.verdict.facts import Facts
-from embedlab.verdict.mistakes import mistakes
+from embedlab.verdict.mistakes import MISTAKES, mistakes
 
 
 def passed(verdict, name):
@@ -164,6 +165,31 @@ def test_a_checklist_without_any_step_has_no_green_item(store):
     assert [m["id"] for m in mistakes(Facts(store)) if m["present"] is False] == []
     assert len(checklist(Facts(store))) == 10
     assert len(mistakes(Facts(store))) == 8
+
+
+class Reads(Facts):
+    """Facts that remember which artifacts were asked for."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.asked = set()
+
+    def json(self, step, name):
+        self.asked.add((step, name))
+        return super().json(step, name)
+
+
+def test_every_check_reads_the_artifact_that_is_said_to_decide_it(make, store):
+    make()
+    unread = []
+    for check in (*CHECKLIST, *MISTAKES):
+        facts = Reads(store)
+        check(facts)
+        step, file = proof_of(check.__name__)
+        if (step.number, file) not in facts.asked:
+            unread.append(check.__name__)
+    assert len(CHECKLIST) + len(MISTAKES) == 18
+    assert unread == []
 
 
 def test_openings_by_a_step_without_a_right_to_it_block_and_turn_the_item_red(make, store):

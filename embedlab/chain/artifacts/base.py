@@ -94,12 +94,19 @@ class Table:
     rows: bool = False
 
     def check(self, frame: pd.DataFrame) -> None:
-        """Raise a DataError where a frame that is to be written lacks a column or has another kind in one."""
+        """Check a frame that is to be written.
+
+        Raises:
+            DataError: if a column is missing, has another kind, or is not declared; names it.
+        """
         import pyarrow as pa
 
+        where = f"step {self.step}: {self.file}"
+        undeclared = [str(name) for name in frame if name not in self.columns]
+        if undeclared and not self.further:
+            raise DataError(f"{where}: column {undeclared[0]!r} is not declared; declared {', '.join(self.columns)}")
         declared = [name for name in self.columns if name in frame]
-        schema = pa.Schema.from_pandas(frame[declared], preserve_index=False)
-        self._compare(schema, len(frame), f"step {self.step}: {self.file}")
+        self._compare(pa.schema([(name, _type_of(frame[name], where)) for name in declared]), len(frame), where)
 
     def read(self, path: Path) -> pd.DataFrame:
         """Return the table after checking its columns.
@@ -125,14 +132,24 @@ class Table:
                 raise DataError(f"{where}: column {name!r}: expected {kind}, found {found}")
 
 
+def _type_of(values: pd.Series, where: str) -> pa.DataType:
+    """Return the type that a column will have in the file."""
+    import pyarrow as pa
+
+    try:
+        return pa.Schema.from_pandas(values.to_frame(), preserve_index=False).field(0).type
+    except pa.ArrowException as error:
+        raise DataError(f"{where}: column {str(values.name)!r}: values of several kinds: {error}") from None
+
+
 def _is(found: pa.DataType, kind: str) -> bool:
     import pyarrow.types as types
 
     if types.is_null(found):
         return True
-    if kind in (TEXTS, NEGATIVES):
+    if kind == TEXTS:
         inner = found.value_type if types.is_list(found) or types.is_large_list(found) else None
-        return inner is not None and (types.is_null(inner) or types.is_struct(inner) == (kind == NEGATIVES))
+        return inner is not None and (types.is_null(inner) or _is_text(inner))
     if kind == NUMBER:
         return bool(types.is_floating(found) or types.is_integer(found))
     matches = {TEXT: _is_text, INTEGER: types.is_integer, FLAG: types.is_boolean}
