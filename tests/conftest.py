@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from chat_service import Service
 from makers import WEIGHTS, eval_set, good_run, write_artifacts, write_decisions, write_sealed
+from toy_encoder import toy_service
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -26,6 +27,7 @@ from embedlab.chain.steps import BY_NUMBER
 from embedlab.data import Collection, document_facts
 from embedlab.evaluation import MISSED
 from embedlab.files import sha256_file
+from embedlab.models import MINILM
 from embedlab.verdict import compute
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -35,6 +37,36 @@ CRANFIELD = PROJECT.parent / "shared" / "fixtures" / "cranfield"
 needs_cranfield = pytest.mark.skipif(
     not CRANFIELD.is_dir(), reason="the Cranfield collection is not beside the project"
 )
+
+
+MARKS = {"minilm": ["model"], "smoke": ["chain", "model"]}
+"""What a test needs that takes these fixtures."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark what needs a model or a chain by the fixtures that it takes; other tests carry their mark themselves."""
+    for item in items:
+        for fixture in MARKS.keys() & set(item.fixturenames):
+            for mark in MARKS[fixture]:
+                item.add_marker(mark)
+
+
+@pytest.fixture(autouse=True)
+def _no_model_without_its_mark(request, monkeypatch):
+    """Fail where a test without the mark ``model`` loads one: so the mark can be relied on."""
+    if request.node.get_closest_marker("model") is None:
+
+        def refuse(files):
+            pytest.fail(f"this test loads {files.name}: mark it with pytest.mark.model")
+
+        monkeypatch.setattr("embedlab.models.encoder.load_sentence_transformer", refuse)
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    """The packaged base model, loaded once."""
+    return embedlab.load_model(MINILM, "float32")
 
 
 @pytest.fixture
@@ -50,6 +82,12 @@ def outputs(tmp_path, monkeypatch):
 def store(outputs):
     """An empty run folder."""
     return Store(outputs / "trial")
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """A registry whose live index is the toy encoder's old one."""
+    return toy_service(tmp_path / "service")
 
 
 @pytest.fixture(scope="session")

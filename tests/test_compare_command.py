@@ -121,6 +121,7 @@ def test_bad_input_exits_with_4_and_says_why(runs, command, words, message):
 
 
 @pytest.mark.full
+@pytest.mark.model
 def test_bm25_against_the_base_model(runs, command, cranfield):
     from embedlab.retrieval import Dense
 

@@ -11,7 +11,10 @@ from jupyter_client.manager import start_new_kernel
 
 from embedlab.chain.kernels import PRELOAD, PROVISIONER
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone")
+pytestmark = [
+    pytest.mark.chain,
+    pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux alone"),
+]
 
 LOADED = "import sys; print('torch' in sys.modules, [m for m in sys.modules if m.split('.')[0] == 'embedlab'])"
 

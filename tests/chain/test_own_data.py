@@ -7,6 +7,8 @@ from conftest import CRANFIELD, PROJECT, command, needs_cranfield, toy_rows, wri
 
 from embedlab.chain import STEPS
 
+pytestmark = [pytest.mark.chain, pytest.mark.model]
+
 BRIEF = {
     "03.timing_queries": 4, "03.timing_documents": 4, "07.probe_steps": 1, "09.probe_steps": 1, "11.steps": 1,
     "12.probe_steps": 1, "13.probe_steps": 1,

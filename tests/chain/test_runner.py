@@ -135,11 +135,15 @@ WRONG = [
     (["params/smoke.yaml", "--only", "23"], "steps are numbered 01 to 22"),
     (["params/smoke.yaml", "--from", "9", "--to", "3"], "no step between"),
     (["params/smoke.yaml", "--set", "run=a/b"], "run must be a plain folder name"),
-    (["params/own_data.yaml", "--set", "path=/nowhere", "--set", "run=x", "--to", "1"], "corpus.jsonl is missing"),
+    pytest.param(
+        ["params/own_data.yaml", "--set", "path=/nowhere", "--set", "run=x", "--to", "1"],
+        "corpus.jsonl is missing",
+        marks=pytest.mark.chain,
+    ),
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), WRONG, ids=[message for _, message in WRONG])
+@pytest.mark.parametrize(("words", "message"), WRONG)
 def test_a_wrong_command_says_what_and_where_without_a_traceback(tmp_path, words, message):
     found = command(tmp_path, "embedlab", "run", *words)
     assert found.returncode == 4
@@ -181,6 +185,7 @@ def test_a_value_changed_in_a_notebook_marks_the_step_and_those_after_it_stale(c
     assert "step 13 is stale" in found.stderr
 
 
+@pytest.mark.chain
 def test_a_notebook_opened_before_its_inputs_names_the_step_to_run(tmp_path):
     words = ["notebooks/06_select_metrics.ipynb", str(tmp_path / "out.ipynb"), "-p", "run", "fresh"]
     found = command(tmp_path, "papermill", "--no-progress-bar", *words)

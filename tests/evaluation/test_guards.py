@@ -259,6 +259,7 @@ def test_too_few_queries_with_an_unseen_document_cannot_tell(closed):
 
 
 @pytest.mark.full
+@pytest.mark.model
 def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_path):
     """About a minute: the base's vectors of 839 documents and the test queries."""
     base = embedlab.load_model("sentence-transformers/all-MiniLM-L6-v2", "float32", tmp_path)

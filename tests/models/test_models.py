@@ -21,11 +21,6 @@ from embedlab.training import Recipe, Trainer
 TEXTS = ["Adversaries may dump credentials.", "The otter swims.", "", "Adversaries may dump credentials."]
 
 
-@pytest.fixture(scope="module")
-def minilm() -> Encoder:
-    return embedlab.load_model(MINILM, "float32")
-
-
 @pytest.fixture
 def counted(monkeypatch):
     """The texts that were really encoded, in order."""
@@ -132,6 +127,7 @@ def test_bf16_gives_nearly_the_same_vectors(minilm):
     assert cosine_to_fp32(half, TEXTS) == pytest.approx(lowest, abs=1e-3)
 
 
+@pytest.mark.model
 def test_no_text_is_encoded_twice_in_a_run(tmp_path, counted):
     first = embedlab.load_model(WORDLLAMA, cache=tmp_path)
     vectors = first.encode(TEXTS)
@@ -142,12 +138,14 @@ def test_no_text_is_encoded_twice_in_a_run(tmp_path, counted):
     assert np.array_equal(again[:4], vectors)
 
 
+@pytest.mark.model
 def test_queries_and_documents_of_a_model_without_prompts_share_their_vectors(tmp_path, counted):
     encoder = embedlab.load_model(WORDLLAMA, cache=tmp_path)
     assert np.array_equal(encoder.encode(["a"], "query"), encoder.encode(["a"], "document"))
     assert counted == ["a"]
 
 
+@pytest.mark.model
 def test_a_model_whose_vectors_are_all_cached_is_not_loaded(tmp_path):
     embedlab.load_model(WORDLLAMA, cache=tmp_path).encode(TEXTS)
     again = embedlab.load_model(WORDLLAMA, cache=tmp_path)
@@ -155,6 +153,7 @@ def test_a_model_whose_vectors_are_all_cached_is_not_loaded(tmp_path):
     assert "model" not in vars(again)
 
 
+@pytest.mark.model
 def test_two_models_and_two_precisions_do_not_share_a_cache(tmp_path):
     digests = {embedlab.load_model(MINILM, p).identity.digest for p in ("float32", "bfloat16")}
     assert len(digests | {resolve_digest(WORDLLAMA)}) == 3
@@ -167,6 +166,7 @@ def resolve_digest(name: str) -> str:
     return embedlab.load_model(name, "float32").identity.digest
 
 
+@pytest.mark.model
 def test_a_damaged_cache_file_is_left_out_and_its_texts_encoded_again(tmp_path, counted):
     embedlab.load_model(WORDLLAMA, cache=tmp_path).encode(["a"])
     (file,) = tmp_path.rglob("*.npz")

@@ -12,6 +12,8 @@ from embedlab.errors import DataError
 from embedlab.report.judging import FILE
 from embedlab.trainset import JUDGED, read_rows
 
+pytestmark = pytest.mark.chain
+
 
 def run_07(**values):
     return run_cells("07", **({"probe_seeds": 0} | values))

@@ -9,6 +9,8 @@ from embedlab.chain.artifacts.create_negatives import TRAINING
 from embedlab.errors import EmbedlabError
 from embedlab.trainset import judged_rows
 
+pytestmark = pytest.mark.chain
+
 
 def write_rows(**changes):
     """Write the judged rows as step 09 does; ``changes`` go to the first row."""
@@ -57,6 +59,7 @@ def test_an_unknown_rule_names_those_there_are(ready):
         run_cells("12", skip=["typos"])
 
 
+@pytest.mark.model
 def test_the_effect_of_cleaning_is_measured_on_dev(ready):
     rows = write_rows()
     lab = open_step("09")

@@ -10,6 +10,8 @@ from embedlab.chain.artifacts.clean_dataset import CLEAN
 from embedlab.errors import EmbedlabError
 from embedlab.trainset import judged_rows
 
+pytestmark = pytest.mark.chain
+
 DATES = {"dev_from": "2021-01-01", "test_from": "2022-01-01"}
 
 

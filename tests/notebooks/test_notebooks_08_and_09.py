@@ -19,6 +19,8 @@ from embedlab.errors import EmbedlabError
 from embedlab.report import Queue, decisions
 from embedlab.trainset import Margin, read_rows
 
+pytestmark = pytest.mark.chain
+
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 

@@ -3,9 +3,7 @@
 import pandas as pd
 import pytest
 
-from embedlab import load_model
 from embedlab.evaluation import per_query
-from embedlab.models import MINILM
 from embedlab.retrieval import (
     BM25,
     LateInteraction,
@@ -38,11 +36,6 @@ QRELS = pd.DataFrame({"query_id": ["q1", "q2"], "doc_id": ["fish", "long"], "rel
 WHOLE = pd.Series((CORPUS["title"] + " " + CORPUS["text"]).to_numpy(), CORPUS["doc_id"])
 
 
-@pytest.fixture(scope="module")
-def encoder():
-    return load_model(MINILM, "float32")
-
-
 def pipeline(encoder, **settings):
     return Pipeline(encoder, CORPUS, Settings(**settings), BM25(WHOLE))
 
@@ -51,34 +44,34 @@ def quality(run):
     return float(per_query(QRELS, run, ["nDCG@10"])["nDCG@10"].mean())
 
 
-def test_only_documents_that_the_model_would_cut_off_become_passages(encoder):
-    counts = pipeline(encoder, chunk="long").units.index.value_counts()
+def test_only_documents_that_the_model_would_cut_off_become_passages(minilm):
+    counts = pipeline(minilm, chunk="long").units.index.value_counts()
     assert counts["long"] > 1
     assert counts.drop("long").to_dict() == {"fish": 1, "bird": 1, "car": 1}
 
 
-def test_a_passage_shows_what_the_whole_document_hides(encoder):
-    whole, cut = (pipeline(encoder, chunk=way).candidates(QUERIES)[0] for way in ("none", "long"))
+def test_a_passage_shows_what_the_whole_document_hides(minilm):
+    whole, cut = (pipeline(minilm, chunk=way).candidates(QUERIES)[0] for way in ("none", "long"))
     score = [run.set_index(["query_id", "doc_id"]).loc[("q2", "long"), "score"] for run in (whole, cut)]
     assert score[1] > score[0] + 0.1
 
 
-def test_a_filter_keeps_documents_of_the_querys_kind(encoder):
-    run = pipeline(encoder, filter_field="kind").search(QUERIES)
+def test_a_filter_keeps_documents_of_the_querys_kind(minilm):
+    run = pipeline(minilm, filter_field="kind").search(QUERIES)
     assert set(run.loc[run["query_id"] == "q1", "doc_id"]) == {"fish", "bird"}
 
 
-def test_a_threshold_leaves_out_low_cosines_only(encoder):
-    full = pipeline(encoder)
-    vectors = encoder.encode(QUERIES["text"].tolist(), "query")
+def test_a_threshold_leaves_out_low_cosines_only(minilm):
+    full = pipeline(minilm)
+    vectors = minilm.encode(QUERIES["text"].tolist(), "query")
     run = full.search(QUERIES, vectors)
     cosines = full.cosines(QUERIES, run, vectors)
     kept = full.using(threshold=float(cosines.median())).search(QUERIES, vectors)
     assert 0 < len(kept) < len(run)
 
 
-def test_one_request_is_answered_as_the_same_query_among_others(encoder):
-    stages = pipeline(encoder, weight=0.6, rerank_weight=0.4)
+def test_one_request_is_answered_as_the_same_query_among_others(minilm):
+    stages = pipeline(minilm, weight=0.6, rerank_weight=0.4)
     run = stages.search(QUERIES)
     for query_id, text in zip(QUERIES["query_id"], QUERIES["text"], strict=True):
         expected = run[run["query_id"] == query_id].head(3)
@@ -87,8 +80,8 @@ def test_one_request_is_answered_as_the_same_query_among_others(encoder):
         assert answer["score"].tolist() == pytest.approx(expected["score"].tolist(), abs=1e-4)
 
 
-def test_one_request_is_filtered_by_its_own_metadata(encoder):
-    filtered = pipeline(encoder, filter_field="kind")
+def test_one_request_is_filtered_by_its_own_metadata(minilm):
+    filtered = pipeline(minilm, filter_field="kind")
     assert set(filtered.answer("animals", metadata={"kind": "animal"})["doc_id"]) == {"fish", "bird"}
     assert len(filtered.answer("animals")) == len(CORPUS)
 
@@ -99,19 +92,19 @@ def test_the_threshold_keeps_the_share_asked_for():
     assert choose_threshold(cosines, pd.Series([False] * 5), 0.9) == -1
 
 
-def test_tuning_never_takes_a_setting_worse_than_none(encoder):
-    tuned, table = tune(pipeline(encoder), QUERIES, ["kind"], quality)
-    assert quality(tuned.search(QUERIES)) >= quality(pipeline(encoder).search(QUERIES))
+def test_tuning_never_takes_a_setting_worse_than_none(minilm):
+    tuned, table = tune(pipeline(minilm), QUERIES, ["kind"], quality)
+    assert quality(tuned.search(QUERIES)) >= quality(pipeline(minilm).search(QUERIES))
     chosen = table[table["chosen"]]
     assert chosen["stage"].tolist() == ["filter", "dense weight", "rerank weight"]
 
 
-def test_late_interaction_is_the_mean_of_best_token_cosines(encoder):
+def test_late_interaction_is_the_mean_of_best_token_cosines(minilm):
     run = pd.DataFrame({"query_id": ["q1", "q1", "q2"], "doc_id": ["fish", "car", "fish"], "score": 1.0})
     texts = pd.Series(QUERIES["text"].to_numpy(), QUERIES["query_id"])
-    found = LateInteraction(encoder, WHOLE).scores(texts, run).set_index(["query_id", "doc_id"])["score"]
-    query = token_vectors(encoder, [texts["q1"]], "query", 128)[0]
-    document = token_vectors(encoder, [WHOLE["fish"]], "document", 128)[0]
+    found = LateInteraction(minilm, WHOLE).scores(texts, run).set_index(["query_id", "doc_id"])["score"]
+    query = token_vectors(minilm, [texts["q1"]], "query", 128)[0]
+    document = token_vectors(minilm, [WHOLE["fish"]], "document", 128)[0]
     assert found["q1", "fish"] == pytest.approx(float((query @ document.T).max(axis=1).mean()), abs=1e-3)
     assert found["q1", "fish"] > found["q1", "car"]
 

@@ -5,14 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from toy_encoder import NEW, toy_index, toy_service
+from toy_encoder import NEW, toy_index
 
 from embedlab.rollout import STAGES, Limits, goes_to_candidate, roll_out, stages_table, traffic_scores, watch
-
-
-@pytest.fixture
-def registry(tmp_path):
-    return toy_service(tmp_path / "service")
 
 
 def traffic(loss=0.0, n=1000, **columns):

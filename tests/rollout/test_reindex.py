@@ -9,16 +9,11 @@ import time
 import numpy as np
 import pytest
 from conftest import PROJECT
-from toy_encoder import DOCUMENTS, NEW, ToyEncoder, toy_service
+from toy_encoder import DOCUMENTS, NEW, ToyEncoder
 
 from embedlab.errors import EmbedlabError, IntegrityError
 from embedlab.retrieval import load_index
 from embedlab.rollout import Check, Reindex, make_plan
-
-
-@pytest.fixture
-def registry(tmp_path):
-    return toy_service(tmp_path / "service")
 
 
 def test_a_plan_counts_batches_and_bytes():

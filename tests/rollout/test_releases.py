@@ -1,17 +1,12 @@
 """The alias moves index and encoder together, and a damaged index never goes live."""
 
 import pytest
-from toy_encoder import NEW, OLD, toy_index, toy_service
+from toy_encoder import NEW, OLD, toy_index
 
 from embedlab.errors import EmbedlabError, IdentityError, IntegrityError, MissingInputError
 from embedlab.rollout import copy_registry
 
 ENCODERS = {e.identity.digest: e for e in (OLD, NEW)}
-
-
-@pytest.fixture
-def registry(tmp_path):
-    return toy_service(tmp_path / "service")
 
 
 def test_a_switch_names_index_and_encoder_and_a_rollback_brings_both_back(registry):

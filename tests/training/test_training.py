@@ -8,7 +8,6 @@ from scipy.special import logsumexp
 
 import embedlab
 from embedlab.errors import DataError, ParameterError
-from embedlab.models import MINILM
 from embedlab.training import LOSSES, BatchSampler, History, Recipe, Trainer, Validation
 
 ANIMALS = ["otter", "badger", "heron", "lynx", "marten", "stoat", "weasel", "falcon"]
@@ -35,11 +34,6 @@ def rows():
 @pytest.fixture(scope="module")
 def documents():
     return pd.Series({f"d{i}": f"The {name} lives by the river and eats fish." for i, name in enumerate(ANIMALS)})
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    return embedlab.load_model(MINILM, "float32")
 
 
 def recipe(**changes):
@@ -127,9 +121,9 @@ def test_cosent_agrees_with_sentence_transformers():
     assert float(LOSSES["cosent"][0](scores, target, everything)) == pytest.approx(float(reference), rel=1e-5)
 
 
-def test_an_unknown_loss_names_the_nearest(encoder, rows, documents):
+def test_an_unknown_loss_names_the_nearest(minilm, rows, documents):
     with pytest.raises(ParameterError, match="did you mean 'mnr_hard'"):
-        Trainer(encoder, rows, documents, {}, recipe(loss="mnr_hrad"))
+        Trainer(minilm, rows, documents, {}, recipe(loss="mnr_hrad"))
 
 
 @pytest.fixture(scope="module")
@@ -153,47 +147,47 @@ class KilledAfter:
         return self.validation.scores(encode)
 
 
-def test_a_killed_run_ends_where_an_uninterrupted_one_does(encoder, rows, documents, validation, tmp_path):
-    whole = Trainer(encoder, rows, documents, {}, recipe(), validation, tmp_path / "whole")
+def test_a_killed_run_ends_where_an_uninterrupted_one_does(minilm, rows, documents, validation, tmp_path):
+    whole = Trainer(minilm, rows, documents, {}, recipe(), validation, tmp_path / "whole")
     whole.fit(check_every=2)
-    first = Trainer(encoder, rows, documents, {}, recipe(), KilledAfter(2, validation), tmp_path / "killed")
+    first = Trainer(minilm, rows, documents, {}, recipe(), KilledAfter(2, validation), tmp_path / "killed")
     with pytest.raises(KeyboardInterrupt):
         first.fit(check_every=2)
-    again = Trainer(encoder, rows, documents, {}, recipe(), validation, tmp_path / "killed")
+    again = Trainer(minilm, rows, documents, {}, recipe(), validation, tmp_path / "killed")
     again.fit(check_every=2)
     assert again.history.loss == whole.history.loss
     for a, b in zip(again.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_training_moves_the_loss_and_step_zero_is_the_base(encoder, rows, documents, validation, tmp_path):
-    trainer = Trainer(encoder, rows, documents, {}, recipe(steps=6), validation, tmp_path / "run")
+def test_training_moves_the_loss_and_step_zero_is_the_base(minilm, rows, documents, validation, tmp_path):
+    trainer = Trainer(minilm, rows, documents, {}, recipe(steps=6), validation, tmp_path / "run")
     history = trainer.fit(check_every=3)
     assert list(history.checks) == [0, 3, 6]
     assert np.mean(history.loss[-2:]) < np.mean(history.loss[:2])
-    base = validation.scores(encoder.encode)
+    base = validation.scores(minilm.encode)
     assert pd.Series(history.checks[0]).sub(base).abs().max() < 1e-6
 
 
-def test_patience_stops_a_run_that_gets_no_better(encoder, rows, documents, validation, tmp_path):
+def test_patience_stops_a_run_that_gets_no_better(minilm, rows, documents, validation, tmp_path):
     ruined = recipe(steps=40, learning_rate=0.5)
-    history = Trainer(encoder, rows, documents, {}, ruined, validation, tmp_path / "run").fit(1, patience=2)
+    history = Trainer(minilm, rows, documents, {}, ruined, validation, tmp_path / "run").fit(1, patience=2)
     assert len(history.loss) == 2 + history.best()
 
 
-def test_a_saved_model_loads_from_safetensors_and_gives_the_same_vectors(encoder, rows, documents, tmp_path):
-    trainer = Trainer(encoder, rows, documents, {}, recipe(steps=1))
+def test_a_saved_model_loads_from_safetensors_and_gives_the_same_vectors(minilm, rows, documents, tmp_path):
+    trainer = Trainer(minilm, rows, documents, {}, recipe(steps=1))
     trainer.fit()
     trainer.save_model(tmp_path / "tuned")
     loaded = embedlab.load_model(str(tmp_path / "tuned"), "float32")
     texts = documents.tolist()
     assert np.allclose(loaded.encode(texts), trainer.frozen_encode()(texts, "document"), atol=1e-5)
     assert not list((tmp_path / "tuned").glob("*.bin"))
-    assert loaded.identity.digest != encoder.identity.digest
+    assert loaded.identity.digest != minilm.identity.digest
 
 
-def test_a_share_mixes_the_base_with_the_checkpoint(encoder, rows, documents, validation, tmp_path):
-    trainer = Trainer(encoder, rows, documents, {}, recipe(), validation, tmp_path / "run")
+def test_a_share_mixes_the_base_with_the_checkpoint(minilm, rows, documents, validation, tmp_path):
+    trainer = Trainer(minilm, rows, documents, {}, recipe(), validation, tmp_path / "run")
     trainer.fit(check_every=2)
     last = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
     trainer.load_step(0)

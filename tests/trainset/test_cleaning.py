@@ -185,6 +185,7 @@ def test_the_share_of_random_labels_is_recovered(wrong):
 
 
 @pytest.mark.full
+@pytest.mark.model
 def test_flipped_labels_are_held_back_listed_counted_and_named_by_their_row(attack):
     """5 % planted, of 1,000: what step 08 holds back, what it lists, and what step 12's rule takes."""
     import embedlab

@@ -31,30 +31,26 @@ TABLES = {form: render(ROWS, DOCUMENTS, form) for form in FITS}
 EMBEDDING = [(form, loss) for form, fits in FITS.items() for loss in fits if loss not in OF_RERANKERS]
 
 
-@pytest.fixture(scope="module")
-def encoder():
-    return embedlab.load_model(MINILM, "float32")
-
-
 @pytest.mark.parametrize(("form", "loss"), EMBEDDING)
-def test_sentence_transformers_own_collator_and_loss_take_the_dataset_as_it_is(encoder, form, loss):
+def test_sentence_transformers_own_collator_and_loss_take_the_dataset_as_it_is(minilm, form, loss):
     from sentence_transformers.sentence_transformer import losses
     from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 
     table = few_rows(TABLES[form])
     dataset = formats.dataset(table)
-    batch = SentenceTransformerDataCollator(preprocess_fn=encoder.model.preprocess)(list(dataset))
+    batch = SentenceTransformerDataCollator(preprocess_fn=minilm.model.preprocess)(list(dataset))
     texts = [name for name in dataset.column_names if name not in LABEL_COLUMNS]
     features = [{k[len(t) + 1 :]: v for k, v in batch.items() if k.startswith(f"{t}_")} for t in texts]
-    found = getattr(losses, loss)(encoder.model)(features, batch.get("label"))
+    found = getattr(losses, loss)(minilm.model)(features, batch.get("label"))
     assert torch.isfinite(found)
     assert found.requires_grad
-    value, why = try_loss(vectors_of(encoder, table), loss, table)
+    value, why = try_loss(vectors_of(minilm, table), loss, table)
     assert why == "fits"
     assert value == pytest.approx(float(found.detach()), abs=1e-3)
 
 
 @pytest.mark.parametrize("loss", OF_RERANKERS)
+@pytest.mark.model
 def test_a_reranker_learns_from_the_labeled_list_as_it_is(tmp_path, loss):
     from sentence_transformers.cross_encoder import CrossEncoder, losses
     from sentence_transformers.cross_encoder.data_collator import CrossEncoderDataCollator
@@ -97,9 +93,9 @@ def test_the_labeled_list_holds_a_query_once_with_all_its_answers():
 
 
 @pytest.mark.parametrize("form", FITS)
-def test_of_all_losses_those_fit_a_format_that_the_table_names(encoder, form):
+def test_of_all_losses_those_fit_a_format_that_the_table_names(minilm, form):
     table = few_rows(TABLES[form])
-    vectors = vectors_of(encoder, table)
+    vectors = vectors_of(minilm, table)
     assert len(table) > 1
     assert {loss for loss in LOSSES if try_loss(vectors, loss, table)[1] == "fits"} == set(FITS[form])
 
@@ -114,9 +110,9 @@ def test_of_all_losses_those_fit_a_format_that_the_table_names(encoder, form):
         ("scored_pairs", "MultipleNegativesRankingLoss", "overlooks the scores"),
     ],
 )
-def test_a_mismatch_says_why(encoder, form, loss, why):
+def test_a_mismatch_says_why(minilm, form, loss, why):
     table = few_rows(TABLES[form])
-    value, said = try_loss(vectors_of(encoder, table), loss, table)
+    value, said = try_loss(vectors_of(minilm, table), loss, table)
     assert value is None
     assert said.startswith(why)
 
@@ -140,10 +136,10 @@ def prompted(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["query", "document"])
-def test_training_evaluation_and_serving_put_the_same_prompt_before_a_text(prompted, encoder, kind):
+def test_training_evaluation_and_serving_put_the_same_prompt_before_a_text(prompted, minilm, kind):
     texts = ROWS["text"].tolist()
     evaluated = prompted.encode(texts, kind)
-    assert np.abs(evaluated - encoder.encode(texts, kind)).max() > 0.01  # the prompt does something
+    assert np.abs(evaluated - minilm.encode(texts, kind)).max() > 0.01  # the prompt does something
     trainer = Trainer(prompted, ROWS, pd.Series(DOCUMENTS), {}, Recipe(documents=2, hard_negatives=0))
     trainer.model.eval()
     with torch.no_grad():
@@ -152,6 +148,7 @@ def test_training_evaluation_and_serving_put_the_same_prompt_before_a_text(promp
     assert np.allclose(trainer.frozen_encode()(texts, kind), evaluated, atol=1e-5)
 
 
+@pytest.mark.model
 def test_what_is_served_is_what_is_evaluated(prompted):
     documents = pd.Series(DOCUMENTS)
     vectors = prompted.encode(documents.tolist(), "document")
@@ -163,12 +160,12 @@ def test_what_is_served_is_what_is_evaluated(prompted):
     assert np.allclose(served["score"], scores.max(axis=1), atol=1e-5)
 
 
-def test_the_trainer_of_sentence_transformers_gets_the_same_prompts(prompted, encoder):
+def test_the_trainer_of_sentence_transformers_gets_the_same_prompts(prompted, minilm):
     from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 
     prompts = column_prompts(prompted, TABLES["triplets"])
     assert prompts == {"anchor": "query: ", "positive": "passage: ", "negative": "passage: "}
-    assert column_prompts(encoder, TABLES["triplets"]) == {}
+    assert column_prompts(minilm, TABLES["triplets"]) == {}
     graded = {"sentence1": "query: ", "sentence2": "passage: "}
     assert column_prompts(prompted, TABLES["scored_pairs"]) == graded
     collate = SentenceTransformerDataCollator(preprocess_fn=prompted.model.preprocess, prompts=prompts)

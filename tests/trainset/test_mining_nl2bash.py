@@ -47,6 +47,7 @@ class Resident:
 
 @pytest.mark.full
 @pytest.mark.skipif(not NL2BASH.is_dir(), reason="the nl2bash collection is not beside the project")
+@pytest.mark.model
 def test_no_negative_on_nl2bash_is_a_known_answer_and_memory_stays_small(tmp_path):
     whole = embedlab.load_collection("beir", path=NL2BASH)
     train, held = whole.part("train"), whole.part("dev", "test")
