@@ -7,14 +7,15 @@ STAMP := $(VENV)/.stamp
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full lab lint
+.PHONY: help demo test test-full check lab lint
 
 help:  ## show this list
 	@echo "make demo       all 22 notebooks on MITRE ATT&CK; prints the verdict and the report's path"
 	@echo "make test       every behaviour at small size: unit tests, lint, smoke chain, nbval"
 	@echo "make test-full  the same at full size"
+	@echo "make check      lint, types, imports, and the tests that need neither a model nor a chain"
 	@echo "make lab        JupyterLab with the project's kernel"
-	@echo "make lint       ruff over package, tests, notebooks and benchmarks; mypy over the package"
+	@echo "make lint       ruff over everything, mypy and import-linter over the package"
 	@echo
 	@echo "Each makes $(VENV) first. It needs Python 3.11 or newer: make PYTHON=python3.12 demo"
 	@echo "pip's own settings (PIP_INDEX_URL, pip.conf) choose where packages come from."
@@ -38,10 +39,14 @@ test: $(STAMP)
 test-full: $(STAMP)
 	$(BIN)/python -m pytest
 
+check: lint
+	$(BIN)/python -m pytest -q -m 'not model and not chain and not full'
+
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
 
 lint: $(STAMP)
-	$(BIN)/ruff check embedlab tests notebooks benchmarks
-	$(BIN)/ruff format --check embedlab tests notebooks benchmarks
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports

@@ -140,14 +140,33 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder, such as outp
 
 
 @app.command()
-def steps() -> None:
-    """List the 22 steps."""
+def steps(
+    folder: Annotated[Path | None, typer.Argument(help="Run folder: say of each step whether it is up to date")] = None,
+) -> None:
+    """List the 22 steps; of a run, whether each is up to date, and why not."""
     table = Table(box=None, header_style="bold")
-    for column in ("step", "question", "reads"):
-        table.add_column(column)
-    for step in STEPS:
-        table.add_row(step.name, step.question, " ".join(step.reads))
+    if folder is None:
+        for column in ("step", "question", "reads"):
+            table.add_column(column)
+        for step in STEPS:
+            table.add_row(step.name, step.question, " ".join(step.reads))
+    else:
+        table.add_column("step")
+        table.add_column("state", overflow="fold")
+        for step, reason in _states(_run(folder)):
+            table.add_row(step.name, "[green]up to date[/]" if reason is None else escape(reason))
     out.print(table)
+
+
+def _states(folder: Path) -> list[tuple[Step, str | None]]:
+    """Return why each step of a run would have to run again, None where it is up to date."""
+    from embedlab.chain.keys import why_stale
+    from embedlab.chain.params import RunParams, load_params
+    from embedlab.chain.store import Store
+
+    file = folder / "params.yaml"
+    params = load_params(file) if file.exists() else RunParams()
+    return [(step, why_stale(Store(folder), step, params)) for step in STEPS]
 
 
 @app.command()

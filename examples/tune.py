@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from embedlab.data import load_collection, relatives_of, twins
+from embedlab.data import load_collection, near_duplicate_documents, relatives_of
 from embedlab.evaluation import compare
 from embedlab.models import MINILM, load_model
 from embedlab.retrieval import Dense
@@ -15,7 +15,7 @@ train, dev = collection.part("train"), collection.part("dev")
 documents, base = train.document_texts(), load_model(MINILM)
 
 rows, guard = judged_rows(train), guard_of(collection.part("dev", "test"))
-never = exclusions(rows, guard, twins(train.corpus))
+never = exclusions(rows, guard, near_duplicate_documents(train.corpus))
 rows = mine_negatives(train, rows, encoder=base, exclude=never).training
 
 trainer = Trainer(base, rows, documents, relatives_of(train.corpus), Recipe(steps=int(sys.argv[3])))

@@ -13,17 +13,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from chat_service import Service
+from makers import WEIGHTS, eval_set, good_run, write_artifacts, write_decisions, write_sealed
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import embedlab
-from embedlab.chain import STEPS, Contract, Lab, Store
-from embedlab.chain.artifacts import build_eval_set, define_problem
+from embedlab.chain import STEPS, Contract, Lab, Store, get_step
+from embedlab.chain.artifacts import define_problem
 from embedlab.chain.params import cell_parameters
+from embedlab.chain.seal import record
 from embedlab.chain.steps import BY_NUMBER
 from embedlab.data import Collection, document_facts
 from embedlab.evaluation import MISSED
 from embedlab.files import sha256_file
+from embedlab.verdict import compute
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -137,8 +140,23 @@ def write_seal(store: Store) -> None:
     """Seal the test judgments as step 04 does."""
     lab = open_step("04", run=store.folder.name)
     seal = sha256_file(store.path("01", "qrels_test.parquet"))
-    lab.write(build_eval_set.EvalSet(seal, {}, 0.1, 1.0, None, {}, "group", 0))
+    lab.write(eval_set(seal=seal))
     lab.finish("sealed by a test")
+
+
+@pytest.fixture
+def make(store):
+    """Write a run that ships with these artifacts in place of their kind, some kinds left out; return its verdict."""
+
+    def write(*changed, without=(), openings=(WEIGHTS,)):
+        sealed = eval_set(seal=write_sealed(store))
+        write_artifacts(store, good_run(sealed, *changed, without=without))
+        write_decisions(store)
+        for number, weights in enumerate(openings):
+            record(store, get_step("15"), f"key{number}", "score", "opening", [weights])
+        return compute(store)
+
+    return write
 
 
 def run_python(code: str, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess:
@@ -199,7 +217,7 @@ def command(outputs: Path, *words: str, **more: str) -> subprocess.CompletedProc
         **more,
         "EMBEDLAB_OUTPUTS": str(outputs),
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(PROJECT / "tests"),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "tests")]),
     }
     return subprocess.run([BIN / words[0], *words[1:]], cwd=PROJECT, env=env, capture_output=True, text=True)
 

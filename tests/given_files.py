@@ -3,10 +3,10 @@
 import pandas as pd
 
 from embedlab.trainset import (
+    Example,
     example_rows,
     read_given,
 )
-from embedlab.trainset.sources.examples import Example
 
 CORPUS = pd.DataFrame({
     "doc_id": ["d1", "d2", "d3", "guide/install.md", "install#on-linux"],

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from embedlab.trainset import FITS
-from embedlab.trainset.formats import LABEL_COLUMNS, QUERY_COLUMNS
+from embedlab.trainset import FITS, LABEL_COLUMNS, QUERY_COLUMNS
 
 OF_RERANKERS = FITS["labeled_list"]
 

@@ -1,6 +1,7 @@
 """The scripts in tools/: each finds what is planted in a tiny input, and stays silent without it."""
 
 import json
+import re
 import runpy
 import shutil
 import sys
@@ -8,6 +9,8 @@ import sys
 import pandas as pd
 import pytest
 from conftest import PROJECT
+
+from embedlab.chain import STEPS
 
 
 @pytest.fixture
@@ -325,3 +328,31 @@ def test_two_empty_verdicts_are_not_called_equal(call, runs):
     status, printed = call("compare_runs.py", *runs)
     assert status == 1
     assert "there is no number to compare" in printed
+
+
+# --- artifacts.py ---------------------------------------------------------------------------
+
+
+def test_docs_artifacts_is_what_the_tool_prints(call):
+    status, printed = call("artifacts.py")
+    assert status == 0
+    written = (PROJECT / "docs" / "artifacts.md").read_text(encoding="utf-8")
+    assert written == printed, "run: python tools/artifacts.py > docs/artifacts.md"
+
+
+def test_the_page_has_every_file_that_a_step_writes_under_its_step(call):
+    _, printed = call("artifacts.py")
+    sections = dict(re.findall(r"^## (\d\d) [^\n]*\n(.*?)(?=^## |\Z)", printed, re.M | re.S))
+    assert list(sections) == [step.number for step in STEPS]
+    missing = [
+        (step.number, file) for step in STEPS for file in step.writes if f"`{file}`" not in sections[step.number]
+    ]
+    assert missing == []
+
+
+def test_every_link_of_the_page_leads_to_a_heading(call):
+    _, printed = call("artifacts.py")
+    headings = {line.lstrip("# ").lower().replace(" ", "-") for line in printed.splitlines() if line.startswith("#")}
+    links = set(re.findall(r"\]\(#([^)]+)\)", printed))
+    assert "comparison" in links
+    assert links <= headings

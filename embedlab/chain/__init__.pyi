@@ -9,6 +9,7 @@ from .models import tuned_model as tuned_model
 from .params import load_params as load_params
 from .paths import run_folder as run_folder
 from .probes import probe as probe
+from .probes import probe_by_seed as probe_by_seed
 from .probes import split_probe as split_probe
 from .runner import run_chain as run_chain
 from .seal import dev_looks as dev_looks

@@ -63,9 +63,6 @@ class Contract(Artifact, step="01", file="contract.json"):
     transductive: bool
 
     def __post_init__(self) -> None:
-        from embedlab.evaluation.metrics import parse_measure
-
-        parse_measure(self.primary_metric)
         if not 0.5 < self.confidence < 1:
             raise ParameterError(f"confidence must lie between .5 and 1, found {self.confidence}")
         for name in ("shown", "test_openings"):
@@ -77,7 +74,14 @@ class Contract(Artifact, step="01", file="contract.json"):
 
     @classmethod
     def of(cls, params: Mapping[str, Any], unit: str) -> Contract:
-        """Return the contract of step 01's parameters; ``unit`` is the collection's."""
+        """Return the contract of step 01's parameters; ``unit`` is the collection's.
+
+        Raises:
+            ParameterError: if a term is illegal, or nothing computes the primary metric.
+        """
+        from embedlab.evaluation.metrics import parse_measure  # loads pandas, which a reader of contracts goes without
+
+        parse_measure(params["primary_metric"])
         names = [f.name for f in fields(cls) if f.name != "generalize_to"]
         return cls(generalize_to=generalize_to(unit), **{name: params[name] for name in names})
 

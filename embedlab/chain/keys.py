@@ -13,34 +13,46 @@ from typing import Any
 from embedlab.chain.params import RunParams, load_params
 from embedlab.chain.paths import notebook_path
 from embedlab.chain.steps import STEPS, Step
-from embedlab.chain.store import FINISHED, Store
+from embedlab.chain.store import FINISHED, Store, plain
 from embedlab.errors import IntegrityError
 from embedlab.files import content_hash, sha256_file, sha256_json
 
 PACKAGE = Path(__file__).resolve().parent.parent
+SHOWN_CHANGES = 4
+"""Of what makes a step stale so much is named."""
+
 TABLE = PACKAGE / "chain" / "steps.py"
 """The table of the steps: of it a key holds the step's own row, not the source."""
 
 
-def step_key(step: Step, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """Return the key of a step: code, parameters, its row, reachable source, input hashes, the user's files.
+def made_of(step: Step, params: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
+    """Return all that a step's results depend on, as plain JSON.
 
     Args:
         step: the step.
         params: every parameter of its cell with its value; ``run`` does not count.
         inputs: path to sha256 of every artifact of the steps that it reads.
+
+    Returns:
+        ``notebook`` (hash of its code), ``params`` and ``row`` (of the table of steps) by name, ``package`` (hash
+        by source file that the notebook can reach), ``inputs`` (hash by path), ``files`` (hash of each file of
+        the user's by parameter).
     """
     code = notebook_code(notebook_path(step))
-    return sha256_json(
-        {
-            "notebook": code,
-            "params": {k: v for k, v in params.items() if k != "run"},
-            "row": asdict(step),
-            "package": source_hash(frozenset(imported(code))),
-            "inputs": dict(inputs),
-            "files": {name: content_hash(Path(params[name])) for name in step.files if params[name]},
-        }
-    )
+    parts = {
+        "notebook": sha256_json(code),
+        "params": {k: v for k, v in params.items() if k != "run"},
+        "row": asdict(step),
+        "package": source_hashes(frozenset(imported(code))),
+        "inputs": dict(inputs),
+        "files": {name: content_hash(Path(params[name])) for name in step.files if params[name]},
+    }
+    return dict(plain(parts))
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """Return the key of a step: a hash of all that its results depend on; see :func:`made_of`."""
+    return sha256_json(parts)
 
 
 def notebook_code(path: Path) -> str:
@@ -57,10 +69,10 @@ def notebook_code(path: Path) -> str:
 # --- which source a result depends on ---------------------------------------------------------
 
 
-def source_hash(modules: frozenset[str]) -> str:
-    """Return one hash over the source of all modules reachable from these."""
-    files = {path: sha256_file(path) for path in reachable(modules)}
-    return sha256_json({str(p.relative_to(PACKAGE)): h for p, h in files.items()})
+@cache
+def source_hashes(modules: frozenset[str]) -> dict[str, str]:
+    """Return the hash of the source of all modules reachable from these, by file."""
+    return {str(path.relative_to(PACKAGE)): sha256_file(path) for path in reachable(modules)}
 
 
 def reachable(modules: Iterable[str]) -> list[Path]:
@@ -86,22 +98,42 @@ def imported(code: str) -> set[str]:
     an edit in a room leaves the steps alone that do not use what was edited.
     """
     tree = ast.parse(code)
-    found: set[str] = set()
-    packages: dict[str, str] = {}  # by local name: what may be reached through its attributes
+    bound = _bound(tree)
+    names = dict(bound)
+    found = {name for _, name in bound}
+    found |= {_reached(node, names) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return {name for name in found if _file_of(name) is not None}
+
+
+def _bound(tree: ast.AST) -> list[tuple[str, str]]:
+    """Return what imports bind: the local name, and the package or module of embedlab that it leads to."""
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            packages |= {(a.asname or a.name): a.name for a in node.names if a.name.split(".")[0] == "embedlab"}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "embedlab":
             for alias in node.names:
-                name = _defining(str(node.module), alias.name)
-                if _is_package(name):
-                    packages[alias.asname or alias.name] = name
-                else:
-                    found.add(name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in packages:
-            found.add(_defining(packages[ast.unparse(node.value)], node.attr))
+                if _is_own(alias.name):
+                    found.append((alias.asname or alias.name, alias.name))
+                    found.append(("embedlab", "embedlab"))  # import embedlab.files binds the package
+        elif isinstance(node, ast.ImportFrom) and _is_own(node.module or ""):
+            for alias in node.names:
+                found.append((alias.asname or alias.name, _defining(str(node.module), alias.name)))
     return found
+
+
+def _reached(node: ast.expr, names: Mapping[str, str]) -> str:
+    """Return the package or module that a chain of attributes stands for; blank where it starts elsewhere."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id, "")
+    if not isinstance(node, ast.Attribute):
+        return ""
+    package = _reached(node.value, names)
+    if not package or not _is_package(package):
+        return ""
+    return _defining(package, node.attr)
+
+
+def _is_own(module: str) -> bool:
+    return module.split(".")[0] == "embedlab"
 
 
 def _defining(package: str, name: str) -> str:
@@ -145,25 +177,39 @@ def _file_of(name: str) -> Path | None:
 # --- is a result still what it would be now? ----------------------------------------------------
 
 
-def current_key(store: Store, step: Step, params: RunParams) -> str:
-    """Return the key that the step would have if it ran now."""
-    return step_key(step, params.for_step(step.number), store.inputs(step))
-
-
 def why_stale(store: Store, step: Step, params: RunParams) -> str | None:
     """Return why a step would have to run again, or None where it is up to date."""
     entry = store.entry(step.number)
     status = entry.get("status", "not run")
     if status not in FINISHED:
         return f"step {step.number} is {status}"
-    if entry.get("key") != current_key(store, step, params):
-        return f"step {step.number} is stale: its code, parameters or inputs changed since it ran"
+    now = made_of(step, params.for_step(step.number), store.inputs(step))
+    if entry.get("key") != key_of(now):
+        changes = changed_since(entry.get("made_of", {}), now)
+        return f"step {step.number} is stale: {'; '.join(changes[:SHOWN_CHANGES])} changed since it ran"
     try:
         for output in entry["outputs"]:
             store.check(output["path"], output["sha256"], step.number)
     except IntegrityError as error:
         return str(error)
     return None
+
+
+def changed_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two states of :func:`made_of`, in words."""
+    found = []
+    if before.get("notebook") != now["notebook"]:
+        found.append("its notebook")
+    for part, word in (("params", "parameter"), ("row", "its row in the table of steps,"), ("package", "embedlab/")):
+        names = _differing(before.get(part, {}), now[part])
+        found += [f"{word}{name}" if word.endswith("/") else f"{word} {name}" for name in names]
+    found += [f"what {name} holds" for name in _differing(before.get("files", {}), now["files"])]
+    found += _differing(before.get("inputs", {}), now["inputs"])
+    return found or ["what it is made of"]
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
 def is_current(store: Store, step: Step, params: RunParams) -> bool:

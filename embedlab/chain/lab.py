@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from embedlab.chain import seal
-from embedlab.chain.artifacts.base import Artifact, Kind, Summary, Table, parse
+from embedlab.chain.artifacts.base import Artifact, Kind, Summary, Table, defined_files, parse
 from embedlab.chain.artifacts.define_problem import CORPUS, DOCUMENT_FACTS, QRELS, QRELS_TEST, QUERIES, Settings
 from embedlab.chain.contract import Contract, stamped, under_contract
-from embedlab.chain.keys import step_key
+from embedlab.chain.keys import key_of, made_of
 from embedlab.chain.params import SHARED, RunParams, cell_parameters, load_params, located
 from embedlab.chain.paths import run_folder
 from embedlab.chain.steps import Step, get_step
@@ -84,14 +84,16 @@ class Lab:
         step: the step.
         store: the run folder.
         params: every parameter of the step with its value.
-        key: the step key, a hash of all that the results depend on.
+        made_of: all that the results depend on.
+        key: a hash of it.
     """
 
     def __init__(self, step: Step, store: Store, params: dict[str, Any]) -> None:
         self.step = step
         self.store = store
         self.params = params
-        self.key = step_key(step, params, store.inputs(step))
+        self.made_of = made_of(step, params, store.inputs(step))
+        self.key = key_of(self.made_of)
         self._outputs: dict[str, str] = {}
         self._timings: dict[str, float] = {}
         self._started = time.perf_counter()
@@ -122,12 +124,7 @@ class Lab:
         """
         step, file = (what, name) if isinstance(what, str) else (what.step, what.file)
         path = self.path(step, file)
-        if isinstance(what, Table):
-            value: Any = what.read(path)
-        else:
-            value = self.store.read(step, file)
-        if self.step.guards and isinstance(what, Table) and what.guard:
-            seal.record(self.store, self.step, self.key, "mask, exclude and count leaks", "guard", [])
+        value: Any = what.read(path) if isinstance(what, Table) else self.store.read(step, file)
         under_contract(value, self.store, f"{file} of step {step}")
         return parse(what, value, f"{file} of step {step}") if isinstance(what, type) else value
 
@@ -137,10 +134,23 @@ class Lab:
 
         return parse_run(self.read(step, name), name)
 
+    def read_runs(self, step: str, stems: Mapping[str, str], part: str) -> dict[str, pd.DataFrame]:
+        """Return the TREC runs of one part by system; see :meth:`read_run`.
+
+        Args:
+            step: the number of the step that wrote them.
+            stems: by system what its file's name starts with, such as ``RUNS`` of step 05.
+            part: ``dev`` or ``test``.
+        """
+        return {system: self.read_run(step, f"{stem}_{part}.run") for system, stem in stems.items()}
+
     def path(self, step: str, name: str) -> Path:
         """Return the checked path of another step's artifact; raises as :meth:`read` does."""
         self._check_allowed(step, name)
-        return self.store.path(step, name)
+        found = self.store.path(step, name)
+        if self.step.guards and name == seal.GUARD:
+            seal.record(self.store, self.step, self.key, "mask, exclude and count leaks", "guard", [])
+        return found
 
     def _check_allowed(self, step: str, name: str) -> None:
         number = get_step(step).number
@@ -232,13 +242,15 @@ class Lab:
             value: the table's frame, or what the file holds.
 
         Raises:
-            ParameterError: if the steps table does not list the file.
+            ParameterError: if the steps table does not list the file, or it is named though it has a definition.
             DataError: if the frame lacks a column of the table, or one has another kind.
         """
         file = what if isinstance(what, str) else what.file
         owner = self.step.number if isinstance(what, str) else what.step
         if owner != self.step.number or file not in self.step.writes:
             raise ParameterError(f"step {self.step.name} writes {', '.join(self.step.writes)}; not {file!r}")
+        if isinstance(what, str) and file in defined_files(self.step.slug):
+            raise ParameterError(f"step {self.step.name} writes {file!r} by its definition, not by its name")
         if isinstance(what, Artifact):
             value = plain(what.as_dict())
             parse(type(what), value, f"step {what.step}: {what.file}")  # a wrong type shows here, not in a later step
@@ -257,6 +269,11 @@ class Lab:
         from embedlab.data.trec import run_text
 
         self.write(name, run_text(run, name.rsplit("_", 1)[0]))
+
+    def write_runs(self, stems: Mapping[str, str], part: str, runs: Mapping[str, pd.DataFrame]) -> None:
+        """Write the runs of one part, a file for each system that has a stem; see :meth:`read_runs`."""
+        for system, stem in stems.items():
+            self.write_run(f"{stem}_{part}.run", runs[system])
 
     @contextmanager
     def folder(self, path: str) -> Iterator[Path]:
@@ -305,7 +322,7 @@ class Lab:
         """
         self._write("summary.json", asdict(Summary(conclusion, figures)))
         seconds = time.perf_counter() - self._started
-        self.store.finish(self.step, self.key, seconds, self._outputs)
+        self.store.finish(self.step, self.key, self.made_of, seconds, self._outputs)
         return Conclusion(conclusion)
 
 

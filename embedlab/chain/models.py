@@ -1,11 +1,16 @@
-"""The models of a run: the base and what training made of it."""
+"""The models of a run: the base and what training made of it.
+
+Nearly every step takes a model from here, so what steps 03 and 14 wrote is asked for by name: a step
+before them shall not be stale because their artifacts are defined anew.
+"""
 
 from __future__ import annotations
 
-from embedlab.chain.artifacts.choose_base_model import Choice
-from embedlab.chain.artifacts.train import TUNED, Training
 from embedlab.chain.lab import Lab
 from embedlab.models.encoder import Encoder, load_model
+
+CHOOSES, TRAINS = "03", "14"
+"""The steps that choose the base model and train it."""
 
 
 def lab_model(lab: Lab, name: str | None = None) -> Encoder:
@@ -14,10 +19,10 @@ def lab_model(lab: Lab, name: str | None = None) -> Encoder:
     That is the choice of step 03 where this step reads it, before it today's model.
     """
     if name is None:
-        name = lab.read(Choice).model if Choice.step in lab.step.reads else lab.settings.base_model
+        name = lab.read(CHOOSES, "choice.json")["model"] if CHOOSES in lab.step.reads else lab.settings.base_model
     return load_model(name, lab.settings.precision, lab.vectors)
 
 
 def tuned_model(lab: Lab) -> Encoder:
     """Return the model that training put forward, after checking its recorded hashes."""
-    return lab_model(lab, str(lab.path(Training.step, f"{TUNED}/model.safetensors").parent))
+    return lab_model(lab, str(lab.path(TRAINS, "models/tuned/model.safetensors").parent))

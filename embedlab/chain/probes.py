@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pandas as pd
@@ -49,6 +50,19 @@ def probe(
         with Progress(f"Training ({short.loss})", short.steps) as bar:
             bar.advance(short.steps)
     return pd.Series(json.loads(file.read_text()), name=recipe.loss).rename_axis("query_id")
+
+
+def probe_by_seed(
+    lab: Lab,
+    encoder: Encoder,
+    rows: pd.DataFrame,
+    relatives: dict[str, str],
+    recipe: Recipe,
+    steps: int,
+    seeds: Iterable[int],
+) -> pd.DataFrame:
+    """Return the scores of a probe on dev for each training seed: one column a seed, by query id; see :func:`probe`."""
+    return pd.DataFrame({s: probe(lab, encoder, rows, relatives, replace(recipe, seed=s), steps) for s in seeds})
 
 
 def _key(

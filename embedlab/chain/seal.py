@@ -12,6 +12,9 @@ from embedlab.errors import SealedTestError
 
 LOOKS = "dev_looks.json"
 
+GUARD = "guard.parquet"
+"""What step 04 writes of the held-out queries; every read by a step that guards is logged."""
+
 
 def check_right(step: Step) -> None:
     """Raise a SealedTestError unless the step may read test judgments."""

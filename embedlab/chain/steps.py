@@ -59,11 +59,6 @@ class Step:
         """The slug in words, such as ``Establish baseline``."""
         return self.slug.replace("_", " ").capitalize()
 
-    @property
-    def may_score_test(self) -> bool:
-        """Whether it may rank with the test judgments."""
-        return self.test == "score"
-
 
 STEPS: tuple[Step, ...] = (
     Step(
@@ -94,7 +89,7 @@ STEPS: tuple[Step, ...] = (
         reads=("01",),
         writes=("rungs.parquet", "per_query.parquet", "need.json"),
         scores=True,
-        proves={"fine_tuning_to_fix_chunking": "rungs.parquet"},
+        proves={"fine_tuning_to_fix_chunking": "need.json"},
     ),
     Step(
         "03",

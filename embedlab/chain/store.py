@@ -21,8 +21,8 @@ FINISHED = ("done", "skipped")
 class Store:
     """One run folder.
 
-    ``manifest.json`` maps every step to its key, status, seconds, time of finish and outputs
-    (path and sha256). It is replaced as a whole after each change of state.
+    ``manifest.json`` maps every step to its key and what that is made of, status, seconds, time of finish and
+    outputs (path and sha256). It is replaced as a whole after each change of state.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,12 +66,22 @@ class Store:
             found[step.decisions] = sha256_file(self.folder / step.decisions)
         return found
 
-    def finish(self, step: Step, key: str, seconds: float, outputs: Mapping[str, str]) -> None:
+    def finish(
+        self, step: Step, key: str, made_of: Mapping[str, Any], seconds: float, outputs: Mapping[str, str]
+    ) -> None:
         """Record a step as done; files it wrote before and no longer writes are removed."""
         stale = {o["path"] for o in self.entry(step.number).get("outputs", [])} - set(outputs)
         listed = [{"path": path, "sha256": digest} for path, digest in sorted(outputs.items())]
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        self.update(step.number, key=key, status="done", seconds=round(seconds, 2), finished_at=now, outputs=listed)
+        self.update(
+            step.number,
+            key=key,
+            status="done",
+            seconds=round(seconds, 2),
+            finished_at=now,
+            outputs=listed,
+            made_of=dict(made_of),
+        )
         for path in stale:
             (self.folder / path).unlink(missing_ok=True)
 

@@ -6,9 +6,9 @@ from .findings import summary as summary
 from .findings import validate as validate
 from .groups import document_facts as document_facts
 from .groups import group_queries as group_queries
+from .groups import near_duplicate_documents as near_duplicate_documents
 from .groups import query_groups as query_groups
 from .groups import relatives_of as relatives_of
-from .groups import twins as twins
 from .load import SWALLOWING as SWALLOWING
 from .load import load_collection as load_collection
 from .load import read_raw as read_raw
@@ -21,6 +21,8 @@ from .text import fold as fold
 from .text import near_duplicate as near_duplicate
 from .text import near_duplicates as near_duplicates
 from .text import stable_hash as stable_hash
+from .trec import judgment_lines as judgment_lines
+from .trec import parse_judgment as parse_judgment
 from .trec import parse_run as parse_run
 from .trec import read_groups as read_groups
 from .trec import read_qrels as read_qrels

@@ -11,6 +11,7 @@ from embedlab.data.raw import Finding
 from embedlab.errors import DataError, ParameterError
 
 ORDER = {"train": 0, "dev": 1, "test": 2}
+"""Parts by how late they are."""
 
 
 def wanted(dev_from: str, test_from: str) -> bool:
@@ -47,23 +48,33 @@ def parts_by_date(queries: pd.DataFrame, dev_from: str, test_from: str) -> tuple
         DataError: if there are no dates, one is none, or a part stays empty.
     """
     day = _days(queries)
-    part = day.map(lambda d: "test" if d >= test_from else "dev" if d >= dev_from else "train")
+    part = day.map(lambda asked: _part_on(asked, dev_from, test_from))
     group = queries["query_id"].map(query_groups(queries))
-    latest = part[day != ""].map(ORDER).groupby(group).transform("max").reindex(part.index)
-    undated, early = day == "", (day != "") & (part.map(ORDER) < latest)
-    findings = [
-        Finding("query without a date", "warning", "queries", q, "left out: parts are made by date")
-        for q in queries["query_id"][undated]
-    ]
-    for query_id, own, created, name in zip(
-        queries["query_id"][early], part[early], day[early], group[early], strict=True
-    ):
-        later = queries["query_id"][(group == name) & (part.map(ORDER) == latest)].iloc[0]
-        detail = f"left out of {own} ({created}): a near-duplicate, {later}, was asked later and is held out"
-        findings.append(Finding("near-duplicate across dates", "warning", "queries", query_id, detail))
-    kept = queries.assign(group=group, part=part)[~undated & ~early].reset_index(drop=True)
+    dated = day != ""
+    rank = part.map(ORDER)
+    latest = rank[dated].groupby(group).transform("max").reindex(rank.index)
+    early = dated & (rank < latest)
+    findings = []
+    for query_id in queries["query_id"][~dated]:
+        detail = "left out: parts are made by date"
+        findings.append(Finding("query without a date", "warning", "queries", query_id, detail))
+    for row in queries.index[early]:
+        in_latest = (group == group[row]) & (rank == latest)
+        later = queries["query_id"][in_latest].iloc[0]
+        detail = f"left out of {part[row]} ({day[row]}): a near-duplicate, {later}, was asked later and is held out"
+        findings.append(Finding("near-duplicate across dates", "warning", "queries", queries["query_id"][row], detail))
+    kept = queries.assign(group=group, part=part)[dated & ~early].reset_index(drop=True)
     _require_parts(kept, day, dev_from, test_from)
     return kept, findings
+
+
+def _part_on(day: str, dev_from: str, test_from: str) -> str:
+    """Return the part of what is asked on a day; ISO dates sort as text."""
+    if day >= test_from:
+        return "test"
+    if day >= dev_from:
+        return "dev"
+    return "train"
 
 
 def _days(queries: pd.DataFrame) -> pd.Series:
@@ -92,10 +103,12 @@ def _require_parts(kept: pd.DataFrame, day: pd.Series, dev_from: str, test_from:
     sizes = kept["part"].value_counts().reindex(list(ORDER), fill_value=0)
     if (sizes > 0).all():
         return
+    empty = ", ".join(sizes.index[sizes == 0])
+    found = ", ".join(f"{n} {name}" for name, n in sizes.items())
     dated = day[day != ""]
     raise DataError(
-        f"dev_from {dev_from} and test_from {test_from} leave {', '.join(sizes.index[sizes == 0])} without a query "
-        f"({', '.join(f'{n} {name}' for name, n in sizes.items())}); queries are dated {dated.min()} to {dated.max()}"
+        f"dev_from {dev_from} and test_from {test_from} leave {empty} without a query ({found}); "
+        f"queries are dated {dated.min()} to {dated.max()}"
     )
 
 
@@ -106,8 +119,6 @@ def date_table(queries: pd.DataFrame, parts: pd.Series) -> pd.DataFrame:
         queries: ``query_id, created``.
         parts: part by query id; queries of no part are left out.
     """
-    found = queries.assign(part=queries["query_id"].map(parts), day=queries["created"].astype(str).str[:10])
-    found = found.dropna(subset=["part"])
-    return (
-        found.groupby("part")["day"].agg(["size", "min", "max"]).set_axis(["queries", "first day", "last day"], axis=1)
-    )
+    table = queries.assign(part=queries["query_id"].map(parts), day=queries["created"].astype(str).str[:10])
+    days = table.dropna(subset=["part"]).groupby("part")["day"].agg(["size", "min", "max"])
+    return days.set_axis(["queries", "first day", "last day"], axis=1)

@@ -10,6 +10,7 @@ from embedlab.data.raw import Finding, Raw
 from embedlab.data.text import fold
 
 HIGHEST_GRADE = 10
+"""A higher grade is an identifier or a score that slipped into the column."""
 
 
 def validate(raw: Raw) -> list[Finding]:
@@ -33,10 +34,16 @@ def _texts(raw: Raw) -> Iterator[Finding]:
         yield Finding("empty query", "warning", "queries", query_id, "the text is blank")
     yield from _same_text("document", "corpus", raw.corpus["doc_id"], bodies)
     yield from _same_text("query", "queries", raw.queries["query_id"], raw.queries["text"])
+    yield from _titles(raw)
+
+
+def _titles(raw: Raw) -> Iterator[Finding]:
+    """Every query that equals a document's title: lexical search answers it, whatever is tuned."""
     titled = dict(zip(raw.corpus["title"].map(fold), raw.corpus["doc_id"], strict=True))
     for query_id, text in zip(raw.queries["query_id"], raw.queries["text"], strict=True):
-        if fold(text) in titled and fold(text):
-            detail = f"{text[:80]!r} is the title of document {titled[fold(text)]}"
+        folded = fold(text)
+        if folded and folded in titled:
+            detail = f"{text[:80]!r} is the title of document {titled[folded]}"
             yield Finding("query equals a title", "warning", "queries", query_id, detail)
 
 
@@ -61,18 +68,26 @@ def _judgments(raw: Raw) -> Iterator[Finding]:
             continue
         if doc_id not in documents:
             yield Finding("dangling document", "warning", where, doc_id, f"unknown document {doc_id!r}")
-        if grade != int(grade) or not grade <= HIGHEST_GRADE:
-            detail = f"{query_id} {doc_id}: expected a whole number from 0 to {HIGHEST_GRADE}, found {grade:g}"
-            yield Finding("grade out of range", "error", where, query_id, detail)
-        elif grade < 0:
-            detail = f"{query_id} {doc_id}: {grade:g} counts as irrelevant, as 0 does"
-            yield Finding("grade out of range", "warning", where, query_id, detail)
+        pair = f"{query_id} {doc_id}"
+        yield from _grade(pair, grade, where, query_id)
         before = highest.get((query_id, doc_id))
-        if before is not None:
-            kind = "duplicate judgment" if before == grade else "contradictory grades"
-            detail = f"{query_id} {doc_id}: {before:g} before, {grade:g} here; the higher counts"
-            yield Finding(kind, "warning", where, query_id, detail)
-        highest[query_id, doc_id] = max(grade, grade if before is None else before)
+        if before is None:
+            highest[query_id, doc_id] = grade
+            continue
+        kind = "duplicate judgment" if before == grade else "contradictory grades"
+        detail = f"{pair}: {before:g} before, {grade:g} here; the higher counts"
+        yield Finding(kind, "warning", where, query_id, detail)
+        highest[query_id, doc_id] = max(before, grade)
+
+
+def _grade(pair: str, grade: float, where: str, query_id: str) -> Iterator[Finding]:
+    """A grade that cannot be meant is an error; a negative one has a meaning elsewhere, so it is a warning."""
+    if grade != int(grade) or grade > HIGHEST_GRADE:
+        detail = f"{pair}: expected a whole number from 0 to {HIGHEST_GRADE}, found {grade:g}"
+        yield Finding("grade out of range", "error", where, query_id, detail)
+    elif grade < 0:
+        detail = f"{pair}: {grade:g} counts as irrelevant, as 0 does"
+        yield Finding("grade out of range", "warning", where, query_id, detail)
 
 
 def _coverage(raw: Raw) -> Iterator[Finding]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pandas as pd
 
-from embedlab.data.text import (
-    near_duplicates,
-)
+from embedlab.data.text import near_duplicates
+
+Member = TypeVar("Member", bound=Hashable)
+
+Node = tuple[str, str]
+"""``("d", doc_id)`` or ``("q", query_id)``: a document and a query may have the same id."""
 
 GLUED = 0.5
 """Where one group holds more than this share of all queries, the unit is the query."""
 
 GLUE_SHOWN = 5
+"""So many of the links that join most queries are named."""
 
 GLUE_COLUMNS = ["kind", "name", "queries", "largest share without"]
 
@@ -24,14 +29,17 @@ GLUE_COLUMNS = ["kind", "name", "queries", "largest share without"]
 class Link:
     """What ties queries and documents together: a document, a family, or near-duplicates of either.
 
-    ``name`` is that of the document or family, or of the first near-duplicate; ``queries`` is how
-    many queries the link joins.
+    Attributes:
+        kind: ``document``, ``family``, ``near-duplicate documents`` or ``near-duplicate queries``.
+        name: that of the document or family, or of the first near-duplicate.
+        members: what it ties, documents and queries.
+        queries: the queries that it joins, directly or through its documents, sorted.
     """
 
     kind: str
     name: str
-    members: tuple[Hashable, ...]
-    queries: int
+    members: tuple[Node, ...]
+    queries: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,130 +67,146 @@ def group_queries(corpus: pd.DataFrame, queries: pd.DataFrame, qrels: pd.DataFra
         qrels: ``query_id, doc_id, relevance``; relevance of 1 or more counts.
     """
     links = links_between(corpus, queries, qrels)
-    named = _components(queries, links)
-    sizes = Counter(named)
-    largest = max(sizes.values(), default=0) / max(len(named), 1)
-    if largest <= GLUED:
-        return Grouping(named, "group", largest)
-    swallowed = set(named.index[named == sizes.most_common(1)[0][0]])
-    return Grouping(query_groups(queries), "query", largest, _glue(queries, links, swallowed))
+    group = _grouped_by(queries, (link.members for link in links))
+    sizes = Counter(group)
+    largest_share = max(sizes.values(), default=0) / max(len(group), 1)
+    if largest_share <= GLUED:
+        return Grouping(group, "group", largest_share)
+    largest = sizes.most_common(1)[0][0]
+    glue = _glue(queries, links, inside=set(group.index[group == largest]))
+    return Grouping(query_groups(queries), "query", largest_share, glue)
 
 
 def links_between(corpus: pd.DataFrame, queries: pd.DataFrame, qrels: pd.DataFrame) -> list[Link]:
     """Return everything that ties queries together; arguments as for :func:`group_queries`."""
     relevant = qrels[qrels["relevance"] >= 1]
     asked: dict[str, list[str]] = {str(d): list(q) for d, q in relevant.groupby("doc_id")["query_id"]}
-    found = [_link("near-duplicate queries", clique[0], [], clique) for clique in _near_queries(queries)]
-    found += [_link("document", d, [d], q) for d, q in asked.items()]
-    doc_ids = corpus["doc_id"].tolist()
-    for clique in near_duplicates((corpus["title"] + " " + corpus["text"]).tolist()):
-        alike = [doc_ids[i] for i in clique]
-        found.append(_link("near-duplicate documents", alike[0], alike, (q for d in alike for q in asked.get(d, ()))))
-    for name, ids in corpus.groupby("family")["doc_id"] if "family" in corpus else ():
-        found.append(_link("family", str(name), ids, (q for d in ids for q in asked.get(d, ()))))
-    return found
+    links = []
+    for same in _near_duplicate_queries(queries):
+        links.append(Link("near-duplicate queries", same[0], _queries(same), tuple(same)))
+    for doc_id in asked:
+        joined = _asking(asked, [doc_id])
+        links.append(Link("document", doc_id, _documents([doc_id]) + _queries(joined), joined))
+    # A document ties its queries, so what ties documents alone need not name the queries again.
+    for same in _near_duplicate_documents(corpus):
+        links.append(Link("near-duplicate documents", same[0], _documents(same), _asking(asked, same)))
+    if "family" in corpus:
+        for name, ids in corpus.groupby("family")["doc_id"]:
+            links.append(Link("family", str(name), _documents(ids), _asking(asked, ids)))
+    return links
 
 
-def _link(kind: str, name: str, documents: Iterable[str], queries: Iterable[str]) -> Link:
-    """Documents tie themselves; only a document or a near-duplicate ties its queries directly."""
-    joined = sorted(set(queries))
-    own = joined if kind in ("document", "near-duplicate queries") else []
-    return Link(kind, name, (*(("d", d) for d in documents), *(("q", q) for q in own)), len(joined))
+def _documents(ids: Iterable[str]) -> tuple[Node, ...]:
+    return tuple(("d", doc_id) for doc_id in ids)
 
 
-def _components(queries: pd.DataFrame, links: Iterable[Link]) -> pd.Series:
-    groups = Groups()
-    for link in links:
-        groups.join(link.members)
-    return _name(queries, groups)
+def _queries(ids: Iterable[str]) -> tuple[Node, ...]:
+    return tuple(("q", query_id) for query_id in ids)
 
 
-def _glue(queries: pd.DataFrame, links: list[Link], swallowed: set[str]) -> pd.DataFrame:
-    """Return the links of the largest group that join most queries, and what cutting them would leave."""
-    groups = Groups()
-    for link in links:
-        groups.join(link.members)
-    root = groups.find(("q", min(swallowed)))
-    inside = [link for link in links if groups.find(link.members[0]) == root and link.queries > 1]
-    top = sorted(inside, key=lambda link: (-link.queries, link.kind, link.name))[:GLUE_SHOWN]
+def _asking(asked: Mapping[str, Iterable[str]], doc_ids: Iterable[str]) -> tuple[str, ...]:
+    """Return every query that one of these documents answers, sorted."""
+    found: set[str] = set()
+    for doc_id in doc_ids:
+        found.update(asked.get(doc_id, ()))
+    return tuple(sorted(found))
+
+
+def _near_duplicate_queries(queries: pd.DataFrame) -> list[list[str]]:
+    ids = queries["query_id"].tolist()
+    return [sorted(ids[i] for i in positions) for positions in near_duplicates(queries["text"].tolist())]
+
+
+def _near_duplicate_documents(corpus: pd.DataFrame) -> list[list[str]]:
+    ids = corpus["doc_id"].tolist()
+    texts = (corpus["title"] + " " + corpus["text"]).tolist()
+    return [[ids[i] for i in positions] for positions in near_duplicates(texts)]
+
+
+def _grouped_by(queries: pd.DataFrame, ties: Iterable[Iterable[Node]]) -> pd.Series:
+    """Return the group of each query, named after its smallest query id, so that content alone names it."""
+    first = connected(_queries(sorted(queries["query_id"])), ties)
+    names = {query_id: first["q", query_id][1] for query_id in queries["query_id"]}
+    return pd.Series(names, dtype=str)
+
+
+def _glue(queries: pd.DataFrame, links: Sequence[Link], inside: set[str]) -> pd.DataFrame:
+    """Return the links that join most queries of the largest group, and what cutting them would leave.
+
+    Args:
+        queries: ``query_id``.
+        links: all of them.
+        inside: the queries of the largest group.
+    """
+    gluing = [link for link in links if len(link.queries) > 1 and not inside.isdisjoint(link.queries)]
+    gluing.sort(key=lambda link: (-len(link.queries), link.kind, link.name))
     rows = []
-    for count, link in enumerate(top, start=1):
-        cut = {id(gone) for gone in top[:count]}
-        left = Counter(_components(queries, (other for other in links if id(other) not in cut)))
-        rows.append((link.kind, link.name, link.queries, max(left.values()) / len(queries)))
+    left = list(links)
+    for link in gluing[:GLUE_SHOWN]:
+        left = [other for other in left if other is not link]
+        sizes = Counter(_grouped_by(queries, (other.members for other in left)))
+        rows.append((link.kind, link.name, len(link.queries), max(sizes.values()) / len(queries)))
     return pd.DataFrame(rows, columns=GLUE_COLUMNS)
 
 
 def query_groups(queries: pd.DataFrame) -> pd.Series:
     """Group queries with their near-duplicates alone; a Series over query ids."""
-    groups = Groups()
-    for members in _near_queries(queries):
-        groups.join(("q", q) for q in members)
-    return _name(queries, groups)
+    return _grouped_by(queries, (_queries(same) for same in _near_duplicate_queries(queries)))
 
 
-def _near_queries(queries: pd.DataFrame) -> list[list[str]]:
-    ids = queries["query_id"].tolist()
-    return [sorted(ids[i] for i in clique) for clique in near_duplicates(queries["text"].tolist())]
+def near_duplicate_documents(corpus: pd.DataFrame) -> dict[str, set[str]]:
+    """Return for each document its near-duplicates; documents without any are left out.
 
-
-def _name(queries: pd.DataFrame, groups: Groups) -> pd.Series:
-    """Name each group after its smallest query id, so that the name depends on content alone."""
-    roots = {q: groups.find(("q", q)) for q in queries["query_id"]}
-    names: dict[object, str] = {}
-    for query_id in sorted(roots):
-        names.setdefault(roots[query_id], query_id)
-    return pd.Series({q: names[root] for q, root in roots.items()}, dtype=str)
-
-
-def twins(corpus: pd.DataFrame) -> dict[str, set[str]]:
-    """Return for each document its near-duplicates; documents without any are left out."""
-    ids = corpus["doc_id"].tolist()
+    Args:
+        corpus: ``doc_id, title, text``.
+    """
     found: dict[str, set[str]] = {}
-    for clique in near_duplicates((corpus["title"] + " " + corpus["text"]).tolist()):
-        for i in clique:
-            found.setdefault(ids[i], set()).update(ids[j] for j in clique if j != i)
+    for same in _near_duplicate_documents(corpus):
+        for doc_id in same:
+            found.setdefault(doc_id, set()).update(set(same) - {doc_id})
     return found
-
-
-class Groups:
-    """Connected components over hashable members (union-find)."""
-
-    def __init__(self) -> None:
-        self._parent: dict[Hashable, Hashable] = {}
-
-    def find(self, member: Hashable) -> Hashable:
-        """Return the representative of a member's component."""
-        root = member
-        while self._parent.setdefault(root, root) != root:
-            root = self._parent[root]
-        while self._parent[member] != root:
-            self._parent[member], member = root, self._parent[member]
-        return root
-
-    def join(self, members: Iterable[Hashable]) -> None:
-        """Put all members into one component."""
-        roots = [self.find(member) for member in members]
-        for root in roots[1:]:
-            self._parent[self.find(root)] = self.find(roots[0])
 
 
 def relatives_of(corpus: pd.DataFrame) -> dict[str, str]:
     """Return by document id the name of its relatives: its family, joined with near-duplicate documents.
 
-    A document without a family and without a near-duplicate is left out.
+    Relatives are named after the first of them in the corpus. A document without a family and
+    without a near-duplicate is left out.
+
+    Args:
+        corpus: ``doc_id, title, text`` and, where documents form families, ``family``.
     """
     ids = corpus["doc_id"].tolist()
-    groups = Groups()
-    if "family" in corpus:
-        for doc_id, family in zip(ids, corpus["family"], strict=True):
-            groups.join([("family", family), doc_id])
-    for clique in near_duplicates((corpus["title"] + " " + corpus["text"]).tolist()):
-        groups.join(ids[i] for i in clique)
-    names: dict[object, str] = {}
-    found = {d: names.setdefault(groups.find(d), d) for d in ids}
-    sizes = Counter(found.values())
-    return found if "family" in corpus else {d: name for d, name in found.items() if sizes[name] > 1}
+    ties: list[list[Hashable]] = [list(same) for same in _near_duplicate_documents(corpus)]
+    if "family" not in corpus:
+        found = connected(ids, ties)
+        sizes = Counter(found.values())
+        return {doc_id: name for doc_id, name in found.items() if sizes[name] > 1}
+    for doc_id, family in zip(ids, corpus["family"], strict=True):
+        ties.append([("family", family), doc_id])
+    return connected(ids, ties)
+
+
+def connected(members: Sequence[Member], ties: Iterable[Iterable[Hashable]]) -> dict[Member, Member]:
+    """Return for each member the first of those that it hangs together with; itself where it is that one.
+
+    Args:
+        members: in the order that decides who is first.
+        ties: sets of what hangs together, of members and of others that only tie; none is empty.
+    """
+    from scipy.cluster.hierarchy import DisjointSet
+
+    groups = DisjointSet(members)
+    for tie in ties:
+        one, *others = tie
+        groups.add(one)
+        for other in others:
+            groups.add(other)
+            groups.merge(one, other)
+    first: dict[Hashable, Member] = {}
+    for member in members:
+        first.setdefault(groups[member], member)
+    return {member: first[groups[member]] for member in members}
 
 
 def document_facts(corpus: pd.DataFrame) -> pd.DataFrame:
@@ -193,7 +217,7 @@ def document_facts(corpus: pd.DataFrame) -> pd.DataFrame:
         ``near_duplicates`` (ids), one row a document.
     """
     ids = corpus["doc_id"].tolist()
-    relatives, near = relatives_of(corpus), twins(corpus)
+    relatives, near = relatives_of(corpus), near_duplicate_documents(corpus)
     return pd.DataFrame(
         {
             "doc_id": ids,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,29 +13,34 @@ from embedlab.data.findings import validate
 from embedlab.data.groups import GLUED, Grouping, group_queries, query_groups
 from embedlab.data.parts import assign_parts, cap_per_document
 from embedlab.data.raw import Finding, Raw
-from embedlab.errors import DataError, ParameterError, nearest
+from embedlab.data.sources.registry import options_for, source_named
+from embedlab.errors import DataError
 
 DANGLING_LIMIT = 0.05
+"""Where more judgments than this share point nowhere, the collection is not used."""
+
+DEV_OF_TRAIN = 0.15
+"""Share of train's groups that become dev where a collection brings train and test alone."""
+
+TRAIN_OF_DEV = 0.7
+"""Share of dev's groups that become train where a collection brings dev and test alone."""
 
 SWALLOWING = "group that swallows the data"
-
-
-def _readers() -> dict[str, Callable[..., Raw]]:
-    from embedlab.data.sources import attack, beir, hpo
-
-    return {"attack": attack.read, "beir": beir.read, "hpo": hpo.read}
+"""The kind of finding that says why the unit is the query."""
 
 
 def read_raw(source: str, **options: Any) -> Raw:
     """Read and validate a source without making parts or stopping at findings.
 
+    Args:
+        source: a name in :data:`embedlab.data.sources.registry.SOURCES`.
+        **options: of the source, by name; those of other sources are ignored.
+
     Raises:
-        ParameterError: if the source is unknown.
+        ParameterError: if the source is unknown, or an option that no source has.
+        DataError: if files are missing or cannot be read.
     """
-    readers = _readers()
-    if source not in readers:
-        raise ParameterError(f"unknown source {source!r}{nearest(source, list(readers))}")
-    raw = readers[source](**options)
+    raw = source_named(source).read(**options_for(source, options))
     raw.findings.extend(validate(raw))
     return raw
 
@@ -45,68 +50,119 @@ def load_collection(
 ) -> Collection:
     """Load a collection and decide which part each query belongs to.
 
+    Parts are made by date where dates are given; else the collection's own are kept where it
+    brings a test part; else they are made by group.
+
     Args:
-        source: ``attack``, ``beir`` or ``hpo``.
+        source: a name in :data:`embedlab.data.sources.registry.SOURCES`.
         seed: chooses the parts; the same content and seed always give the same parts.
         strict: treat every judgment that points nowhere as an error.
         dev_from: with ``test_from``: parts by the queries' ``created``, whatever parts the collection
             brings; dev begins on this day. The unit is then the query with its near-duplicates.
         test_from: test begins on this day.
-        **options: of the source: ``path`` for ``beir``; ``techniques`` (0 for all) for ``attack``;
-            ``terms`` (0 for all) for ``hpo``.
+        **options: of the source, by name, such as ``path``; see its ``read``. Those of other sources
+            are ignored.
 
     Raises:
         DataError: if the collection cannot be used; names file and row.
-        ParameterError: if the source is unknown or a date is none.
+        ParameterError: if the source or an option is unknown, or a date is none.
     """
     by_date = wanted(dev_from, test_from)
     raw = read_raw(source, **options)
     stop_at_errors(raw, strict)
     judged = set(raw.qrels["query_id"])
     queries = raw.queries[raw.queries["query_id"].isin(judged)].reset_index(drop=True)
-    given = {q: s for q, s in raw.given.items() if q in judged}
+    given = {query_id: part for query_id, part in raw.given.items() if query_id in judged}
+    own = set(given.values())
     if by_date:
         queries, found = parts_by_date(queries, dev_from, test_from)
-        raw.findings.extend(found)
-        unit, parted_by = "query", "date"
-    elif {"test"} < set(given.values()):
-        queries, unit = _honour(queries, raw, given, seed)
-        parted_by = "collection"
+        parted = Parted(queries, "query", "date", found)
+    elif "test" in own and len(own) > 1:
+        parted = _kept(queries, raw, given, seed)
     else:
-        queries, unit = _made(queries, raw, seed)
-        parted_by = "embedlab"
-    if raw.cap is not None:
-        held = queries[queries["part"] != "train"]
-        keep = cap_per_document(held, raw.qrels, raw.cap, seed)
-        queries = queries[(queries["part"] == "train") | queries["query_id"].isin(keep)]
-    queries = queries.reset_index(drop=True)
-    qrels = raw.qrels[raw.qrels["query_id"].isin(queries["query_id"])].reset_index(drop=True)
-    findings = pd.DataFrame([vars(f) for f in raw.findings], columns=FINDING_COLUMNS).astype(str)
-    return Collection(raw.corpus, queries, qrels, unit, raw.documentation, findings, raw.notice, parted_by)
+        parted = _made(queries, raw, seed)
+    kept = _capped(parted.queries, raw, seed)
+    qrels = raw.qrels[raw.qrels["query_id"].isin(kept["query_id"])].reset_index(drop=True)
+    findings = pd.DataFrame([vars(f) for f in [*raw.findings, *parted.findings]], columns=FINDING_COLUMNS).astype(str)
+    return Collection(raw.corpus, kept, qrels, parted.unit, raw.documentation, findings, raw.notice, parted.by)
 
 
-def _made(queries: pd.DataFrame, raw: Raw, seed: int) -> tuple[pd.DataFrame, str]:
-    """Make the parts by group; a group that swallows the data becomes a finding."""
+@dataclass(frozen=True)
+class Parted:
+    """Queries with ``part`` and ``group``, the unit that was kept together, and who made the parts."""
+
+    queries: pd.DataFrame
+    unit: str
+    by: str
+    findings: list[Finding]
+
+
+def _made(queries: pd.DataFrame, raw: Raw, seed: int) -> Parted:
+    """Make the parts by group."""
     grouping = group_queries(raw.corpus, queries, raw.qrels)
-    raw.findings.extend(swallowing(grouping))
-    queries = queries.assign(group=queries["query_id"].map(grouping.group))
-    return queries.assign(part=queries["query_id"].map(assign_parts(grouping.group, seed))), grouping.unit
+    part = assign_parts(grouping.group, seed)
+    queries = queries.assign(
+        group=queries["query_id"].map(grouping.group),
+        part=queries["query_id"].map(part),
+    )
+    return Parted(queries, grouping.unit, "embedlab", swallowing(grouping))
+
+
+def _kept(queries: pd.DataFrame, raw: Raw, given: dict[str, str], seed: int) -> Parted:
+    """Keep the collection's own parts; where dev or train is missing, divide the other of the two by group."""
+    grouping = _grouping_of_given(queries, raw, given)
+    queries = queries.assign(
+        part=queries["query_id"].map(given),
+        group=queries["query_id"].map(grouping.group),
+    )
+    if "dev" not in set(queries["part"]):
+        queries = _divided(queries, "train", DEV_OF_TRAIN, seed)
+    if "train" not in set(queries["part"]):
+        queries = _divided(queries, "dev", 1 - TRAIN_OF_DEV, seed)
+    return Parted(queries, grouping.unit, "collection", swallowing(grouping))
+
+
+def _grouping_of_given(queries: pd.DataFrame, raw: Raw, given: dict[str, str]) -> Grouping:
+    """Group as usual, but by the query where the collection's own parts share documents."""
+    relevant = raw.qrels[raw.qrels["relevance"] >= 1]
+    part = relevant["query_id"].map(given)
+    if (part.groupby(relevant["doc_id"]).nunique() > 1).any():
+        return Grouping(query_groups(queries), "query", largest_share=0.0)
+    return group_queries(raw.corpus, queries, raw.qrels)
+
+
+def _divided(queries: pd.DataFrame, donor: str, dev_share: float, seed: int) -> pd.DataFrame:
+    """Return the queries with one part divided by group: this share becomes dev, the rest train."""
+    rows = queries["part"] == donor
+    group = queries[rows].set_index("query_id")["group"]
+    divided = queries["query_id"].map(assign_parts(group, seed, {"dev": dev_share}))
+    return queries.assign(part=queries["part"].mask(rows, divided))
+
+
+def _capped(queries: pd.DataFrame, raw: Raw, seed: int) -> pd.DataFrame:
+    """Return the queries with at most the source's number of them a document in dev and test."""
+    if raw.cap is not None:
+        trains = queries["part"] == "train"
+        keep = cap_per_document(queries[~trains], raw.qrels, raw.cap, seed)
+        queries = queries[trains | queries["query_id"].isin(keep)]
+    return queries.reset_index(drop=True)
 
 
 def swallowing(grouping: Grouping) -> list[Finding]:
     """Return findings about a group with more than half of the queries: what glues it, and a way out."""
     if grouping.glue.empty:
         return []
-    left = float(grouping.glue["largest share without"].iloc[-1])
-    few = (
-        f"without the {len(grouping.glue)} links below it would have {left:.0%}: give them grade 0 or take them out "
-        "where they say little; or "
-        if left <= GLUED
-        else f"no few links are to blame (without the {len(grouping.glue)} below it would still have {left:.0%}): "
-    )
+    count, left = len(grouping.glue), float(grouping.glue["largest share without"].iloc[-1])
+    if left <= GLUED:
+        blame = (
+            f"without the {count} links below it would have {left:.0%}: give them grade 0 or take them out "
+            "where they say little; or "
+        )
+    else:
+        blame = f"no few links are to blame (without the {count} below it would still have {left:.0%}): "
     way_out = (
         f"one group would hold {grouping.largest_share:.0%} of the queries, so the unit is the query (new queries over "
-        f"known documents). Way out: {few}bring your own train, dev and test, or split by date (dev_from, test_from)"
+        f"known documents). Way out: {blame}bring your own train, dev and test, or split by date (dev_from, test_from)"
     )
     found = [Finding(SWALLOWING, "warning", "qrels", "", way_out)]
     for kind, name, queries, without in grouping.glue.itertuples(index=False):
@@ -121,8 +177,9 @@ def stop_at_errors(raw: Raw, strict: bool = False) -> None:
     """Raise a DataError at the first error, or where too many judgments point nowhere."""
     errors = [f for f in raw.findings if f.level == "error"]
     if errors:
-        more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
-        raise DataError(f"{errors[0].where}: {errors[0].detail}{more}")
+        first, others = errors[0], len(errors) - 1
+        more = f" (and {others} more errors)" if others else ""
+        raise DataError(f"{first.where}: {first.detail}{more}")
     dangling = [f for f in raw.findings if f.kind.startswith("dangling")]
     share = len(dangling) / max(raw.judgment_rows, 1)
     if share > DANGLING_LIMIT or (strict and dangling):
@@ -133,25 +190,3 @@ def stop_at_errors(raw: Raw, strict: bool = False) -> None:
         )
     if raw.qrels.empty:
         raise DataError("no judgment names both a known query and a document: nothing can be measured")
-
-
-def _honour(queries: pd.DataFrame, raw: Raw, given: dict[str, str], seed: int) -> tuple[pd.DataFrame, str]:
-    """Keep the collection's own splits; take a missing dev from train, or train from dev."""
-    queries = queries.copy()
-    queries["part"] = queries["query_id"].map(given)
-    sides = raw.qrels[raw.qrels["relevance"] >= 1].assign(part=lambda d: d["query_id"].map(given))
-    shared = sides.groupby("doc_id")["part"].nunique().gt(1).any()
-    grouping = None if shared else group_queries(raw.corpus, queries, raw.qrels)
-    raw.findings.extend(swallowing(grouping) if grouping is not None else [])
-    unit = "query" if grouping is None else grouping.unit
-    group = query_groups(queries) if grouping is None else grouping.group
-    queries["group"] = queries["query_id"].map(group)
-    for missing, donor, share in (("dev", "train", 0.15), ("train", "dev", 0.7)):
-        if missing not in set(queries["part"]):
-            rows = queries["part"] == donor
-            of_donor = queries.loc[rows].set_index("query_id")["group"]
-            taken = assign_parts(of_donor, seed, {missing: share}).replace({"train": donor})
-            if missing == "train":
-                taken = assign_parts(of_donor, seed, {"dev": 1 - share})
-            queries.loc[rows, "part"] = queries.loc[rows, "query_id"].map(taken)
-    return queries, unit

@@ -68,48 +68,60 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, ...]]:
     Equal and one-word-apart texts are found exactly, by the word patterns that they share;
     MinHash proposes the other pairs and :func:`near_duplicate` decides. Empty texts are left
     out: they are a fault of their own.
+
+    Returns:
+        sorted positions in each set, the sets in order. A text may stand in several.
     """
     folded = [fold(text) for text in texts]
-    first: dict[str, int] = {}
-    same: dict[str, list[int]] = defaultdict(list)
+    equal: dict[str, list[int]] = defaultdict(list)
     for position, text in enumerate(folded):
         if text:
-            first.setdefault(text, position)
-            same[text].append(position)
-    cliques = {tuple(group) for group in same.values() if len(group) > 1}
-    for clique in _one_word_cliques(first) | _similar_pairs(first):
-        cliques.add(tuple(sorted(copy for i in clique for copy in same[folded[i]])))
-    return sorted(cliques)
+            equal[text].append(position)
+    # What follows looks at each different text once, by the first position that it stands at.
+    first = {text: positions[0] for text, positions in equal.items()}
+    found = {tuple(positions) for positions in equal.values() if len(positions) > 1}
+    for near in _one_word_apart(first) | _similar_pairs(first):
+        everywhere: list[int] = []
+        for position in near:
+            everywhere.extend(equal[folded[position]])
+        found.add(tuple(sorted(everywhere)))
+    return sorted(found)
 
 
-def _one_word_cliques(first: dict[str, int]) -> set[tuple[int, ...]]:
-    replaced: dict[tuple[Hashable, ...], list[int]] = defaultdict(list)
+def _one_word_apart(first: dict[str, int]) -> set[tuple[int, ...]]:
+    """Return sets of texts that equal one another once one word is replaced, or inserted."""
+    replaced: dict[tuple[Hashable, ...], set[int]] = defaultdict(set)
     words = {tuple(text.split()): position for text, position in first.items()}
-    cliques: set[tuple[int, ...]] = set()
+    found: set[tuple[int, ...]] = set()
     for text, position in words.items():
         if len(text) < MIN_WORDS:
             continue
         for i in range(len(text)):
             rest = text[:i] + text[i + 1 :]
-            replaced[(i, *rest)].append(position)
+            replaced[(i, *rest)].add(position)
             if len(rest) >= MIN_WORDS and rest in words:
-                cliques.add(tuple(sorted((position, words[rest]))))
-    return cliques | {tuple(sorted(set(group))) for group in replaced.values() if len(group) > 1}
+                found.add(tuple(sorted((position, words[rest]))))
+    for positions in replaced.values():
+        if len(positions) > 1:
+            found.add(tuple(sorted(positions)))
+    return found
 
 
 def _similar_pairs(first: dict[str, int]) -> set[tuple[int, ...]]:
+    """Return pairs of texts whose 3-grams overlap enough; MinHash proposes, at a lower threshold."""
     from rensa import RMinHash, RMinHashLSH
 
-    grams = {text: trigrams(text) for text in first}
+    grams = {position: trigrams(text) for text, position in first.items()}
     index = RMinHashLSH(threshold=0.5, num_perm=128, num_bands=32)
-    by_position = {position: text for text, position in first.items()}
     pairs: set[tuple[int, ...]] = set()
-    for text, position in first.items():
+    for position, own in grams.items():
         sketch = RMinHash(num_perm=128, seed=7)
-        sketch.update(sorted(grams[text]))
+        sketch.update(sorted(own))
         for other in index.query(sketch):
-            a, b = grams[text], grams[by_position[other]]
-            if min(len(a), len(b)) >= JACCARD * max(len(a), len(b)) and jaccard(a, b) >= JACCARD:
+            theirs = grams[other]
+            # The smaller set is at most all of the overlap: sizes alone rule most pairs out.
+            long_enough = min(len(own), len(theirs)) >= JACCARD * max(len(own), len(theirs))
+            if long_enough and jaccard(own, theirs) >= JACCARD:
                 pairs.add(tuple(sorted((position, other))))
         index.insert(position, sketch)
     return pairs

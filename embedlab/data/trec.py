@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,8 @@ def parse_run(text: str, where: str = "run") -> pd.DataFrame:
     Raises:
         DataError: names line and fault: fields, score, or a document twice for a query.
     """
-    rows: dict[tuple[str, str], tuple[int, float]] = {}
+    rows: list[tuple[str, str, float]] = []
+    line_of: dict[tuple[str, str], int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         fields = line.split()
         if not fields:
@@ -67,11 +68,11 @@ def parse_run(text: str, where: str = "run") -> pd.DataFrame:
             raise DataError(f"{where}:{number}: expected 'query Q0 document rank score tag', found {line!r}") from None
         if not math.isfinite(score):
             raise DataError(f"{where}:{number}: score {fields[4]} is not a finite number")
-        if (query, document) in rows:
-            first = rows[query, document][0]
+        first = line_of.setdefault((query, document), number)
+        if first != number:
             raise DataError(f"{where}:{number}: query {query} has document {document} twice, first on line {first}")
-        rows[query, document] = (number, score)
-    return pd.DataFrame([(q, d, score) for (q, d), (_, score) in rows.items()], columns=RUN)
+        rows.append((query, document, score))
+    return pd.DataFrame(rows, columns=RUN)
 
 
 def check_run(run: pd.DataFrame, where: str = "run") -> pd.DataFrame:
@@ -99,18 +100,12 @@ def read_qrels(qrels: Any) -> pd.DataFrame:
     Raises:
         DataError: if there are none, a grade is no whole number, or two grades contradict.
     """
-    where = str(qrels) if isinstance(qrels, (str, Path)) else "qrels"
     if isinstance(qrels, (str, Path)):
-        found = pd.DataFrame(_qrels_rows(Path(qrels)), columns=QRELS)
+        where = str(qrels)
+        found = _qrels_of_file(Path(qrels))
     else:
-        found = _named(_frame(qrels, QRELS, where), QRELS, where)
-        grades = pd.to_numeric(found["relevance"], errors="coerce").astype(float)
-        for row in found[~np.isfinite(grades) | (grades % 1 != 0)].itertuples():
-            raise DataError(
-                f"{where}: query {row.query_id}, document {row.doc_id}: "
-                f"grade {row.relevance} is not a whole number, as trec_eval needs"
-            )
-        found["relevance"] = grades.astype(int)
+        where = "qrels"
+        found = _whole_grades(_named(_frame(qrels, QRELS, where), QRELS, where), where)
     found = found.drop_duplicates(ignore_index=True)
     for row in found[found.duplicated(["query_id", "doc_id"])].itertuples():
         raise DataError(f"{where}: query {row.query_id} has document {row.doc_id} twice, with different grades")
@@ -119,20 +114,71 @@ def read_qrels(qrels: Any) -> pd.DataFrame:
     return found
 
 
-def _qrels_rows(path: Path) -> list[tuple[str, str, int]]:
+def _qrels_of_file(path: Path) -> pd.DataFrame:
     rows = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        fields = line.split("\t") if "\t" in line else line.split()
-        if not fields or (number == 1 and fields[-1].strip() == "score"):
-            continue
+    for number, line in judgment_lines(_text(path).splitlines()):
         try:
-            query, document, grade = fields[0], fields[-2], float(fields[-1])
-        except (IndexError, ValueError):
-            grade = math.nan
-        if not grade.is_integer():
-            raise DataError(f"{path}:{number}: expected query, document and a whole-number grade, found {line!r}")
-        rows.append((query, document, int(grade)))
-    return rows
+            query_id, doc_id, grade = parse_judgment(line)
+        except ValueError:
+            raise DataError(
+                f"{path}:{number}: expected query, document and a whole-number grade, found {line!r}"
+            ) from None
+        rows.append((query_id, doc_id, int(grade)))
+    return pd.DataFrame(rows, columns=QRELS)
+
+
+def _whole_grades(qrels: pd.DataFrame, where: str) -> pd.DataFrame:
+    grades = pd.to_numeric(qrels["relevance"], errors="coerce").astype(float)
+    for row in qrels[~np.isfinite(grades) | (grades % 1 != 0)].itertuples():
+        raise DataError(
+            f"{where}: query {row.query_id}, document {row.doc_id}: "
+            f"grade {row.relevance} is not a whole number, as trec_eval needs"
+        )
+    return qrels.assign(relevance=grades.astype(int))
+
+
+class Judgment(NamedTuple):
+    """One line of a file of judgments."""
+
+    query_id: str
+    doc_id: str
+    grade: float
+
+
+def judgment_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield number (from 1) and text of the lines that hold a judgment: no blank one, and no header on the first.
+
+    Args:
+        lines: of a file in TREC's or BEIR's format, with or without their line ends.
+    """
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        is_header = number == 1 and fields[-1:] == ["score"]
+        if fields and not is_header:
+            yield number, line
+
+
+def parse_judgment(line: str, whole: bool = True) -> Judgment:
+    """Return what a line of judgments says: the one place that knows their forms.
+
+    A line has four fields, ``query iteration document grade`` (TREC), or three, ``query document
+    grade`` (BEIR). Fields stand between tabs where the line has any, else between spaces.
+
+    Args:
+        line: with or without its line end.
+        whole: refuse a grade such as 0.5, which trec_eval cannot use.
+
+    Raises:
+        ValueError: if there are other fields, or the grade is no finite number, or not whole.
+    """
+    text = line.rstrip("\r\n")
+    fields = text.split("\t") if "\t" in text else text.split()
+    if len(fields) not in (3, 4):
+        raise ValueError(f"expected three or four fields, found {len(fields)}")
+    grade = float(fields[-1])
+    if not math.isfinite(grade) or (whole and not grade.is_integer()):
+        raise ValueError(f"expected a whole number as the grade, found {fields[-1]}")
+    return Judgment(fields[0], fields[-2], grade)
 
 
 def read_groups(path: Path) -> dict[str, str]:
@@ -174,9 +220,14 @@ def _frame(value: Any, columns: list[str], where: str) -> pd.DataFrame:
 
 def _named(frame: pd.DataFrame, columns: list[str], where: str) -> pd.DataFrame:
     """Return a copy with these columns under our names, ids as text."""
-    known = {c: next((n for n in (c, *OTHER_NAMES[c]) if n in frame), None) for c in columns}
-    missing = [c for c, name in known.items() if name is None]
+    names: dict[str, str] = {}
+    for column in columns:
+        for name in (column, *OTHER_NAMES[column]):
+            if name in frame:
+                names[column] = name
+                break
+    missing = [column for column in columns if column not in names]
     if missing:
         raise DataError(f"{where}: columns {missing} are missing; found {list(frame.columns)}, expected {columns}")
-    found = pd.DataFrame({c: frame[name].to_numpy() for c, name in known.items()})
+    found = pd.DataFrame({column: frame[name].to_numpy() for column, name in names.items()})
     return found.assign(query_id=found["query_id"].astype(str), doc_id=found["doc_id"].astype(str))

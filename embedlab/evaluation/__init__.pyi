@@ -6,9 +6,12 @@ from .comparison import holm as holm
 from .comparison import several as several
 from .gain import among_unseen as among_unseen
 from .gain import concentration as concentration
+from .guardrails import loss_p as loss_p
 from .guardrails import slice_results as slice_results
 from .guardrails import slice_table as slice_table
 from .intervals import interval as interval
+from .intervals import one_sided_p as one_sided_p
+from .intervals import randomization_p as randomization_p
 from .metrics import first_relevant_rank as first_relevant_rank
 from .metrics import mean_score as mean_score
 from .metrics import parse_measure as parse_measure
@@ -25,7 +28,7 @@ from .power import gain_curve as gain_curve
 from .power import paired_spread as paired_spread
 from .power import queries_needed as queries_needed
 from .power import seed_spread as seed_spread
-from .querylog import distinguishability as distinguishability
+from .power import unit_error as unit_error
 from .querylog import log_weights as log_weights
 from .querylog import mix as mix
 from .querylog import read_log as read_log
@@ -35,7 +38,14 @@ from .results import HELD as HELD
 from .results import LOST as LOST
 from .results import MIN_GROUPS as MIN_GROUPS
 from .results import UNSURE as UNSURE
+from .results import AmongUnseen as AmongUnseen
 from .results import Comparison as Comparison
+from .results import Concentration as Concentration
+from .results import LeftOut as LeftOut
+from .results import Moved as Moved
+from .results import Retained as Retained
+from .results import SliceResult as SliceResult
+from .results import decide as decide
 from .results import with_interval as with_interval
 from .retention import compare_retention as compare_retention
 from .retention import other_domain as other_domain
@@ -45,3 +55,6 @@ from .slices import ANSWERED as ANSWERED
 from .slices import MISSED as MISSED
 from .slices import followed_queries as followed_queries
 from .slices import query_slices as query_slices
+from .two_sample import AS_ASKED as AS_ASKED
+from .two_sample import PHRASING as PHRASING
+from .two_sample import distinguishability as distinguishability

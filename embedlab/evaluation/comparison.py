@@ -55,17 +55,25 @@ def compare(
     """
     parse_measure(metric)
     judged = read_qrels(qrels)
-    runs = {name: read_run(run, name) for name, run in (("baseline", baseline), ("candidate", candidate))}
+    runs = {"baseline": read_run(baseline, "baseline"), "candidate": read_run(candidate, "candidate")}
     known = read_groups(Path(groups)) if isinstance(groups, (str, Path)) else groups
-    warnings = _warnings(judged, runs, known is None)
-    scores = [
-        per_query(judged, run[run["query_id"].isin(judged["query_id"])], [metric])[metric] for run in runs.values()
-    ]
-    return compare_scores(scores[0], scores[1], metric, min_gain, known, seed, tuple(warnings), confidence)
+    warnings = _warnings(judged, runs, independent=known is None)
+    scores = {}
+    for name, run in runs.items():
+        asked = run[run["query_id"].isin(judged["query_id"])]
+        scores[name] = per_query(judged, asked, [metric])[metric]
+    return compare_scores(
+        scores["baseline"], scores["candidate"], metric, min_gain, known, seed, tuple(warnings), confidence
+    )
 
 
 def _warnings(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], independent: bool) -> list[str]:
-    ids, relevant = set(judged["query_id"]), judged[judged["relevance"] >= 1]
+    """Return what a reader of the result should know of its data.
+
+    Raises:
+        DataError: if a run and the judgments share no query.
+    """
+    ids = set(judged["query_id"])
     warnings = []
     for name, run in runs.items():
         seen = set(run["query_id"])
@@ -75,7 +83,9 @@ def _warnings(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], independen
             warnings.append(f"{name}: {len(ids - seen)} judged queries are missing and score 0")
         if seen - ids:
             warnings.append(f"{name}: {len(seen - ids)} queries without judgments are left out")
-    if hopeless := len(ids - set(relevant["query_id"])):
+    relevant = judged[judged["relevance"] >= 1]
+    hopeless = len(ids - set(relevant["query_id"]))
+    if hopeless:
         warnings.append(f"{hopeless} judged queries have no relevant document and score 0")
     shared = relevant.loc[relevant.duplicated("doc_id", keep=False), "query_id"].nunique()
     if independent and shared:
@@ -101,8 +111,11 @@ def compare_scores(
         )
     labels = _labels(baseline.index, groups)
     known = gain(difference, labels, seed)
-    deciding, n_groups, delta = known.deciding(confidence), len(set(labels)), float(difference.mean())
+    deciding = known.deciding(confidence)
     low, high = deciding.ends(confidence)
+    delta = float(difference.mean())
+    error = unit_error(difference, labels)
+    n_groups = len(set(labels))
     return Comparison(
         verdict=decide(low, high, min_gain, n_groups),
         metric=metric,
@@ -114,7 +127,7 @@ def compare_scores(
         ci95=known.deciding().ends(0.95),
         p_value=randomization_p(difference, seed),
         min_gain=min_gain,
-        queries_needed=queries_needed(unit_error(difference, labels), abs(delta - min_gain), confidence=confidence),
+        queries_needed=queries_needed(error, abs(delta - min_gain), confidence=confidence),
         wins=int((difference > SAME).sum()),
         ties=int((np.abs(difference) <= SAME).sum()),
         losses=int((difference < -SAME).sum()),
@@ -162,7 +175,8 @@ def _difference(baseline: pd.Series, candidate: pd.Series) -> Floats:
     if baseline.empty:
         raise DataError("scores of 0 queries: nothing to compare")
     for name, values in (("baseline", baseline), ("candidate", candidate)):
-        for query_id, value in values[~np.isfinite(values)].items():
+        broken = values[~np.isfinite(values)]
+        for query_id, value in broken.items():
             raise DataError(f"{name}: the score of query {query_id!r} is {value}, not a finite number")
     return (candidate - baseline).to_numpy(dtype=float)
 
@@ -180,10 +194,13 @@ def _labels(index: pd.Index, groups: Mapping[str, str] | None) -> list[str]:
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Return p-values adjusted for being several (Holm 1979)."""
-    ordered = sorted(p_values.items(), key=lambda item: item[1])
-    adjusted, worst = {}, 0.0
-    for position, (name, p) in enumerate(ordered):
-        worst = max(worst, min(1.0, p * (len(ordered) - position)))
+    smallest_first = sorted(p_values.items(), key=lambda item: item[1])
+    adjusted: dict[str, float] = {}
+    worst = 0.0
+    for position, (name, p) in enumerate(smallest_first):
+        still_open = len(smallest_first) - position
+        # No hypothesis may be rejected before one with a smaller p-value.
+        worst = max(worst, min(1.0, p * still_open))
         adjusted[name] = worst
     return adjusted
 
@@ -201,14 +218,15 @@ def several(comparisons: Mapping[str, Comparison], alternative: Alternative = "g
         ``low, high`` is ``ci``, not widened for being several; ``p`` is one-sided and ``p_holm``
         adjusted (Holm 1979); ``survives`` says whether it is at most ``1 - confidence``.
     """
-    p = {name: c.p_gain if alternative == "greater" else c.p_loss for name, c in comparisons.items()}
+    p = {}
+    for name, found in comparisons.items():
+        p[name] = found.p_gain if alternative == "greater" else found.p_loss
     adjusted = holm(p)
-    rows = {
-        name: {
-            "delta": c.delta, "low": c.ci[0], "high": c.ci[1], "wins": c.wins, "ties": c.ties, "losses": c.losses,
-            "p": p[name], "p_holm": adjusted[name], "survives": adjusted[name] <= 1 - c.confidence,
-        }
-        for name, c in comparisons.items()
-    }  # fmt: skip
+    rows = []
+    for name, found in comparisons.items():
+        low, high = found.ci
+        survives = adjusted[name] <= 1 - found.confidence
+        counts = (found.wins, found.ties, found.losses)
+        rows.append((found.delta, low, high, *counts, p[name], adjusted[name], survives))
     columns = ["delta", "low", "high", "wins", "ties", "losses", "p", "p_holm", "survives"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return pd.DataFrame(rows, index=list(comparisons), columns=columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,8 +19,10 @@ def slice_table(
     before: pd.Series,
     after: pd.Series,
     groups: Mapping[str, str],
-    contract: Mapping[str, Any],
-    smallest: int,
+    guardrails: Sequence[str] = (),
+    tolerance: float = 0.0,
+    smallest: int = 2,
+    confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare two systems on every slice, and judge the guardrails.
@@ -34,36 +36,55 @@ def slice_table(
         before: scores of the system to beat, by query id.
         after: scores of the other.
         groups: group by query id.
-        contract: its guardrail slices, tolerance and confidence are used.
+        guardrails: names of the slices that must not get worse.
+        tolerance: the loss on one of them that is accepted.
         smallest: fewest queries that are judged.
+        confidence: with which a guardrail is called lost, over all of them together.
         seed: of the resampling.
 
     Returns:
         one row a slice in the columns of ``COLUMNS``; what was not computed is None.
     """
-    tolerance, rows, tests = contract["slice_tolerance"], [], {}
-    for name in dict.fromkeys([*members.columns, *contract["guardrail_slices"]]):
+    rows = []
+    for name in dict.fromkeys([*members.columns, *guardrails]):
         inside = members.index[members[name]] if name in members else members.index[:0]
-        ids, guard = before.index.intersection(inside).sort_values(), name in contract["guardrail_slices"]
-        row: dict[str, Any] = {"slice": name, "queries": len(ids), "guardrail": guard}
-        if len(ids) >= max(smallest, 2):
-            difference, labels = (after[ids] - before[ids]).to_numpy(dtype=float), [groups[q] for q in ids]
-            low, high = interval(difference, labels, seed)
-            row |= {"delta": float(difference.mean()), "low": low, "high": high}
-            if guard:
-                tests[name] = loss_p(difference, labels, tolerance)
-        elif not guard:
+        ids = before.index.intersection(inside).sort_values()
+        enough = len(ids) >= max(smallest, 2)
+        if not enough and name not in guardrails:
             continue
+        row: dict[str, Any] = {"slice": name, "queries": len(ids), "guardrail": name in guardrails}
+        if enough:
+            difference = (after[ids] - before[ids]).to_numpy(dtype=float)
+            row |= _compared(difference, [groups[q] for q in ids], tolerance if row["guardrail"] else None, seed)
         rows.append(row)
-    adjusted = holm(tests)
-    for row in rows:
-        if row["guardrail"]:
-            p_holm = adjusted.get(row["slice"])
-            lost = p_holm is not None and p_holm < 1 - contract["confidence"]
-            held = "low" in row and row["low"] >= -tolerance
-            row |= {"p": tests.get(row["slice"]), "p_holm": p_holm, "state": LOST if lost else HELD if held else UNSURE}
+    _judge(rows, tolerance, level=1 - confidence)
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.astype({c: float for c in ("delta", "low", "high", "p", "p_holm")})
+
+
+def _compared(difference: Floats, labels: list[str], tolerance: float | None, seed: int) -> dict[str, float]:
+    """Return the gain with its interval and, of a guardrail, the p-value of a loss beyond the tolerance."""
+    low, high = interval(difference, labels, seed)
+    found = {"delta": float(difference.mean()), "low": low, "high": high}
+    if tolerance is not None:
+        found["p"] = loss_p(difference, labels, tolerance)
+    return found
+
+
+def _judge(rows: list[dict[str, Any]], tolerance: float, level: float) -> None:
+    """Add ``p_holm`` and ``state`` to the guardrails among the rows, which are judged together."""
+    adjusted = holm({row["slice"]: row["p"] for row in rows if "p" in row})
+    for row in rows:
+        if not row["guardrail"]:
+            continue
+        p_holm = adjusted.get(row["slice"])
+        row["p_holm"] = p_holm
+        if p_holm is not None and p_holm < level:
+            row["state"] = LOST
+        elif "low" in row and row["low"] >= -tolerance:
+            row["state"] = HELD
+        else:
+            row["state"] = UNSURE
 
 
 def loss_p(difference: Floats, labels: list[str], tolerance: float) -> float:

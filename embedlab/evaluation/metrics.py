@@ -1,8 +1,10 @@
-"""Per-query retrieval measures: ir-measures' names over trec_eval's own code."""
+"""Per-query retrieval measures: ir-measures' names over trec_eval's own code, and a few of our own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,32 +15,105 @@ from embedlab.errors import ParameterError
 
 PRIMARY = "nDCG@10"
 
-FIVE = ("R", "P", "RR", "AP", "nDCG")
-"""Recall, precision, reciprocal rank, average precision, normalized discounted cumulative gain."""
+COUNTS = ("NumQ", "NumRel", "NumRet")
+"""What trec_eval counts; every measure of ours lies between 0 and 1, as intervals suppose."""
+
+LOWEST = {"cutoff": 1, "rel": 1, "recall": 0, "beta": 0}
+"""The least value of each number that trec_eval takes; below it, it ends the process."""
+
+LARGEST = 2**31 - 1
+
+SWITCHES = ("relative",)
+
+
+@dataclass(frozen=True)
+class Own:
+    """A measure that trec_eval does not compute, at a cutoff; see :data:`OWN`."""
+
+    NAME: str
+    cutoff: int
+
+    @property
+    def params(self) -> dict[str, int]:
+        """The cutoff, under the name that ir-measures gives it."""
+        return {"cutoff": self.cutoff}
+
+
+def judged(qrels: pd.DataFrame, run: pd.DataFrame, cutoff: int) -> pd.Series:
+    """Return the share of the first ``cutoff`` documents that somebody judged, by query id; arguments as there."""
+    top = trec_order(run).groupby("query_id").head(cutoff)
+    known = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
+    return known.groupby(top["query_id"].to_numpy()).mean()
+
+
+OWN: dict[str, Callable[[pd.DataFrame, pd.DataFrame, int], pd.Series]] = {"Judged": judged}
+"""Measures of our own by name: ``(qrels, run, cutoff)`` gives a value between 0 and 1 by query id.
+
+A new one is registered here and nowhere else; ``NAME@k`` is then legal wherever a measure is named.
+"""
 
 
 def parse_measure(name: str) -> Any:
-    """Return the ir-measures object of a name such as ``nDCG@10``, ``R@100``, ``RR@10``, ``AP``.
+    """Return the measure of a name such as ``nDCG@10``, ``R@100``, ``RR@10``, ``AP``: ir-measures' or one of ours.
+
+    Whatever ir-measures computes through trec_eval is a measure, but for its counts and for
+    options that trec_eval itself does not know (``judged_only``, ``gains``).
 
     Raises:
-        ParameterError: if there is no such measure, a cutoff is under 1, or ``R`` or ``P`` has none.
+        ParameterError: if there is no such measure, a cutoff is under 1, or one that needs a cutoff
+            (``R``, ``P``, ``Success``) has none; names the nearest.
     """
     import ir_measures
 
+    stem, _, cutoff = name.partition("@")
+    if stem in OWN and cutoff.isdecimal() and int(cutoff) >= 1:
+        return Own(stem, int(cutoff))
     try:
         measure = ir_measures.parse_measure(name)
-    except (NameError, ValueError, TypeError):
-        measure = None
-    if measure is None or measure.NAME not in FIVE or not _scored_by_trec_eval(measure):
-        raise ParameterError(f"unknown measure {name!r}; valid: nDCG@10, R@100, P@5, RR@10, AP, at any cutoff")
+        measure.validate_params()
+    except (NameError, ValueError, TypeError, AssertionError):
+        measure = None  # ir-measures has one of these for each fault
+    if measure is None or not _scored_by_trec_eval(measure):
+        own = ", ".join(f"{name}@10" for name in OWN)
+        raise ParameterError(
+            f"unknown measure {name!r}{_near(name)}; valid: nDCG@10, R@100, P@5, RR@10, AP, at any cutoff, what else "
+            f"trec_eval computes: {', '.join(_names())}; and {own}"
+        )
     return measure
 
 
 def _scored_by_trec_eval(measure: Any) -> bool:
-    """Whether trec_eval's code knows these parameters; a cutoff under 1 would end the process."""
-    if set(measure.params) - {"cutoff", "rel"}:
+    import ir_measures
+
+    if measure.NAME in COUNTS or not ir_measures.pytrec_eval.supports(_uncut(measure)):
         return False
-    return measure.params["cutoff"] >= 1 if "cutoff" in measure.params else measure.NAME not in ("R", "P")
+    return all(_is_legal(name, value) for name, value in measure.params.items())
+
+
+def _is_legal(name: str, value: Any) -> bool:
+    """Whether trec_eval takes this value, and takes it for what it is."""
+    if name in SWITCHES:
+        return isinstance(value, bool)
+    if name not in LOWEST or isinstance(value, bool):
+        return False
+    if name == "recall":
+        return 0 <= value <= 1 and round(value, 2) == value  # it looks at hundredths alone
+    return LOWEST[name] <= value <= LARGEST
+
+
+def _names() -> list[str]:
+    """Return the names of all measures that trec_eval computes, without parameters."""
+    import ir_measures
+
+    return sorted({measure.NAME for measure in ir_measures.pytrec_eval.SUPPORTED_MEASURES} - set(COUNTS), key=str.lower)
+
+
+def _near(name: str) -> str:
+    """Return ``"; did you mean nDCG?"`` for the names that are nearest, whatever their case; or nothing."""
+    stem = name.split("@")[0].split("(")[0]
+    by_lower_case = {known.lower(): known for known in [*_names(), *OWN]}
+    close = [by_lower_case[found] for found in difflib.get_close_matches(stem.lower(), list(by_lower_case))]
+    return f"; did you mean {' or '.join(close)}?" if close and stem not in close else ""
 
 
 def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = (PRIMARY,)) -> pd.DataFrame:
@@ -56,22 +131,33 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
     Returns:
         one row a judged query, sorted by id (the index), one float column a measure.
     """
-    import ir_measures
-
-    ids = sorted(qrels["query_id"].unique())
     parsed = {name: parse_measure(name) for name in measures}
-    whole = {name: _uncut(measure) for name, measure in parsed.items()}
-    values: dict[Any, dict[str, float]] = {measure: {} for measure in whole.values()}
-    columns = run[["query_id", "doc_id", "score"]]
-    for row in ir_measures.pytrec_eval.iter_calc(list(values), qrels, columns) if len(run) else ():
-        values[row.measure][row.query_id] = row.value
-    table = (
-        pd.DataFrame({name: values[measure] for name, measure in whole.items()}, index=ids).fillna(0.0).astype(float)
-    )
+    uncut = {name: _uncut(measure) for name, measure in parsed.items()}
+    values = _values(qrels, run, [m for m in dict.fromkeys(uncut.values()) if not isinstance(m, Own)])
+    for measure in uncut.values():
+        if isinstance(measure, Own):
+            found = OWN[measure.NAME](qrels, run, measure.cutoff) if len(run) else pd.Series(dtype=float)
+            values[measure] = {str(query_id): float(value) for query_id, value in found.items()}
+    ids = sorted(qrels["query_id"].unique())
+    table = pd.DataFrame({name: values[measure] for name, measure in uncut.items()}, index=ids)
+    table = table.fillna(0.0).astype(float)
     for name, measure in parsed.items():
         if measure.NAME == "RR" and "cutoff" in measure.params:
-            table[name] = table[name].where(table[name] * measure["cutoff"] >= 1 - 1e-9, 0.0)
+            within = table[name] * measure["cutoff"] >= 1 - 1e-9
+            table[name] = table[name].where(within, 0.0)
     return table.rename_axis("query_id")
+
+
+def _values(qrels: pd.DataFrame, run: pd.DataFrame, measures: list[Any]) -> dict[Any, dict[str, float]]:
+    """Return trec_eval's value of each measure by query id; of an empty run, which it does not take, none."""
+    import ir_measures
+
+    values: dict[Any, dict[str, float]] = {measure: {} for measure in measures}
+    if len(run):
+        columns = run[["query_id", "doc_id", "score"]]
+        for row in ir_measures.pytrec_eval.iter_calc(measures, qrels, columns):
+            values[row.measure][row.query_id] = row.value
+    return values
 
 
 def _uncut(measure: Any) -> Any:
@@ -80,7 +166,8 @@ def _uncut(measure: Any) -> Any:
 
     if measure.NAME != "RR":
         return measure
-    return ir_measures.RR(**{key: value for key, value in measure.params.items() if key != "cutoff"})
+    kept = {key: value for key, value in measure.params.items() if key != "cutoff"}
+    return ir_measures.RR(**kept)
 
 
 def first_relevant_rank(qrels: pd.DataFrame, run: pd.DataFrame) -> pd.Series:
@@ -95,8 +182,8 @@ def first_relevant_rank(qrels: pd.DataFrame, run: pd.DataFrame) -> pd.Series:
 def unjudged_share(qrels: pd.DataFrame, run: pd.DataFrame, cutoff: int = 10) -> float:
     """Return the share of the top ``cutoff`` documents that nobody judged."""
     top = trec_order(run).groupby("query_id").head(cutoff)
-    judged = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
-    return float(1 - judged.mean()) if len(top) else 0.0
+    known = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
+    return float(1 - known.mean()) if len(top) else 0.0
 
 
 def mean_score(qrels: pd.DataFrame, run: pd.DataFrame, measure: str = PRIMARY) -> float:
@@ -116,26 +203,37 @@ def scores_of(qrels: pd.DataFrame, runs: Mapping[str, pd.DataFrame], measure: st
 
 
 def ranks_of(qrels: pd.DataFrame, runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return :func:`first_relevant_rank` of several systems: a row a judged query (the index), a column a system."""
-    return pd.DataFrame({system: first_relevant_rank(qrels, run) for system, run in runs.items()})
+    """Return the rank of each query's first relevant document in several systems, blank where none is found.
+
+    Args:
+        qrels: ``query_id, doc_id, relevance``.
+        runs: runs by system.
+
+    Returns:
+        a row a judged query (the index), a column of whole numbers a system.
+    """
+    ranks = {system: first_relevant_rank(qrels, run) for system, run in runs.items()}
+    return pd.DataFrame(ranks).astype("Int64")
 
 
 def score_table(
-    parts: Mapping[str, Collection], runs: Mapping[tuple[str, str], pd.DataFrame], measures: Sequence[str]
+    collection: Collection, runs: Mapping[str, pd.DataFrame], measures: Sequence[str] = (PRIMARY,)
 ) -> pd.DataFrame:
-    """Score every query of every part in every system, one row each, to be kept.
+    """Return what several systems score on each judged query, in one long table.
 
     Args:
-        parts: queries and judgments by part.
-        runs: by part and system.
-        measures: ir-measures names, each once.
+        collection: the judgments, and part and group of the queries.
+        runs: runs by system.
+        measures: ir-measures names.
 
     Returns:
-        ``part, system, query_id, group`` and one column a measure, sorted by the first three.
+        ``query_id``, a column a measure, ``part, system, group``: one system after the other by name, the
+        queries of each by id.
     """
+    queries = collection.queries.set_index("query_id")
     tables = []
-    for part, system in sorted(runs):
-        scored = per_query(parts[part].qrels, runs[part, system], measures).reset_index()
-        group = scored["query_id"].map(parts[part].groups())
-        tables.append(scored.assign(part=part, system=system, group=group))
-    return pd.concat(tables, ignore_index=True)[["part", "system", "query_id", "group", *measures]]
+    for system in sorted(runs):
+        scores = per_query(collection.qrels, runs[system], measures)
+        scores = scores.join(queries["part"]).assign(system=system).join(queries["group"])
+        tables.append(scores)
+    return pd.concat(tables).reset_index()

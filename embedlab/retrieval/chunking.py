@@ -11,8 +11,11 @@ from embedlab.retrieval.dense import exact_search
 def passages(text: str, words: int, overlap: int) -> list[str]:
     """Cut a text into passages of ``words`` words that overlap by ``overlap``; an empty text is one passage."""
     tokens = text.split()
-    starts = range(0, max(len(tokens) - overlap, 1), words - overlap)
-    return [" ".join(tokens[start : start + words]) for start in starts]
+    last_start = max(len(tokens) - overlap, 1)  # a passage from there on would hold the overlap alone
+    found = []
+    for start in range(0, last_start, words - overlap):
+        found.append(" ".join(tokens[start : start + words]))
+    return found
 
 
 def titled_passages(corpus: pd.DataFrame, words: int, overlap: int, is_cut: pd.Series | None = None) -> pd.Series:
@@ -24,11 +27,13 @@ def titled_passages(corpus: pd.DataFrame, words: int, overlap: int, is_cut: pd.S
         overlap: words that neighbouring passages share.
         is_cut: by row of the corpus, whether the document is cut; the others stay whole. None: all are cut.
     """
-    cut = [True] * len(corpus) if is_cut is None else is_cut.tolist()
+    if is_cut is None:
+        is_cut = pd.Series(True, index=corpus.index)
     owners: list[str] = []
     found: list[str] = []
-    for doc_id, title, text, cuts in zip(corpus["doc_id"], corpus["title"], corpus["text"], cut, strict=True):
-        for part in passages(text, words, overlap) if cuts else [text]:
+    for doc_id, title, text, cut in zip(corpus["doc_id"], corpus["title"], corpus["text"], is_cut, strict=True):
+        parts = passages(text, words, overlap) if cut else [text]
+        for part in parts:
             owners.append(doc_id)
             found.append(f"{title} {part}".strip())
     return pd.Series(found, index=owners)

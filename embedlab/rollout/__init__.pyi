@@ -14,11 +14,11 @@ from .drift import drift_alarms as drift_alarms
 from .drift import drift_table as drift_table
 from .drift import false_alarms as false_alarms
 from .drift import label_priority as label_priority
-from .drift import mean_difference as mean_difference
-from .drift import period_changes as period_changes
-from .drift import periods_of as periods_of
 from .drift import psi as psi
 from .drift import text_signals as text_signals
+from .periods import mean_difference as mean_difference
+from .periods import period_changes as period_changes
+from .periods import periods_of as periods_of
 from .reindex import Plan as Plan
 from .reindex import Reindex as Reindex
 from .reindex import make_plan as make_plan

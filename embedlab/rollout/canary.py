@@ -178,8 +178,8 @@ def roll_out(
     for percent in stages:
         if percent == 100:
             registry.switch(candidate, "all traffic goes to the candidate")
-        fine = (within_latency or {}).get(percent, True)
-        stage = watch(scores, percent, limits, looks=len(stages), within_latency=fine, salt=candidate)
+        in_time = within_latency is None or within_latency.get(percent, True)
+        stage = watch(scores, percent, limits, looks=len(stages), within_latency=in_time, salt=candidate)
         seen.append(stage)
         if stage.alarm:
             registry.switch(before, f"rolled back at {percent} %: {stage.alarm}")

@@ -11,4 +11,5 @@ from .probes import validation_of as validation_of
 from .probes import validation_on as validation_on
 from .recipe import Recipe as Recipe
 from .trainer import Trainer as Trainer
+from .validation import History as History
 from .validation import Validation as Validation

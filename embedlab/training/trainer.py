@@ -119,7 +119,7 @@ class Trainer:
         low = self.encoder.identity.precision == "bfloat16"
         with torch.autocast("cpu", torch.bfloat16, enabled=low):
             texts = [self.documents[d] for d in batch.documents]
-            documents = self._embed(texts, "document", self.recipe.document_tokens)
+            documents = self.embed(texts, "document", self.recipe.document_tokens)
             queries = self._embed_queries(batch.queries)
         scores = queries.float() @ documents.float().T
         loss = self.loss(scores, torch.from_numpy(batch.target), torch.from_numpy(batch.allowed))
@@ -135,11 +135,12 @@ class Trainer:
 
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         chunks = [order[i : i + QUERY_CHUNK] for i in range(0, len(order), QUERY_CHUNK)]
-        parts = [self._embed([texts[i] for i in chunk], "query", self.recipe.query_tokens) for chunk in chunks]
+        parts = [self.embed([texts[i] for i in chunk], "query", self.recipe.query_tokens) for chunk in chunks]
         back = torch.tensor(np.argsort(order))
         return torch.cat(parts)[back]
 
-    def _embed(self, texts: list[str], kind: str, tokens: int) -> Tensor:
+    def embed(self, texts: list[str], kind: str, tokens: int) -> Tensor:
+        """Return unit vectors of texts cut at so many tokens, ``[texts, d]``, as training sees them: with gradients."""
         from torch.nn.functional import normalize as unit
 
         prompt = self.encoder.prompt("query" if kind == "query" else "document")

@@ -33,6 +33,14 @@ def known_answers(rows: pd.DataFrame) -> list[tuple[str, ...]]:
     return found
 
 
+def known_pairs(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    """Return every query id with each of the documents known to answer it; columns as for :func:`known_answers`."""
+    pairs = set()
+    for query_id, ids in zip(rows["query_id"], known_answers(rows), strict=True):
+        pairs |= {(query_id, doc_id) for doc_id in ids}
+    return pairs
+
+
 def guard_of(held: Collection) -> pd.DataFrame:
     """Return the guard of held-out queries: what training may know of them, to keep clear of it.
 

@@ -128,8 +128,9 @@ def drop_duplicates(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned
         first: dict[frozenset[str], int] = {}
         for i in same:
             keeper = first.setdefault(positives[i], i)
-            if keeper != i:
-                repeats.setdefault(i, keeper)
+            # Nearly the same is not transitive: a row that goes itself keeps no other one's place.
+            if keeper != i and keeper not in repeats:
+                repeats[i] = keeper
     gone = rows.iloc[sorted(repeats)]
     keepers = [rows["query_id"].iloc[repeats[i]] for i in sorted(repeats)]
     why = ["near-duplicate query, same positives"] * len(gone)
@@ -212,6 +213,15 @@ def over_long(lengths: pd.Series, limit: int) -> tuple[float, float]:
     if not limit or lengths.empty:
         return 0.0, 0.0
     return float((lengths > limit).mean()), float((lengths - limit).clip(lower=0).sum() / lengths.sum())
+
+
+def shares_read(lengths: pd.Series, limits: Iterable[int]) -> pd.DataFrame:
+    """Return by token limit ``texts that fit`` and ``tokens read``, as shares of all; see :func:`over_long`."""
+    found = {}
+    for limit in limits:
+        over, lost = over_long(lengths, limit)
+        found[limit] = {"texts that fit": 1 - over, "tokens read": 1 - lost}
+    return pd.DataFrame(found).T.rename_axis("limit")
 
 
 RULES: dict[str, Callable[[pd.DataFrame, Mapping[str, str]], Cleaned]] = {

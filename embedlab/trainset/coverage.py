@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from embedlab.data.text import fold, near_duplicates, stable_hash
-
-SAMPLE = 500
-"""Queries of each side that the classifier sees."""
-
-FOLDS = 5
+from embedlab.data.text import fold, near_duplicates
+from embedlab.evaluation.two_sample import PHRASING, distinguishability
+from embedlab.retrieval.bm25 import BM25
+from embedlab.trainset.rows import query_texts
 
 
 def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.DataFrame) -> pd.DataFrame:
@@ -71,30 +69,33 @@ def _in_other_sources(rows: pd.DataFrame) -> set[str]:
     return found
 
 
+def rows_per_document(rows: pd.DataFrame) -> pd.Series:
+    """Return how many rows want each document, the most wanted first; the index is the place, from 1."""
+    counts = rows["positive_ids"].explode().value_counts()
+    return pd.Series(counts.to_numpy(), index=range(1, len(counts) + 1), name="rows")
+
+
+def nearest_rows(queries: pd.DataFrame, rows: pd.DataFrame, k: int = 1) -> pd.DataFrame:
+    """Return the training rows whose queries share most words with each query, by BM25, the nearest first.
+
+    Args:
+        queries: ``query_id, text``.
+        rows: ``query_id, text, positive_ids`` of the store.
+        k: rows for each query; fewer where fewer share a word with it.
+
+    Returns:
+        ``query_id`` and, of the row, ``row_id``, ``nearest`` (its text), ``positive_ids`` and ``score``.
+    """
+    run = BM25(query_texts(rows)).search(query_texts(queries), k).rename(columns={"doc_id": "row_id"})
+    of_rows = rows[["query_id", "text", "positive_ids"]].rename(columns={"query_id": "row_id", "text": "nearest"})
+    return run.merge(of_rows, on="row_id")[["query_id", "row_id", "nearest", "positive_ids", "score"]]
+
+
 def told_apart(texts: Iterable[str], real: Iterable[str]) -> float:
     """Return the cross-validated AUC of a classifier that tells texts from real queries; NaN for too few.
 
-    Logistic regression on character 2- to 4-grams, a classifier two-sample test (Lopez-Paz and Oquab
-    2017); both sides have the same number of texts, at most 500.
+    Each text counts once, and both sides have the same number of texts, at most 500; see
+    :func:`embedlab.evaluation.two_sample.distinguishability`.
     """
-    ours, theirs = _sample(texts), _sample(real)
-    size = min(len(ours), len(theirs))
-    if size < 2 * FOLDS:
-        return float("nan")
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
-    from sklearn.pipeline import make_pipeline
-
-    model = make_pipeline(
-        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True), LogisticRegression(C=10)
-    )
-    both = ours[:size] + theirs[:size]
-    label = [1] * size + [0] * size
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    return float(cross_val_score(model, both, label, scoring="roc_auc", cv=folds).mean())
-
-
-def _sample(texts: Iterable[str]) -> list[str]:
-    """Return at most 500 different texts, the same ones every time."""
-    return sorted({fold(text) for text in texts}, key=lambda text: stable_hash("auc", text))[:SAMPLE]
+    found = distinguishability(texts, real, design=PHRASING)
+    return float("nan") if found is None else found

@@ -32,8 +32,8 @@ a document; the others train embedding models.
 CANDIDATES = 4
 """Negatives beside a positive in ``candidates``."""
 
-NEGATIVES = {"triplets": 1, "candidates": CANDIDATES, "labeled_list": 1}
-"""Negatives that a row needs to stand in a format."""
+NEGATIVES_NEEDED = {"triplets": 1, "candidates": CANDIDATES, "labeled_list": 1}
+"""By format: the negatives that a row needs to stand in it; none where the format is not named."""
 
 QUERY_COLUMNS = ("anchor", "sentence1", "query")
 
@@ -57,7 +57,7 @@ def render(rows: pd.DataFrame, documents: Mapping[str, str], form: str) -> pd.Da
     if form not in FITS:
         raise ParameterError(f"unknown format {form!r}; valid: {', '.join(FITS)}")
     found: list[dict[str, Any]] = []
-    least = NEGATIVES.get(form, 0)
+    least = NEGATIVES_NEEDED.get(form, 0)
     for query, positives, negatives in zip(rows["text"], rows["positive_ids"], rows["negatives"], strict=True):
         hard = [documents[n["id"]] for n in negatives]
         if len(hard) >= least:
@@ -69,7 +69,7 @@ def left_out(rows: pd.DataFrame) -> pd.DataFrame:
     """Return a removal for each row and format that has too few negatives to hold it."""
     count = rows["negatives"].map(len)
     found = []
-    for form, least in NEGATIVES.items():
+    for form, least in NEGATIVES_NEEDED.items():
         short = rows[count < least]
         evidence = [f"{len(negatives)} negatives, {least} needed" for negatives in short["negatives"]]
         found.append(removal(short, f"not in {form}", [""] * len(short), evidence))

@@ -18,6 +18,7 @@ from embedlab.retrieval.base import Encodes
 from embedlab.trainset.answers import OWN, known_answers
 from embedlab.trainset.miners import Block, Proposals
 from embedlab.trainset.mining import JUDGED, MINERS, WINDOWED, Mining
+from embedlab.trainset.rows import query_texts, removal, removals
 
 CLOSE = "too close to the positive"
 
@@ -61,6 +62,16 @@ class Mined:
     training: pd.DataFrame
     negatives: pd.DataFrame
     refused: pd.DataFrame
+
+    def removed(self) -> pd.DataFrame:
+        """Return what was refused as removals, reason by reason, with miner, rank and cosine as the evidence."""
+        text = self.refused["query_id"].map(query_texts(self.training))
+        refused = self.refused.assign(text=text.astype(str))
+        parts = []
+        for reason, part in refused.groupby("reason"):
+            evidence = part["miner"] + ", rank " + part["rank"].astype(str) + ", cosine " + part["score"].astype(str)
+            parts.append(removal(part, f"{reason}, no negative", part["doc_id"], evidence))
+        return removals(parts)
 
 
 def mine_negatives(
@@ -121,6 +132,14 @@ def mine_negatives(
             bar.advance(len(part.rows))
     mined = _joined(taken, COLUMNS, training["query_id"])
     return Mined(_attached(training, mined), mined, _joined(refused, [*COLUMNS, "reason"], training["query_id"]))
+
+
+def as_many(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with at most as many negatives, the first ones, as the same rows of another table have."""
+    cut = []
+    for negatives, theirs in zip(rows["negatives"], others["negatives"], strict=True):
+        cut.append(negatives[: len(theirs)])
+    return rows.assign(negatives=pd.Series(cut, index=rows.index, dtype=object))
 
 
 def check_rows(training: pd.DataFrame, exclude: Mapping[str, object]) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from embedlab.progress import Progress
 from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.dense import Dense
+from embedlab.retrieval.hybrid import fuse_ranks
 from embedlab.trainset.answers import known_answers
-from embedlab.trainset.rows import lists_without, removal, removals
+from embedlab.trainset.rows import lists_without, query_texts, removal, removals
 
 Scores = Mapping[str, NDArray[np.float32]]
 """For one query, by system, the score of every document, ``[documents]``."""
@@ -151,6 +152,33 @@ def beyond_both(rows: pd.DataFrame, runs: Iterable[pd.DataFrame]) -> pd.DataFram
     found = {key for run in runs for key in zip(run["query_id"], run["doc_id"], strict=True)}
     missed = [key not in found for key in zip(pairs["query_id"], pairs["doc_id"], strict=True)]
     return pairs[missed].reset_index(drop=True)
+
+
+def found_again(rows: pd.DataFrame, dense: Dense, bm25: BM25, k: int) -> pd.Series:
+    """Return for each row whether hybrid search with its query finds all its positives among the first ``k``."""
+    queries = query_texts(rows)
+    hybrid = fuse_ranks(dense.search(queries), bm25.search(queries), k=k)
+    missed = beyond_both(rows, [hybrid])
+    return ~rows["query_id"].isin(missed["query_id"])
+
+
+def to_read(standing: pd.DataFrame, missed: pd.DataFrame, catch: float) -> pd.DataFrame:
+    """Return the positives that a person should read: those that wait, then others that stand late, the latest first.
+
+    Args:
+        standing: what :func:`standing` returns.
+        missed: ``query_id, doc_id`` of those that wait; see :func:`beyond_both`.
+        catch: of labels that point at a random document this share is listed, for it stands behind the first
+            ``1 - catch`` of the documents in so many cases; 0 lists none but those that wait.
+
+    Returns:
+        the columns of ``standing`` and ``waits``.
+    """
+    waiting = missed[["query_id", "doc_id"]].assign(waits=True)
+    marked = standing.merge(waiting, how="left", on=["query_id", "doc_id"])
+    marked = marked.fillna({"waits": False}).astype({"waits": bool})
+    listed = marked[marked["waits"] | (marked["above"] > 1 - catch)]
+    return listed.sort_values(["waits", "above", "query_id"], ascending=[False, False, True], ignore_index=True)
 
 
 def unusable_positives(rows: pd.DataFrame, documents: Mapping[str, str]) -> pd.DataFrame:

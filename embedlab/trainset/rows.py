@@ -12,7 +12,7 @@ import pandas as pd
 from embedlab.data.collection import Collection
 from embedlab.data.raw import Finding
 from embedlab.data.text import stable_hash
-from embedlab.trainset.schema import COLUMNS
+from embedlab.trainset.schema import STORE_COLUMNS
 from embedlab.trainset.sources.examples import Example, merged
 
 JUDGED, JUDGED_NEGATIVE = "judged query", "judged"
@@ -104,7 +104,7 @@ def _store(**columns: Iterable[Any]) -> pd.DataFrame:
     given.setdefault("negatives", [[] for _ in range(count)])
     given.setdefault("part", [""] * count)
     given.setdefault("weight", [1.0] * count)
-    return pd.DataFrame({name: pd.Series(given[name], dtype=DTYPES.get(name, str)) for name in COLUMNS})
+    return pd.DataFrame({name: pd.Series(given[name], dtype=DTYPES.get(name, str)) for name in STORE_COLUMNS})
 
 
 def with_reviews(judged: pd.DataFrame, weights: Mapping[str, float], where: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -129,15 +129,86 @@ def unusable(findings: Iterable[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=REMOVED, dtype=str)
 
 
-def removal(rows: pd.DataFrame, reason: str, other: Iterable[str], evidence: Iterable[str]) -> pd.DataFrame:
-    """Return rows that leave the store, with the reason, the other row involved and the evidence."""
-    found = {"query_id": rows["query_id"], "text": rows["text"], "reason": reason}
-    return pd.DataFrame({**found, "other": list(other), "evidence": list(evidence)}, columns=REMOVED).astype(str)
+def query_texts(rows: pd.DataFrame) -> pd.Series:
+    """Return the text of each row's query by query id: what a retriever searches for."""
+    return pd.Series(rows["text"].to_numpy(), index=rows["query_id"].to_numpy())
+
+
+def removal(rows: pd.DataFrame, reason: str, other: Iterable[str] | str, evidence: Iterable[str] | str) -> pd.DataFrame:
+    """Return rows that leave the store, with the reason, the other row involved and the evidence.
+
+    Args:
+        rows: ``query_id, text`` of those that leave.
+        reason: in a few words, the same for all.
+        other: ids of the row or documents involved, one a row; one text stands for all.
+        evidence: likewise.
+    """
+    found = rows[["query_id", "text"]].assign(reason=reason)
+    for name, told in (("other", other), ("evidence", evidence)):
+        found[name] = told if isinstance(told, str) else list(told)
+    return found[REMOVED].astype(str)
 
 
 def removals(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Return all removals in one table, empty with its columns where there are none."""
     return pd.concat([pd.DataFrame(columns=REMOVED, dtype=str), *parts], ignore_index=True).astype(str)
+
+
+def by_reason(removed: pd.DataFrame) -> pd.DataFrame:
+    """Return how many were removed for each reason, the most frequent first, and one of them to look at.
+
+    Args:
+        removed: what :func:`removals` returns.
+
+    Returns:
+        ``reason`` (index), ``removed``, and of the first of them ``for example`` (its text) and ``evidence``.
+    """
+    of_each = removed.groupby("reason")
+    found = of_each.agg(removed=("reason", "size"), example=("text", "first"), evidence=("evidence", "first"))
+    return found.rename(columns={"example": "for example"}).sort_values("removed", ascending=False, kind="stable")
+
+
+class RemovalList:
+    """What left the store so far, in the order in which it left."""
+
+    def __init__(self) -> None:
+        self._parts: list[pd.DataFrame] = []
+
+    def add(self, removed: pd.DataFrame) -> None:
+        """Add what is listed already; see :func:`removal`."""
+        self._parts.append(removed)
+
+    def without(
+        self,
+        rows: pd.DataFrame,
+        out: pd.Series,
+        reason: str,
+        evidence: pd.Series | str,
+        other: pd.Series | str | None = None,
+    ) -> pd.DataFrame:
+        """Return the rows that stay, after listing those that leave.
+
+        Args:
+            rows: of the store.
+            out: for each row whether it leaves.
+            reason: in a few words, the same for all.
+            evidence: for each row, or one text for all.
+            other: likewise what else is involved; None for the row's positives.
+        """
+        gone = rows[out]
+        if other is None:
+            other = rows["positive_ids"].map(", ".join)
+        told = [text if isinstance(text, str) else text[out] for text in (other, evidence)]
+        self.add(removal(gone, reason, told[0], told[1]))
+        return rows[~out]
+
+    def count(self, reason: str) -> int:
+        """Return how many left for this reason."""
+        return int((self.table()["reason"] == reason).sum())
+
+    def table(self) -> pd.DataFrame:
+        """Return all of them as :func:`removals` does."""
+        return removals(self._parts)
 
 
 def lists_without(rows: pd.DataFrame, column: str, pairs: Ids[tuple[str, str]]) -> pd.Series:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-COLUMNS = [
+STORE_COLUMNS = [
     "query_id",
     "text",
     "positive_ids",
@@ -36,7 +36,7 @@ def store_schema() -> pa.Schema:
     negative = pa.struct([("id", text), ("miner", text), ("score", pa.float64())])
     other = {"positive_ids": pa.list_(text), "known_ids": pa.list_(text), "weight": pa.float64()}
     types = other | {"negatives": pa.list_(negative)}
-    return pa.schema([(name, types.get(name, text)) for name in COLUMNS])
+    return pa.schema([(name, types.get(name, text)) for name in STORE_COLUMNS])
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def checked(rows: pd.DataFrame, where: str = "training store") -> StoreRows:
     """
     import pyarrow as pa
 
-    missing = [c for c in COLUMNS if c not in rows]
+    missing = [c for c in STORE_COLUMNS if c not in rows]
     if missing:
         raise DataError(f"{where}: columns {missing} are missing; found {list(rows.columns)}")
     twice = rows[rows["query_id"].duplicated()]
@@ -70,7 +70,7 @@ def checked(rows: pd.DataFrame, where: str = "training store") -> StoreRows:
     bare = rows[rows["positive_ids"].map(len) == 0]
     if len(bare):
         raise DataError(f"{where}: row {bare.index[0]}: {bare['query_id'].iloc[0]!r} has no positive document")
-    added = pa.Schema.from_pandas(rows.drop(columns=COLUMNS), preserve_index=False)
+    added = pa.Schema.from_pandas(rows.drop(columns=STORE_COLUMNS), preserve_index=False)
     arrays = []
     for field in [*store_schema(), *added]:
         try:

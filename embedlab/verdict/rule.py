@@ -50,9 +50,9 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         raise MissingInputError(f"step {Evaluation.step} lies after step {upto}: there is no verdict yet")
     found, retained, costs = evaluation.comparison, evaluation.retention, price(facts)
     training = facts.read(Training)
-    blocked = _blockers(facts, evaluation, contract) + breaches(costs, contract)
+    blocked = blockers(facts, evaluation, contract) + breaches(costs, contract)
     verdict = {
-        "verdict": _decide(evaluation, contract, blocked),
+        "verdict": decide(evaluation, contract, blocked),
         "stage": "final" if facts.done(LAST) else "offline",
         "primary_metric": found.metric,
         "contract": contract.hash,
@@ -86,7 +86,8 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
     return dict(plain(verdict))
 
 
-def _decide(evaluation: Evaluation, contract: Contract, blocked: list[str]) -> str:
+def decide(evaluation: Evaluation, contract: Contract, blocked: list[str]) -> str:
+    """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE: what the comparison says, unless something blocks or doubts it."""
     if blocked:
         return "DO_NOT_SHIP"
     unseen, verdict = evaluation.unseen_only, evaluation.comparison.verdict
@@ -95,7 +96,7 @@ def _decide(evaluation: Evaluation, contract: Contract, blocked: list[str]) -> s
     return verdict
 
 
-def _blockers(facts: Facts, evaluation: Evaluation, contract: Contract) -> list[str]:
+def blockers(facts: Facts, evaluation: Evaluation, contract: Contract) -> list[str]:
     """Return what forbids shipping, in words."""
     blocked = []
     broken = problem(facts.store, contract.test_openings)

@@ -5,8 +5,10 @@ from dataclasses import fields, replace
 import pandas as pd
 import pytest
 from conftest import open_step
+from makers import baseline
 
 from embedlab.chain import Contract, known_guardrails
+from embedlab.chain.artifacts.establish_baseline import PER_QUERY, Baseline
 from embedlab.chain.contract import same_contract
 from embedlab.chain.params import cell_parameters
 from embedlab.errors import ContractError, ParameterError
@@ -40,16 +42,17 @@ CHANGED = {
 def agree(contract: Contract):
     """Write a contract as step 01 does; returns the store."""
     lab = open_step("01")
-    lab.write("contract.json", contract.as_dict())
+    lab.write(contract)
     lab.finish("agreed by a test")
     return lab.store
 
 
 def write_baseline():
-    """Write what step 05 writes of its scores: a table and a JSON object with the contract's hash."""
+    """Write what step 05 writes of its scores: a table and a JSON object."""
     lab = open_step("05")
-    lab.write("per_query.parquet", pd.DataFrame({"query_id": ["q1"], "nDCG@10": [0.5]}))
-    lab.write("baseline.json", {"test": {"base": 0.5}, "contract": lab.contract["hash"]})
+    row = {"part": "test", "system": "base", "query_id": "q1", "group": "g1", "nDCG@10": 0.5}
+    lab.write(PER_QUERY, pd.DataFrame([row]))
+    lab.write(baseline())
     lab.finish("scored by a test")
 
 
@@ -73,11 +76,11 @@ def test_a_changed_field_changes_the_hash_and_is_named_where_numbers_meet(name, 
     agree(CONTRACT)
     write_baseline()
     agree(other)
-    for artifact in ("baseline.json", "per_query.parquet"):
+    for artifact in (Baseline, PER_QUERY):
         with pytest.raises(ContractError) as error:
-            open_step("15").read("05", artifact)
+            open_step("15").read(artifact)
         named = str(error.value)
-        assert f"{artifact} of step 05 and the contract of trial were made under different contracts" in named
+        assert f"{artifact.file} of step 05 and the contract of trial were made under different contracts" in named
         assert f"{name}: {getattr(CONTRACT, name)!r} and {CHANGED[name]!r}" in named
         assert [n for n in CHANGED if f" {n}: " in named] == [name]
 
@@ -87,7 +90,7 @@ def test_the_verdict_refuses_numbers_of_another_contract(outputs):
     write_baseline()
     store = agree(replace(CONTRACT, min_gain=0.5))
     with pytest.raises(ContractError, match=r"min_gain: 0\.02 and 0\.5"):
-        Facts(store).json("05", "baseline.json")
+        Facts(store).read(Baseline)
 
 
 def test_score_files_carry_hash_and_terms(outputs):
@@ -132,7 +135,7 @@ def test_the_contract_in_words_says_every_agreement():
 )
 def test_an_illegal_contract_is_refused(change, message):
     with pytest.raises(ParameterError, match=message):
-        replace(CONTRACT, **change)
+        Contract.of(PARAMS | change, "group")
 
 
 def test_a_guardrail_that_no_slice_answers_to_is_refused():

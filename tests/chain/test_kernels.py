@@ -39,7 +39,7 @@ def printed(client, code: str) -> str:
 def test_a_forked_kernel_holds_the_slow_imports_and_nothing_of_embedlab(kernel):
     assert PRELOAD
     assert not [name for name in PRELOAD if name.startswith("embedlab")]
-    own = ["embedlab", "embedlab.chain.kernels"]  # imported after the fork, as it is now
+    own = ["embedlab", "embedlab.chain", "embedlab.chain.kernels"]  # imported after the fork, as it is now
     assert printed(kernel[1], LOADED) == f"True {own}"
 
 

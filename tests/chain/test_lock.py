@@ -25,7 +25,7 @@ time.sleep(600)
 HOLD_AND_FORK = """
 import os, sys, time
 from pathlib import Path
-from embedlab.lock import RunLock
+from embedlab.chain.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 lock.acquire()
 child = os.fork()

@@ -5,10 +5,15 @@ import re
 import pandas as pd
 import pytest
 from conftest import open_step, step_files, write_seal
+from notebook_cells import write_guard
 
 from embedlab.chain import STEPS, dev_looks
-from embedlab.chain.seal import ledger, problem, record, scored_model_sets, verify
+from embedlab.chain.artifacts.build_eval_set import GUARD
+from embedlab.chain.keys import notebook_code
+from embedlab.chain.paths import notebook_path
+from embedlab.chain.seal import ledger, record
 from embedlab.errors import ParameterError, SealedTestError
+from embedlab.verdict.seal import problem, scored_model_sets, verify
 
 MAY = {"04", "05", *(s.number for s in STEPS if s.number >= "15")}
 training = pytest.mark.parametrize("number", [s.number for s in STEPS if s.number not in MAY | {"01"}])
@@ -16,7 +21,9 @@ training = pytest.mark.parametrize("number", [s.number for s in STEPS if s.numbe
 
 @training
 def test_a_step_before_15_that_asks_for_test_judgments_is_refused(number, started):
-    with pytest.raises(SealedTestError, match=rf"step {number}_\w+ asked for test judgments; they are sealed until"):
+    with pytest.raises(
+        SealedTestError, match=rf"step {number}_\w+ asked for test judgments; they are sealed, and only"
+    ):
         open_step(number).open_test("just a look")
     with pytest.raises(SealedTestError):
         open_step(number).read("01", "qrels_test.parquet")
@@ -76,11 +83,14 @@ def test_steps_other_than_15_cost_nothing_of_the_allowance(started):
     assert scored_model_sets(started) == 0
 
 
-def test_a_reading_of_the_guard_is_logged_and_is_no_opening(started):
-    lab = open_step("04")
-    lab.write("guard.parquet", pd.DataFrame({"query_id": ["q1"]}))
-    lab.finish("guard written")
-    open_step("07").read("04", "guard.parquet")
+@pytest.mark.parametrize("read", [
+    lambda lab: lab.read(GUARD),
+    lambda lab: lab.read(GUARD.step, GUARD.file),
+    lambda lab: lab.path(GUARD.step, GUARD.file),
+], ids=["by its definition", "by its name", "by its path"])  # fmt: skip
+def test_a_reading_of_the_guard_is_logged_and_is_no_opening(started, read):
+    write_guard(started)
+    read(open_step("07"))
     (entry,) = ledger(started)
     assert (entry["step"], entry["kind"]) == ("07", "guard")
     assert scored_model_sets(started) == 0
@@ -160,8 +170,5 @@ def test_an_earlier_step_counts_the_choices_up_to_itself(started):
 
 
 def test_every_notebook_that_chooses_on_dev_says_so():
-    from embedlab.chain.keys import notebook_code
-    from embedlab.chain.paths import notebook_path
-
     noted = {s.number for s in STEPS if "lab.note_choice(" in notebook_code(notebook_path(s))}
     assert noted == {"02", "03", "05", "07", "11", "14", "15", "18"}

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import open_step, run_python, step_files
+from conftest import frame_of_run, open_step, run_python, step_files
+from makers import metrics
 
 from embedlab.chain import Store, get_step
+from embedlab.chain.artifacts.confirm_need import RUNGS
+from embedlab.chain.artifacts.establish_baseline import PER_QUERY
+from embedlab.chain.artifacts.select_metrics import Metrics
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError, ParameterError
 from embedlab.models.cache import VectorCache
 
@@ -19,17 +23,31 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def test_what_is_written_is_read_back(started):
-    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    gains = {"delta": [0.05, 0.01], "low": [0.01, -0.02], "high": [0.09, 0.04]}
+    frame = pd.DataFrame({"rung": ["hybrid search", "passages"], **gains, "wins": [40, 20], "losses": [10, 18]})
     lab = open_step("02")
-    lab.write("rungs.parquet", frame)
+    lab.write(RUNGS, frame)
     lab.finish("done")
     pd.testing.assert_frame_equal(started.read("02", "rungs.parquet"), frame)
     assert started.read("02", "summary.json")["conclusion"] == "done"
 
 
+def test_the_runs_of_a_part_are_read_back_by_system(started):
+    runs = {"base": frame_of_run({"q1": {"d1": 2.0, "d2": 1.0}}), "BM25": frame_of_run({"q1": {"d2": 3.0}})}
+    stems = {"base": "base", "BM25": "bm25"}
+    lab = open_step("05")
+    lab.write_runs(stems, "dev", runs)
+    lab.finish("done")
+    assert (started.folder / step_files("05") / "bm25_dev.run").exists()
+    found = open_step("06").read_runs("05", stems, "dev")
+    assert list(found) == list(stems)
+    for system, run in runs.items():
+        pd.testing.assert_frame_equal(found[system], run, check_dtype=False)
+
+
 def test_the_manifest_lists_each_output_with_its_hash(started):
     entry = started.manifest()["steps"]["01"]
-    assert set(entry) == {"key", "status", "seconds", "finished_at", "outputs"}
+    assert set(entry) == {"key", "made_of", "status", "seconds", "finished_at", "outputs"}
     assert entry["status"] == "done"
     paths = [o["path"] for o in entry["outputs"]]
     assert f"{step_files('01')}/corpus.parquet" in paths
@@ -160,7 +178,7 @@ def test_an_input_that_does_not_exist_yet_names_the_step_and_the_command(started
     with pytest.raises(
         MissingInputError, match=r"per_query\.parquet does not exist yet \(step 05 is not run\)"
     ) as told:
-        lab.read("05", "per_query.parquet")
+        lab.read(PER_QUERY)
     assert "embedlab run" in str(told.value)
     assert "--set run=trial --to 05" in str(told.value)
 
@@ -185,14 +203,17 @@ def test_a_step_reads_only_what_the_table_says(started):
 def test_a_step_writes_only_what_the_table_says(started):
     with pytest.raises(ParameterError, match=r"step 06_select_metrics writes values\.parquet"):
         open_step("06").write("other.json", {})
+    with pytest.raises(ParameterError, match=r"step 05_establish_baseline writes base_dev\.run.*; not 'metrics\.json'"):
+        open_step("05").write(metrics())
 
 
 def test_a_number_that_json_cannot_hold_is_refused_and_the_old_file_stays(started):
     lab = open_step("06")
-    lab.write("metrics.json", {"a": 1})
+    lab.write(metrics(several_relevant=0.3))
     with pytest.raises(ValueError, match="Out of range float"):
-        lab.write("metrics.json", {"a": float("nan")})
-    assert json.loads((started.folder / step_files("06") / "metrics.json").read_text()) == {"a": 1}
+        lab.write(metrics(several_relevant=float("nan")))
+    lab.finish("done")
+    assert started.artifact(Metrics).several_relevant == 0.3
     assert leftovers(started.folder) == []
 
 
@@ -205,7 +226,7 @@ def test_a_run_is_a_plain_folder_name(run, outputs):
 def test_a_file_that_a_step_no_longer_writes_is_removed(started):
     step = get_step("06")
     lab = open_step("06")
-    lab.write("metrics.json", {})
+    lab.write(metrics())
     lab.finish("first")
     lab = open_step("06")
     lab.finish("second")
@@ -241,25 +262,3 @@ def test_a_notebook_takes_the_values_of_its_run_for_parameters_at_their_default(
     assert open_step("01").params["seed"] == 7
     assert "From params.yaml: seed = 7, shown = 5" in capsys.readouterr().out
     assert open_step("01", seed=9).params["seed"] == 9
-
-
-def test_the_step_key_follows_parameters_and_inputs(started):
-    first = open_step("02").key
-    assert open_step("02").key == first
-    assert open_step("01", seed=1).key != open_step("01", seed=2).key
-    entry = started.entry("01")["outputs"]
-    entry[0]["sha256"] = "0" * 64
-    started.update("01", outputs=entry)
-    assert open_step("02").key != first
-
-
-def test_the_step_key_follows_what_the_users_files_hold(started, toy, tmp_path):
-    log = tmp_path / "log.txt"
-    log.write_text("otter river\n")
-    before = open_step("01", source="beir", path=str(toy)).key, open_step("04", query_log=str(log)).key
-    (toy / "queries.jsonl").write_text((toy / "queries.jsonl").read_text().replace("spotted", "saw"))
-    log.write_text("badger forest\n")
-    after = open_step("01", source="beir", path=str(toy)).key, open_step("04", query_log=str(log)).key
-    assert before[0] != after[0]
-    assert before[1] != after[1]
-    assert open_step("04", query_log=str(log)).key == after[1]

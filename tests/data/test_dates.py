@@ -43,11 +43,11 @@ def test_dates_go_before_the_collections_own_parts(tmp_path):
 
 
 def test_a_near_duplicate_across_the_dates_stays_on_its_later_side_and_is_listed(tmp_path):
-    def twin(row, i):
+    def near_duplicate(row, i):
         if i in (3, 25, 35):  # 2019, 2021 and 2022
             row["text"] = f"who has spotted the old grey otter {('near', 'at', 'by')[i % 3]} that river"
 
-    found = embedlab.load_collection("beir", path=dated(tmp_path, twin), **DATES)
+    found = embedlab.load_collection("beir", path=dated(tmp_path, near_duplicate), **DATES)
     listed = found.findings[found.findings["kind"] == "near-duplicate across dates"].set_index("id")
     assert sorted(listed.index) == ["q25", "q3"]
     assert listed.loc["q3", "detail"].startswith("left out of train (2019-04-15): a near-duplicate, q35,")

@@ -33,19 +33,19 @@ def test_a_sound_collection_has_no_findings(plant):
     assert found(plant()) == []
 
 
-NEW, COPY = {"_id": "new", "text": "a b"}, "REPORT 0: the otter was seen near the river, at dusk"
-AGAIN = {"_id": "copy", "text": "Who spotted 0 otter around river?"}
+NEW, SAME_TEXT = {"_id": "new", "text": "a b"}, "REPORT 0: the otter was seen near the river, at dusk"
+AGAIN = {"_id": "again", "text": "Who spotted 0 otter around river?"}
 FAULTS = {
     "dangling document": ({"judgments": [("q1", "nowhere", 1)]}, "test.tsv:42", "nowhere"),
     "dangling query": ({"judgments": [("nobody", "d1", 1)]}, "test.tsv:42", "nobody"),
     "no relevant": ({"queries": [NEW], "judgments": [("new", "d1", 0)]}, "qrels", "new"),
     "no judgment": ({"queries": [NEW]}, "queries", "new"),
     "same text under two document ids": (
-        {"documents": [{"_id": "copy", "title": "Otter River", "text": COPY}]},
+        {"documents": [{"_id": "again", "title": "Otter River", "text": SAME_TEXT}]},
         "corpus",
-        "copy",
+        "again",
     ),
-    "same text under two query ids": ({"queries": [AGAIN], "judgments": [("copy", "d0", 1)]}, "queries", "copy"),
+    "same text under two query ids": ({"queries": [AGAIN], "judgments": [("again", "d0", 1)]}, "queries", "again"),
     "empty document": ({"documents": [{"_id": "blank", "title": " ", "text": ""}]}, "corpus", "blank"),
     "empty query": (
         {"queries": [{"_id": "blank", "text": " "}], "judgments": [("blank", "d1", 1)]},
@@ -78,9 +78,9 @@ def test_a_grade_out_of_range_is_found_and_what_cannot_be_meant_stops_the_run(gr
 
 
 def test_both_ids_of_a_text_are_named(plant):
-    folder = plant(documents=[{"_id": "copy", "title": "otter river", "text": toy_rows()[0][0]["text"]}])
+    folder = plant(documents=[{"_id": "again", "title": "otter river", "text": toy_rows()[0][0]["text"]}])
     (finding,) = read_raw("beir", path=folder).findings
-    assert "the text of d0 stands again under copy" in finding.detail
+    assert "the text of d0 stands again under again" in finding.detail
 
 
 def test_the_command_lists_what_a_run_finds(plant, outputs):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from embedlab.data import read_raw
-from embedlab.data.sources.attack import clean, parent, twins_of
+from embedlab.data.sources.attack import clean, parent, same_title
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +36,29 @@ def test_cleaning_keeps_the_words_of_a_link():
     assert clean(text) == "Mimikatz can dump it."
 
 
-def test_grades_are_two_for_the_label_and_one_for_parent_and_twin(attack):
+def test_grades_are_two_for_the_label_and_one_for_parent_and_same_title(attack):
     assert set(attack.qrels["relevance"]) == {1, 2}
     graded = attack.qrels.groupby("query_id")
     labels = attack.qrels[attack.qrels["relevance"] == 2].groupby("query_id")["doc_id"].agg(set)
     assert set(labels.index) == set(attack.queries["query_id"])
-    twins = {d: set(t) for t in twins_of(attack.corpus).values() for d in t}
+    titled = {d: set(same) for same in same_title(attack.corpus).values() for d in same}
+    assert titled, "some techniques stand in two matrices under one title"
     known = set(attack.corpus["doc_id"])
     for query_id, rows in list(graded)[:500]:
         label = labels[query_id]
-        related = set().union(*({parent(d)} | twins.get(d, set()) for d in label)) & known
+        related = set().union(*({parent(d)} | titled.get(d, set()) for d in label)) & known
         assert set(rows.loc[rows["relevance"] == 1, "doc_id"]) == related - label
 
 
-def test_a_family_is_a_parent_its_sub_techniques_and_its_twins(attack):
+def test_a_family_is_a_parent_its_sub_techniques_and_those_of_the_same_title(attack):
     family = attack.corpus.set_index("doc_id")["family"]
     children = [doc_id for doc_id in family.index if parent(doc_id) in family and parent(doc_id) != doc_id]
     assert children
     for doc_id in children:
         assert family[doc_id] == family[parent(doc_id)]
-    twins = list(twins_of(attack.corpus).values())
-    assert twins
-    for same in twins:
+    titled = list(same_title(attack.corpus).values())
+    assert titled
+    for same in titled:
         assert family[same].nunique() == 1
 
 

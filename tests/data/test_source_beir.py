@@ -268,6 +268,15 @@ def test_an_unknown_source_names_the_nearest():
         embedlab.load_collection("bier")
 
 
+def test_an_option_that_no_source_has_names_the_nearest(toy):
+    with pytest.raises(ParameterError, match="no source has an option 'paths'; did you mean 'path'"):
+        embedlab.load_collection("beir", paths=toy)
+
+
+def test_options_of_other_sources_are_ignored(toy):
+    assert load(toy, techniques=5, terms=7).qrels.equals(load(toy).qrels)
+
+
 def test_validation_sees_every_fault_at_once(toy):
     with (toy / "corpus.jsonl").open("a") as stream:
         stream.write("{\n" + json.dumps({"_id": "d7"}) + "\n")

@@ -8,7 +8,7 @@ import pytest
 import embedlab
 from embedlab.data import fold, read_raw
 from embedlab.data.sources import hpo
-from embedlab.data.sources.hpo import _file, parse
+from embedlab.data.sources.hpo import packaged_file, parse
 from embedlab.errors import DataError
 
 OBO = """format-version: 1.2
@@ -64,7 +64,7 @@ def small(tmp_path, monkeypatch):
     def read(text=OBO, **options):
         path = tmp_path / "hp.obo"
         path.write_text(text, encoding="utf-8")
-        monkeypatch.setattr(hpo, "_file", lambda: path)
+        monkeypatch.setattr(hpo, "packaged_file", lambda: path)
         return hpo.read(**options)
 
     return read
@@ -156,7 +156,7 @@ def test_a_document_is_name_and_definition_without_escapes_or_synonyms(small):
 
 
 def test_a_packaged_document_is_what_its_definition_says_and_nothing_else(raw):
-    version, terms = parse(_file())
+    version, terms = parse(packaged_file())
     assert raw.corpus["text"].tolist() == [terms[d].definition for d in raw.corpus["doc_id"]]
     assert version in raw.notice
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedlab.data import fold, near_duplicate, near_duplicates
-from embedlab.data.groups import Groups
+from embedlab.data.groups import connected
 from embedlab.data.text import JACCARD, MIN_WORDS, jaccard, trigrams
 
 WORDS = tuple("access actor beacon binary command credential data dump encrypt file host key".split())  # noqa: SIM905
@@ -29,12 +29,13 @@ def by_hand(a: str, b: str) -> bool:
     x, y = fold(a), fold(b)
     words = min(len(x.split()), len(y.split()))
     grams = [{t[i : i + 3] for i in range(len(t) - 2)} or {t} for t in (x, y)]
-    alike = len(grams[0] & grams[1]) / len(grams[0] | grams[1]) >= JACCARD
-    return x == y or (words >= MIN_WORDS and edits(x.split(), y.split()) <= 1) or alike
+    overlap = len(grams[0] & grams[1]) / len(grams[0] | grams[1])
+    return x == y or (words >= MIN_WORDS and edits(x.split(), y.split()) <= 1) or overlap >= JACCARD
 
 
-def pairs_of(cliques) -> set[tuple[int, int]]:
-    return {pair for clique in cliques for pair in itertools.combinations(sorted(clique), 2)}
+def pairs_of(found) -> set[tuple[int, int]]:
+    """Return every pair of positions within a set."""
+    return {pair for positions in found for pair in itertools.combinations(positions, 2)}
 
 
 def test_folding_keeps_letters_and_digits_in_lower_case():
@@ -98,14 +99,15 @@ def test_jaccard_of_short_texts_compares_the_texts_themselves():
 
 @given(st.lists(st.lists(st.integers(0, 15), min_size=1, max_size=4), max_size=12))
 @settings(max_examples=100, deadline=None)
-def test_groups_are_connected_components(edges):
-    groups = Groups()
-    for edge in edges:
-        groups.join(edge)
+def test_what_shares_ties_is_connected_and_named_after_its_first(edges):
+    first = connected(range(16), edges)
     component = {n: {n} for n in range(16)}
     for edge in edges:
         joined = set().union(*(component[n] for n in edge))
         for n in joined:
             component[n] = joined
-    for a, b in itertools.product(range(16), repeat=2):
-        assert (groups.find(a) == groups.find(b)) == (b in component[a])
+    assert first == {n: min(component[n]) for n in range(16)}
+
+
+def test_ties_over_what_is_no_member_connect_too():
+    assert connected(["b", "a", "c"], [["family", "a"], ["family", "b"]]) == {"b": "b", "a": "b", "c": "c"}

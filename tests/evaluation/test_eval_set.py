@@ -191,10 +191,10 @@ def sentences(n: int, seed: int, words: list[str]) -> pd.Series:
 
 
 def test_two_samples_of_one_source_cannot_be_told_apart_and_two_sources_can():
-    ours, alike = sentences(80, 3, WORDS), sentences(80, 3, WORDS)
+    ours, same = sentences(80, 3, WORDS), sentences(80, 3, WORDS)
     other = sentences(80, 4, ["invoice", "payment", "refund", "ticket", "login", "password"])
     assert distinguishability(ours, other) > 0.95
-    assert distinguishability(ours, alike) < 0.6, "copies of a text stay in one fold"
+    assert distinguishability(ours, same) < 0.6, "repeats of a text stay in one fold"
 
 
 def test_too_few_queries_cannot_tell():

@@ -4,19 +4,28 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROJECT, command
+from makers import contract, evaluation
 
 import embedlab
 from embedlab.data import Collection
-from embedlab.evaluation import Comparison, among_unseen, compare_scores, concentration, holm, per_query, slice_table
-from embedlab.evaluation.guardrails import loss_p
+from embedlab.evaluation import (
+    Comparison,
+    among_unseen,
+    compare_scores,
+    concentration,
+    holm,
+    loss_p,
+    per_query,
+    slice_table,
+)
 from embedlab.retrieval import Dense
-from embedlab.verdict.rule import _blockers as blockers
-from embedlab.verdict.rule import _decide as decide
+from embedlab.verdict.facts import Facts
+from embedlab.verdict.rule import blockers, decide
 
 IDS = [f"q{i:03d}" for i in range(200)]
 GROUPS = {q: f"g{i // 4}" for i, q in enumerate(IDS)}
 BASE = pd.Series(0.5, index=IDS)
-CONTRACT = {"guardrail_slices": ["one"], "slice_tolerance": 0.05, "confidence": 0.95, "min_gain": 0.02}
+TOLERANCE = 0.05
 
 
 def noise(seed: int, spread: float = 0.1) -> pd.Series:
@@ -31,8 +40,8 @@ def slices(**shares: int) -> pd.DataFrame:
     )
 
 
-def table(members, after, contract=CONTRACT, smallest=20) -> pd.DataFrame:
-    return slice_table(members, BASE, after, GROUPS, contract, smallest).set_index("slice")
+def table(members, after, guardrails=("one",), smallest=20) -> pd.DataFrame:
+    return slice_table(members, BASE, after, GROUPS, guardrails, TOLERANCE, smallest).set_index("slice")
 
 
 # --- guardrail slices ----------------------------------------------------------------------------
@@ -64,8 +73,7 @@ def test_a_guardrail_that_is_too_small_says_so_whatever_it_lost():
 
 
 def test_a_guardrail_that_no_test_query_is_in_is_listed_as_too_small():
-    contract = CONTRACT | {"guardrail_slices": ["matrix=ics"]}
-    assert table(slices(one=50), BASE, contract).loc["matrix=ics", ["queries", "state"]].tolist() == [
+    assert table(slices(one=50), BASE, ["matrix=ics"]).loc["matrix=ics", ["queries", "state"]].tolist() == [
         0,
         "too small to tell",
     ]
@@ -78,8 +86,7 @@ def test_a_wide_loss_is_unsure():
 
 def test_several_guardrails_are_corrected_together():
     names = {f"s{i}": 60 for i in range(8)}
-    contract = CONTRACT | {"guardrail_slices": list(names)}
-    found = table(slices(**names), BASE + noise(5) - 0.07, contract)
+    found = table(slices(**names), BASE + noise(5) - 0.07, list(names))
     adjusted = holm(found["p"].to_dict())
     assert found["p_holm"].to_dict() == pytest.approx(adjusted)
     assert (found["p_holm"] > found["p"]).any()
@@ -121,9 +128,9 @@ def test_the_loss_test_of_equal_differences_is_certain(loss, p):
 def test_a_gain_from_one_slice_is_narrow_and_names_it():
     members = slices(one=40, two=90)
     found = concentration(noise(1, 0.05) + 0.4 * members["one"], GROUPS, members, 0.02)
-    assert found["without_best_slice"]["name"] == "one"
-    assert found["without_best_slice"]["delta"] == pytest.approx(0.0, abs=0.02)
-    assert found["narrow"] == ["one"]
+    assert found.without_best_slice.name == "one"
+    assert found.without_best_slice.delta == pytest.approx(0.0, abs=0.02)
+    assert found.narrow == ("one",)
 
 
 def test_a_gain_from_one_group_is_narrow_and_names_it():
@@ -131,32 +138,32 @@ def test_a_gain_from_one_group_is_narrow_and_names_it():
     gain = noise(2, 0.02) + np.where(np.arange(200) < 40, 0.15, 0.021) + 0.004
     whole = concentration(gain, groups | {q: q for q in IDS}, slices(two=90).iloc[:, :0], 0.025)
     found = concentration(gain, groups, slices(two=90).iloc[:, :0], -0.1)
-    assert whole["narrow"] == []
-    assert found["without_best_group"]["name"] == "group big"
-    assert found["without_best_group"]["delta"] == pytest.approx(0.025, abs=0.005)
-    assert found["without_best_slice"] is None
+    assert whole.narrow == ()
+    assert found.without_best_group.name == "group big"
+    assert found.without_best_group.delta == pytest.approx(0.025, abs=0.005)
+    assert found.without_best_slice is None
 
 
 def test_a_gain_from_everywhere_is_not_narrow():
     found = concentration(noise(3, 0.05) + 0.1, GROUPS, slices(one=40, two=90), 0.02)
-    assert found["narrow"] == []
-    assert found["without_best_slice"]["ci"][0] >= 0.02
+    assert found.narrow == ()
+    assert found.without_best_slice.ci[0] >= 0.02
 
 
 def test_a_gain_that_was_not_sure_before_is_not_called_narrow():
     members = slices(one=40)
-    assert concentration(noise(4, 0.3) + 0.05 * members["one"], GROUPS, members, 0.05)["narrow"] == []
+    assert concentration(noise(4, 0.3) + 0.05 * members["one"], GROUPS, members, 0.05).narrow == ()
 
 
 def test_a_slice_with_most_of_the_queries_is_never_left_out():
     members = slices(most=150, few=30)
-    assert concentration(noise(5) + 0.3 * members["most"], GROUPS, members, 0.02)["without_best_slice"]["name"] == "few"
+    assert concentration(noise(5) + 0.3 * members["most"], GROUPS, members, 0.02).without_best_slice.name == "few"
 
 
 def test_shares_improved_and_hurt_count_queries():
     difference = pd.Series([0.1] * 100 + [0.0] * 60 + [-0.1] * 40, index=IDS)
     found = concentration(difference, GROUPS, slices(one=40), 0.0)
-    assert (found["improved"], found["hurt"]) == (0.5, 0.2)
+    assert (found.improved, found.hurt) == (0.5, 0.2)
 
 
 # --- among unseen documents ----------------------------------------------------------------------
@@ -213,16 +220,12 @@ def over_all(base, candidate, test, groups) -> Comparison:
     return compare_scores(*scores, min_gain=0.02, groups=groups)
 
 
-def judge(found, unseen, store, contract) -> tuple[str, list[str]]:
+def judge(found, unseen, store) -> tuple[str, list[str]]:
     """Decide as the verdict does, from the comparison and the unseen-only check alone."""
-    from embedlab.verdict.facts import Facts
-
-    evaluation = {"slices": [], "unseen_only": unseen}
-    why = [w for w in blockers(Facts(store), evaluation, contract) if not w.startswith("seal")]
-    return decide(found.as_dict(), unseen, contract["min_gain"], why), why
-
-
-RULES = {"test_openings": 3, "slice_tolerance": 0.05, "min_gain": 0.02}
+    done = evaluation(comparison=found, unseen_only=unseen, slices=[], retention=None)
+    agreed = contract(min_gain=0.02)
+    why = [reason for reason in blockers(Facts(store), done, agreed) if not reason.startswith("seal")]
+    return decide(done, agreed, why), why
 
 
 def test_a_model_that_only_pushes_training_documents_down_is_caught(closed, store):
@@ -231,10 +234,10 @@ def test_a_model_that_only_pushes_training_documents_down_is_caught(closed, stor
     pushed = Pushed(base, test.document_texts()[[d for d in test.corpus["doc_id"] if d not in seen]], 0.1)
     found = over_all(base, pushed, test, groups)
     unseen = among_unseen(base, pushed, test, seen, "nDCG@10", groups)
-    verdict, why = judge(found, unseen, store, RULES)
+    verdict, why = judge(found, unseen, store)
     assert found.verdict == "SHIP", "any ordinary evaluation would ship the false gain"
-    assert unseen["ci95"] == pytest.approx([0, 0], abs=1e-6)
-    assert unseen["moved"]["apart"] == pytest.approx(0.1, abs=1e-6)
+    assert unseen.ci95 == pytest.approx([0, 0], abs=1e-6)
+    assert unseen.moved.apart == pytest.approx(0.1, abs=1e-6)
     assert verdict == "DO_NOT_SHIP"
     assert why == ["unseen documents: gain +0.000 there, +0.020 required"]
 
@@ -244,9 +247,9 @@ def test_an_honest_gain_survives_among_unseen_documents(closed, store):
     groups = {q: q for q in test.queries["query_id"]}
     base, better = Noisy(0.7), Noisy(1.2)
     unseen = among_unseen(base, better, test, seen, "nDCG@10", groups)
-    assert unseen["ci95"][0] > 0.02
-    assert abs(unseen["moved"]["apart"]) < 0.05
-    assert judge(over_all(base, better, test, groups), unseen, store, RULES) == ("SHIP", [])
+    assert unseen.ci95[0] > 0.02
+    assert abs(unseen.moved.apart) < 0.05
+    assert judge(over_all(base, better, test, groups), unseen, store) == ("SHIP", [])
 
 
 def test_too_few_queries_with_an_unseen_document_cannot_tell(closed):
@@ -260,7 +263,7 @@ def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_pat
     """About a minute: the base's vectors of 839 documents and the test queries."""
     base = embedlab.load_model("sentence-transformers/all-MiniLM-L6-v2", "float32", tmp_path)
     test, trained = attack.part("test"), attack.part("train")
-    groups = dict(zip(test.queries["query_id"], test.queries["group"], strict=True))
+    groups = test.groups()
     seen = set(trained.qrels.loc[trained.qrels["relevance"] >= 1, "doc_id"])
     documents = test.document_texts()
     pushed = Pushed(base, documents[~documents.index.isin(list(seen))], 0.1)
@@ -268,9 +271,9 @@ def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_pat
     unseen = among_unseen(base, pushed, test, seen, "nDCG@10", groups)
     assert 0.05 < found.delta < 0.15, "its size depends on the split"
     assert found.verdict == "SHIP"
-    assert unseen["delta"] == pytest.approx(0, abs=1e-6)
-    assert unseen["moved"]["apart"] == pytest.approx(0.1, abs=1e-5)
-    assert judge(found, unseen, store, RULES)[0] == "DO_NOT_SHIP"
+    assert unseen.delta == pytest.approx(0, abs=1e-6)
+    assert unseen.moved.apart == pytest.approx(0.1, abs=1e-5)
+    assert judge(found, unseen, store)[0] == "DO_NOT_SHIP"
 
 
 @pytest.mark.full

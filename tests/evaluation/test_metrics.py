@@ -10,16 +10,9 @@ import pytrec_eval
 from conftest import CRANFIELD, frame_of_run, needs_cranfield
 
 import embedlab
-from embedlab.data import parse_run, run_text, trec_order
+from embedlab.data import Collection, parse_run, run_text, trec_order
 from embedlab.errors import ParameterError
-from embedlab.evaluation import (
-    first_relevant_rank,
-    parse_measure,
-    per_query,
-    ranks_of,
-    score_table,
-    unjudged_share,
-)
+from embedlab.evaluation import first_relevant_rank, parse_measure, per_query, ranks_of, score_table, unjudged_share
 
 NL2BASH = CRANFIELD.parent / "nl2bash"
 needs_nl2bash = pytest.mark.skipif(not NL2BASH.is_dir(), reason="the NL2Bash collection is not beside the project")
@@ -179,20 +172,6 @@ def test_the_ranks_of_several_systems_stand_side_by_side():
     assert pd.isna(ranks.loc["q2", "first"])
 
 
-def test_a_score_table_has_a_row_for_each_query_of_each_part_and_system(toy):
-    collection = embedlab.load_collection("beir", path=toy)
-    parts = {name: collection.part(name) for name in ("test", "dev")}
-    runs = {(name, "perfect"): part.qrels.rename(columns={"relevance": "score"}) for name, part in parts.items()}
-    runs["dev", "empty"] = runs["dev", "perfect"].head(0)
-    table = score_table(parts, runs, ["R@10", "AP"])
-    assert table.columns.tolist() == ["part", "system", "query_id", "group", "R@10", "AP"]
-    sizes = [len(parts["dev"].queries), len(parts["dev"].queries), len(parts["test"].queries)]
-    assert table.groupby(["part", "system"], sort=False).size().tolist() == sizes
-    assert table.groupby("system")["AP"].mean().to_dict() == {"empty": 0.0, "perfect": 1.0}
-    groups = collection.groups()
-    assert table["group"].tolist() == [groups[query_id] for query_id in table["query_id"]]
-
-
 def test_unjudged_documents_in_the_top_are_counted():
     qrels = pd.DataFrame({"query_id": ["q"], "doc_id": ["a"], "relevance": [0]})
     assert unjudged_share(qrels, frame_of_run({"q": {"a": 3.0, "b": 2.0, "c": 1.0}}), 2) == 0.5
@@ -201,10 +180,84 @@ def test_unjudged_documents_in_the_top_are_counted():
 @pytest.mark.parametrize(
     "name",
     [
-        "nDCG10", "accuracy", "MRR@", "ERR@10", "", "nDCG@", "nDCG@0", "RR@0", "AP@-1", "P", "R",
-        "RR(judged_only=True)@10",
+        "nDCG10", "accuracy", "MRR@", "ERR@10", "RBP(p=0.8)", "", "nDCG@", "nDCG@0", "RR@0", "AP@-1", "P", "R",
+        "Success", "Success@0", "P@True", "R@9223372036854775808", "P(rel=0)@5", "IPrec@2.0", "IPrec@0.123",
+        "RR(judged_only=True)@10", "AP(judged_only=True)", "nDCG(gains={1:3})@10", "NumRet", "NumQ",
     ],
 )  # fmt: skip
 def test_an_unknown_measure_names_the_valid_ones(name):
     with pytest.raises(ParameterError, match=r"unknown measure .*valid: nDCG@10, R@100, P@5, RR@10, AP"):
         parse_measure(name)
+
+
+def test_a_measure_of_our_own_is_legal_at_any_cutoff_and_scores_each_query():
+    qrels = pd.DataFrame({"query_id": ["a", "a", "b"], "doc_id": ["x", "y", "x"], "relevance": [1, 0, 1]})
+    run = pd.DataFrame({"query_id": ["a"] * 4, "doc_id": ["x", "u", "y", "v"], "score": [4.0, 3.0, 2.0, 1.0]})
+    found = per_query(qrels, run, ["Judged@1", "Judged@4", "nDCG@10"])
+    assert found["Judged@1"].tolist() == [1.0, 0.0], "a query without a run scores 0"
+    assert found["Judged@4"].tolist() == [0.5, 0.0]
+    with pytest.raises(ParameterError, match="did you mean Judged"):
+        per_query(qrels, run, ["judged@5"])
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("nDCG10", "nDCG"), ("bpref", "Bpref"), ("sucess@5", "Success"), ("R-prec", "Rprec")]
+)
+def test_an_unknown_measure_is_told_the_nearest(name, near):
+    with pytest.raises(ParameterError, match=rf"did you mean .*\b{near}\b"):
+        parse_measure(name)
+
+
+OTHERS = {
+    "Rprec": "Rprec", "Bpref": "bpref", "infAP": "infAP", "Success@5": "success_5", "Success@1": "success_1",
+    "AP@10": "map_cut_10", "SetP": "set_P", "SetR": "set_recall", "SetAP": "set_map", "SetF": "set_F",
+    "IPrec@0.1": "iprec_at_recall_0.10", "nDCG": "ndcg",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_else_trec_eval_computes_is_a_measure(seed):
+    qrels, run = small(seed)
+    judged = {q: dict(zip(r["doc_id"], map(int, r["relevance"]), strict=True)) for q, r in qrels.groupby("query_id")}
+    ranked = {q: dict(zip(r["doc_id"], r["score"], strict=True)) for q, r in run.groupby("query_id")}
+    wanted = {"Rprec", "bpref", "infAP", "success.1,5", "map_cut.10", "set_P", "set_recall", "set_map", "set_F", "ndcg",
+              "iprec_at_recall.0.10"}  # fmt: skip
+    theirs = pd.DataFrame(pytrec_eval.RelevanceEvaluator(judged, wanted).evaluate(ranked)).T
+    ours = per_query(qrels, run, list(OTHERS))
+    assert ours.to_numpy().min() >= 0
+    assert ours.to_numpy().max() <= 1
+    for name, known in OTHERS.items():
+        assert ours[name].to_dict() == theirs[known].reindex(ours.index).fillna(0.0).to_dict(), name
+
+
+def two_systems():
+    """Return three queries of two parts with their judgments, and runs of two systems over them."""
+    queries = pd.DataFrame(
+        {"query_id": ["q2", "q1", "q3"], "text": "any", "part": ["dev", "dev", "test"], "group": ["g2", "g1", "g3"]}
+    )
+    qrels = pd.DataFrame([("q1", "a", 1), ("q2", "b", 1), ("q3", "c", 1)], columns=["query_id", "doc_id", "relevance"])
+    second = frame_of_run({"q1": {"x": 2.0, "a": 1.0}, "q2": {"b": 1.0}})
+    first = frame_of_run({"q1": {"a": 1.0}, "q2": {"x": 1.0}})
+    return Collection(pd.DataFrame(columns=["doc_id", "title", "text"]), queries, qrels), {"z": second, "a": first}
+
+
+def test_ranks_stand_side_by_side_and_are_blank_where_nothing_is_found():
+    collection, runs = two_systems()
+    ranks = ranks_of(collection.part("dev").qrels, runs)
+    assert ranks["z"].to_dict() == {"q1": 2, "q2": 1}
+    assert ranks.loc["q1", "a"] == 1
+    assert ranks["a"].isna().to_dict() == {"q1": False, "q2": True}
+
+
+def test_the_score_table_has_a_row_a_system_and_query_with_its_part_and_group():
+    collection, runs = two_systems()
+    table = score_table(collection.part("dev"), runs, ["RR", "R@1"])
+    assert list(table) == ["query_id", "RR", "R@1", "part", "system", "group"]
+    assert table[["query_id", "part", "system", "group"]].to_numpy().tolist() == [
+        ["q1", "dev", "a", "g1"],
+        ["q2", "dev", "a", "g2"],
+        ["q1", "dev", "z", "g1"],
+        ["q2", "dev", "z", "g2"],
+    ]
+    assert table["RR"].tolist() == [1.0, 0.0, 0.5, 1.0]
+    assert table["R@1"].tolist() == [1.0, 0.0, 0.0, 1.0]

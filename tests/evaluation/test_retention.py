@@ -1,5 +1,6 @@
 """The retention set is fixed, and a model that forgot another domain is caught on it."""
 
+from dataclasses import asdict
 from importlib.util import find_spec
 
 import numpy as np
@@ -99,22 +100,22 @@ def test_a_smaller_sample_is_a_part_of_the_whole(halves, tiny):
 
 
 def test_a_model_compared_with_itself_loses_nothing(tiny):
-    found = compare_retention(ToyEncoder(), ToyEncoder(), tiny, "nDCG@10", 0.05)
-    assert (found["delta"], found["ci95"]) == (0.0, [0.0, 0.0])
-    assert (found["documents"], found["queries"]) == (100, 30)
+    found = compare_retention(ToyEncoder(), ToyEncoder(), tiny, "hpo", "nDCG@10", 0.05)
+    assert (found.delta, found.ci95) == (0.0, (0.0, 0.0))
+    assert (found.documents, found.queries) == (100, 30)
 
 
 def test_a_model_that_forgot_is_beyond_the_accepted_loss(tiny):
-    found = compare_retention(ToyEncoder(), Forgetful(), tiny, "nDCG@10", tolerance=0.05)
-    assert found["baseline"] > 0.3 > 0.15 > found["tuned"]
-    assert found["ci95"][1] < -0.05
-    assert "beyond the accepted loss of 0.050" in retention_sentence({"set": "hpo", **found})
+    found = compare_retention(ToyEncoder(), Forgetful(), tiny, "hpo", "nDCG@10", tolerance=0.05)
+    assert found.baseline > 0.3 > 0.15 > found.tuned
+    assert found.ci95[1] < -0.05
+    assert "beyond the accepted loss of 0.050" in retention_sentence(asdict(found))
 
 
 def test_the_measure_is_the_one_asked_for(tiny):
-    found = compare_retention(ToyEncoder(), ToyEncoder(), tiny, "R@5", 0.05)
-    assert found["metric"] == "R@5"
-    assert found["baseline"] != compare_retention(ToyEncoder(), ToyEncoder(), tiny, "nDCG@10", 0.05)["baseline"]
+    found = compare_retention(ToyEncoder(), ToyEncoder(), tiny, "hpo", "R@5", 0.05)
+    assert found.metric == "R@5"
+    assert found.baseline != compare_retention(ToyEncoder(), ToyEncoder(), tiny, "hpo", "nDCG@10", 0.05).baseline
 
 
 def test_without_the_package_there_is_no_set_and_the_sentence_says_so(monkeypatch):

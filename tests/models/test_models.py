@@ -94,7 +94,7 @@ def test_without_a_limit_of_its_own_the_lower_of_tokenizer_and_positions_counts(
 
 
 def test_what_the_trainer_saves_is_cut_where_the_base_is(minilm, tmp_path):
-    rows = pd.DataFrame({"query_id": ["a", "b"], "query": TEXTS[:2], "positive_ids": [["d0"], ["d1"]], "weight": 1.0})
+    rows = pd.DataFrame({"query_id": ["a", "b"], "text": TEXTS[:2], "positive_ids": [["d0"], ["d1"]], "weight": 1.0})
     rows["negatives"] = [[], []]
     recipe = Recipe(steps=1, documents=2, queries_per_document=1, hard_negatives=0, document_tokens=64)
     trainer = Trainer(minilm, rows, pd.Series(TEXTS[:2], ["d0", "d1"]), {}, recipe)

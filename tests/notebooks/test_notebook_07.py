@@ -10,8 +10,7 @@ from toy_encoder import ToyEncoder
 from embedlab import chain
 from embedlab.errors import DataError
 from embedlab.report.judging import FILE
-from embedlab.trainset import read_rows
-from embedlab.trainset.rows import JUDGED
+from embedlab.trainset import JUDGED, read_rows
 
 
 def run_07(**values):

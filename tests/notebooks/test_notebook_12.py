@@ -5,8 +5,9 @@ import pytest
 from conftest import open_step
 from notebook_cells import run_cells, write_guard
 
+from embedlab.chain.artifacts.create_negatives import TRAINING
 from embedlab.errors import EmbedlabError
-from embedlab.trainset import checked, judged_rows
+from embedlab.trainset import judged_rows
 
 
 def write_rows(**changes):
@@ -15,7 +16,7 @@ def write_rows(**changes):
     rows = judged_rows(lab.collection("train"))
     for column, value in changes.items():
         rows.at[0, column] = value
-    lab.write("training.parquet", checked(rows))
+    lab.write(TRAINING, rows)
     lab.finish("written by a test")
     return rows
 
@@ -60,7 +61,7 @@ def test_the_effect_of_cleaning_is_measured_on_dev(ready):
     rows = write_rows()
     lab = open_step("09")
     copied = rows.iloc[[0]].assign(query_id="again")
-    lab.write("training.parquet", checked(pd.concat([rows, copied], ignore_index=True)))
+    lab.write(TRAINING, pd.concat([rows, copied], ignore_index=True))
     lab.finish("written by a test")
     run_cells("12", probe_steps=1)
     assert len(list((ready.folder / "probes").glob("*.json"))) == 2

@@ -6,8 +6,9 @@ from conftest import open_step, toy_rows, write_beir, write_collection
 from notebook_cells import run_cells, write_guard
 
 import embedlab
+from embedlab.chain.artifacts.clean_dataset import CLEAN
 from embedlab.errors import EmbedlabError
-from embedlab.trainset import checked, judged_rows
+from embedlab.trainset import judged_rows
 
 DATES = {"dev_from": "2021-01-01", "test_from": "2022-01-01"}
 
@@ -32,7 +33,7 @@ def write_clean(**changes):
     rows = judged_rows(lab.collection("train"))
     for column, value in changes.items():
         rows.at[0, column] = value
-    lab.write("clean.parquet", checked(rows))
+    lab.write(CLEAN, rows)
     lab.finish("written by a test")
     return rows
 
@@ -99,7 +100,7 @@ def test_own_parts_are_kept_and_what_dev_shares_with_test_is_listed_and_is_no_er
     assert {"q3", "q4"} == set(gone.index)
     assert gone["reason"].str.contains("held-out").all()
     lab = open_step("12")
-    lab.write("clean.parquet", checked(lab.store.read("07", "rows.parquet")))
+    lab.write(CLEAN, lab.store.read("07", "rows.parquet"))
     lab.finish("written by a test")
     run_13()
     report = pd.DataFrame(store.read("13", "leakage.json")["counts"])
@@ -121,7 +122,7 @@ def test_parts_by_date_are_proven_to_hold_nothing_late(outputs, tmp_path):
     found = run_13()
     assert found["days"].loc["train", "last day"] < "2021-01-01"
     assert found["days"].loc["test", "first day"] >= "2022-01-01"
-    assert found["settings"]["unit"] == "query"
+    assert found["settings"].unit == "query"
 
 
 def test_a_training_query_as_late_as_dev_stops_the_step(outputs, tmp_path):

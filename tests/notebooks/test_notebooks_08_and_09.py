@@ -4,19 +4,20 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import open_step
+from conftest import contract_of, open_step
 from notebook_cells import run_cells, write_guard
 from toy_encoder import ToyEncoder
 
 from embedlab import chain
 from embedlab.chain import load_params
-from embedlab.chain.keys import notebook_code, why_stale
-from embedlab.chain.params import cell_parameters
-from embedlab.chain.paths import notebook_path
-from embedlab.chain.steps import BY_NUMBER, DECISIONS
+from embedlab.chain.artifacts.base import tables_of
+from embedlab.chain.artifacts.define_problem import FAILURES, Settings
+from embedlab.chain.artifacts.prepare_training_data import REMOVED, ROWS
+from embedlab.chain.keys import why_stale
+from embedlab.chain.steps import BY_NUMBER
 from embedlab.errors import EmbedlabError
 from embedlab.report import Queue, decisions
-from embedlab.trainset import Margin, checked, read_rows
+from embedlab.trainset import Margin, read_rows
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -28,17 +29,6 @@ class Counting(ToyEncoder):
         return [len(t.split()) for t in texts]
 
 
-def run_step(number, **values):
-    """Execute the code of a notebook in this process; return its names."""
-    before, after = notebook_code(notebook_path(BY_NUMBER[number])).split("lab = embedlab.start", 1)
-    names = {"__name__": "__main__"}
-    exec(compile(before, number, "exec"), names)
-    assert set(values) <= set(cell_parameters(number))
-    names |= {"run": "trial", **values}
-    exec(compile("lab = embedlab.start" + after, number, "exec"), names)
-    return names
-
-
 @pytest.fixture
 def prepared(started, monkeypatch):
     """The toy run up to step 07 with a contract, a chosen base model and one mislabelled query."""
@@ -47,29 +37,25 @@ def prepared(started, monkeypatch):
 
 
 def prepare(store, transductive):
-    contract = {"primary_metric": "nDCG@10", "transductive": transductive, "hash": "c0ffee"}
-    settings = store.read("01", "settings.json")
-    write_guard(store)
+    """Write the steps up to 07 with one query that no system answers, and a positive that is no document."""
     lab = open_step("01", source="beir", path="x")
-    for name in ("corpus", "queries", "qrels", "qrels_test", "findings", "documentation"):
-        lab.write(f"{name}.parquet", store.read("01", f"{name}.parquet"))
-    lab.write("settings.json", settings)
-    lab.write("contract.json", contract)
+    lab.write(contract_of(lab, transductive=transductive))
+    for table in tables_of(lab.step.slug):
+        if table is not FAILURES:
+            lab.write(table, store.read("01", table.file))
+    lab.write(store.artifact(Settings))
     lab.finish("written by a test")
-    lab = open_step("03")
-    lab.write("choice.json", {"model": "toy"})
-    lab.finish("written by a test")
+    write_guard(store)
     run_cells("07", probe_seeds=0)
-    rows = store.read("07", "rows.parquet")
+    rows, removed = store.read("07", "rows.parquet"), store.read("07", "removed.parquet")
     positives, known = rows["positive_ids"].map(list).tolist(), rows["known_ids"].map(list).tolist()
     positives[0] = known[0] = positives[2] = known[2] = positives[-1]
     positives[1] = ["nowhere", *positives[1]]
     rows["text"] = [EVIL, rows["text"][1], "nothing of this is written anywhere", *rows["text"][3:]]
     rows["positive_ids"], rows["known_ids"] = pd.Series(positives), pd.Series(known)
     lab = open_step("07")
-    lab.write("rows.parquet", checked(rows, "a test"))
-    lab.write("removed.parquet", store.read("07", "removed.parquet"))
-    lab.write("coverage.parquet", pd.DataFrame({"source": ["x"]}))
+    lab.write(ROWS, rows)
+    lab.write(REMOVED, removed)
     lab.finish("written by a test")
     return store
 
@@ -79,7 +65,7 @@ def queued(store):
 
 
 def test_a_positive_that_no_system_finds_waits_in_the_queue_with_both_texts(prepared):
-    run_step("08")
+    run_cells("08")
     row = prepared.read("07", "rows.parquet").iloc[0]
     waiting = queued(prepared).loc[row["query_id"]]
     texts = prepared.read("01", "corpus.parquet").set_index("doc_id")
@@ -92,7 +78,7 @@ def test_a_positive_that_no_system_finds_waits_in_the_queue_with_both_texts(prep
 
 
 def test_a_positive_that_is_no_document_is_listed_and_its_row_keeps_the_others(prepared):
-    run_step("08", accept_review=True)
+    run_cells("08", accept_review=True)
     row = prepared.read("07", "rows.parquet").iloc[1]
     kept = prepared.read("08", "positives.parquet").set_index("query_id").loc[row["query_id"]]
     gone = prepared.read("08", "removed.parquet").set_index("query_id").loc[row["query_id"]]
@@ -101,7 +87,7 @@ def test_a_positive_that_is_no_document_is_listed_and_its_row_keeps_the_others(p
 
 
 def test_accept_review_takes_all_but_the_refused_into_training(prepared):
-    run_step("08", accept_review=True)
+    run_cells("08", accept_review=True)
     first = queued(prepared)
     assert set(first["decision"]) == {"accept"}
     assert set(first.index) <= set(prepared.read("08", "positives.parquet")["query_id"])
@@ -109,7 +95,7 @@ def test_accept_review_takes_all_but_the_refused_into_training(prepared):
 
 def test_decisions_make_the_step_stale_and_count_when_it_runs_again(prepared):
     step, params = BY_NUMBER["08"], load_params(prepared.folder / "params.yaml")
-    names = run_step("08")
+    names = run_cells("08")
     assert why_stale(prepared, step, params) is None
     browser = Queue(names["queue"], names["judgments"])
     picker, _, bar = browser.widget().children
@@ -119,14 +105,15 @@ def test_decisions_make_the_step_stale_and_count_when_it_runs_again(prepared):
     accepted, refused = browser.items[0], browser.items[-1]
     assert accepted != refused
     assert "stale" in why_stale(prepared, step, params)
-    run_step("08")
+    run_cells("08")
     assert queued(prepared).loc[accepted.query_id, "decision"] == "accept"
     assert queued(prepared).loc[refused.query_id, "decision"] == "refuse"
     assert refused.query_id not in set(prepared.read("08", "positives.parquet")["query_id"])
     gone = prepared.read("08", "removed.parquet").set_index("query_id")
     assert gone.loc[refused.query_id, "reason"] == "refused in review"
     assert why_stale(prepared, step, params) is None
-    assert next(iter(json.loads((prepared.folder / DECISIONS["08"]).read_text()).values()))[refused.key] == "refuse"
+    decided = json.loads((prepared.folder / step.decisions).read_text())
+    assert next(iter(decided.values()))[refused.key] == "refuse"
 
 
 def test_the_queue_escapes_corpus_text_in_widget_and_table(store):
@@ -147,8 +134,8 @@ def test_an_unknown_decision_is_refused(store):
 
 
 def test_negatives_are_written_with_every_refusal_and_nothing_to_hide_keeps_the_default(prepared):
-    run_step("08")
-    names = run_step("09", probe_seeds=0)
+    run_cells("08")
+    names = run_cells("09", probe_seeds=0)
     training = read_rows(prepared.path("09", "training.parquet"))
     assert (training["negatives"].map(len) > 0).any()
     assert names["margin"] == Margin(0.95)
@@ -164,8 +151,8 @@ def test_negatives_are_written_with_every_refusal_and_nothing_to_hide_keeps_the_
 def test_without_held_out_texts_the_notebook_mines_none_of_them_and_says_so(started, monkeypatch):
     monkeypatch.setattr(chain, "lab_model", lambda lab: Counting())
     prepare(started, transductive=False)
-    run_step("08")
-    names = run_step("09", probe_seeds=0, quota=5)
+    run_cells("08")
+    names = run_cells("09", probe_seeds=0, quota=5)
     guard, training = started.read("04", "guard.parquet"), read_rows(started.path("09", "training.parquet"))
     held = {d for ids in guard["known_ids"] for d in ids}
     assert held

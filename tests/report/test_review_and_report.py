@@ -118,7 +118,7 @@ def _partial_run(store: Store) -> None:
             {"conclusion": EVIL, "figures": {"gained": 1234, "share": 0.5}},
         )
     }
-    store.finish(get_step("16"), "key", 3.0, outputs)
+    store.finish(get_step("16"), "key", {}, 3.0, outputs)
     store.write("verdict.json", VERDICT)
     cell = nbformat.v4.new_code_cell(
         "1 + 1",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedlab.data import fold, near_duplicate, relatives_of, twins
+from embedlab.data import fold, near_duplicate, near_duplicate_documents, relatives_of
 from embedlab.errors import DataError
 from embedlab.training import (
     BatchSampler,
@@ -91,7 +91,7 @@ def test_whatever_the_store_no_batch_holds_a_right_answer_as_a_negative(data, do
 def test_collisions_are_counted_as_by_hand(data, size):
     corpus, rows = data
     pairs, right = pairs_of(rows), right_by_hand(rows, corpus)
-    assert [set(found) for found in right_answers(rows, twins(corpus))] == right
+    assert [set(found) for found in right_answers(rows, near_duplicate_documents(corpus))] == right
     batches = random_batches(pairs, size, 0)
     by_hand = 0
     for batch in batches:
@@ -113,7 +113,7 @@ def planted():
 
 def test_a_no_duplicates_sampler_leaves_twins_and_other_known_answers(planted):
     corpus, rows = planted
-    pairs, right = pairs_of(rows), right_answers(rows, twins(corpus))
+    pairs, right = pairs_of(rows), right_answers(rows, near_duplicate_documents(corpus))
     whole = count_in_pairs([range(5)], pairs, right)
     # d2 twice for its two queries, the twins for one another, and the first query's other answer
     assert whole == {"batches": 1, "negatives": 20, "collisions": 5}
@@ -126,7 +126,7 @@ def test_a_no_duplicates_sampler_leaves_twins_and_other_known_answers(planted):
 
 def test_without_its_mask_the_sampler_would_collide(planted):
     corpus, rows = planted
-    right = right_answers(rows, twins(corpus))
+    right = right_answers(rows, near_duplicate_documents(corpus))
     sampler = BatchSampler(rows, relatives_of(corpus), Recipe(documents=4, hard_negatives=0))
     found = count_in_sampler(sampler, sampler.epoch, right)
     assert (found["collisions"], found["masked"]) == (0, 3)

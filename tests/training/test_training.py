@@ -9,8 +9,7 @@ from scipy.special import logsumexp
 import embedlab
 from embedlab.errors import DataError, ParameterError
 from embedlab.models import MINILM
-from embedlab.training import LOSSES, BatchSampler, Recipe, Trainer, Validation
-from embedlab.training.validation import History
+from embedlab.training import LOSSES, BatchSampler, History, Recipe, Trainer, Validation
 
 ANIMALS = ["otter", "badger", "heron", "lynx", "marten", "stoat", "weasel", "falcon"]
 
@@ -141,18 +140,23 @@ def validation(rows, documents):
     return Validation(queries, qrels, documents, "nDCG@10")
 
 
+class KilledAfter:
+    """A validation that is interrupted once it has been asked so many times."""
+
+    def __init__(self, times, validation):
+        self.left, self.validation = times, validation
+
+    def scores(self, encode):
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return self.validation.scores(encode)
+
+
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(encoder, rows, documents, validation, tmp_path):
     whole = Trainer(encoder, rows, documents, {}, recipe(), validation, tmp_path / "whole")
     whole.fit(check_every=2)
-    first = Trainer(encoder, rows, documents, {}, recipe(), validation, tmp_path / "killed")
-    train_step, count = first._train_step, iter(range(3))
-
-    def killed(batch):
-        if next(count) == 2:
-            raise KeyboardInterrupt
-        return train_step(batch)
-
-    first._train_step = killed
+    first = Trainer(encoder, rows, documents, {}, recipe(), KilledAfter(2, validation), tmp_path / "killed")
     with pytest.raises(KeyboardInterrupt):
         first.fit(check_every=2)
     again = Trainer(encoder, rows, documents, {}, recipe(), validation, tmp_path / "killed")

@@ -8,12 +8,19 @@ import pytest
 from notebook_cells import toy_store
 from toy_encoder import ToyEncoder
 
-from embedlab.data import fold, near_duplicates, twins
+from embedlab.data import fold, near_duplicate_documents, near_duplicates
 from embedlab.data.text import MIN_WORDS
 from embedlab.retrieval import BM25, Dense
-from embedlab.trainset import drop_irrelevant, know_near_duplicates, looks_random, score_lines
+from embedlab.trainset import (
+    corpus_language,
+    drop_conflicts,
+    drop_foreign,
+    drop_irrelevant,
+    know_near_duplicates,
+    looks_random,
+    score_lines,
+)
 from embedlab.trainset import positives as label_audit
-from embedlab.trainset.cleaning import corpus_language, drop_conflicts, drop_foreign
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ def test_no_query_of_the_demo_is_in_another_language(attack):
 def test_a_near_duplicate_of_an_answer_becomes_known_and_is_no_negative(rows):
     corpus = pd.DataFrame({"doc_id": list(DOCUMENTS), "title": "", "text": list(DOCUMENTS.values())})
     corpus.loc[1, "text"] = corpus.loc[0, "text"].replace("fish", "fishes")
-    kept, gone = know_near_duplicates(rows, twins(corpus))
+    kept, gone = know_near_duplicates(rows, near_duplicate_documents(corpus))
     first = kept.iloc[0]
     assert "d1" in first["known_ids"]
     assert "d1" not in {n["id"] for n in first["negatives"]}

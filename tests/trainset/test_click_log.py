@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 from given_files import file, given
 
-from embedlab.trainset.sources.click_log import CLIP, REQUIRED, counts, labels, propensities, read
-from embedlab.trainset.sources.examples import Reading
-from embedlab.trainset.sources.table import Table
+from embedlab.trainset import Reading, Table
+from embedlab.trainset.sources import click_log
 
 TRUE = 1.0 / np.arange(1, 6) ** 1.5
 
@@ -15,7 +14,7 @@ TRUE = 1.0 / np.arange(1, 6) ** 1.5
 RELEVANCE = {"d1": 0.36, "d2": 0.8, "d3": 0.1}
 
 
-def click_log(swaps: bool, shows: int = 4000) -> pd.DataFrame:
+def drawn_clicks(swaps: bool, shows: int = 4000) -> pd.DataFrame:
     """Draw clicks: a document is clicked if its rank is looked at and it is relevant."""
     rng, rows = np.random.default_rng(0), []
     for query in ("reset", "invoice", "printer"):
@@ -32,7 +31,7 @@ def click_log(swaps: bool, shows: int = 4000) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def swapped(tmp_path_factory):
     path = tmp_path_factory.mktemp("clicks") / "clicks.parquet"
-    click_log(swaps=True).to_parquet(path)
+    drawn_clicks(swaps=True).to_parquet(path)
     return path
 
 
@@ -40,31 +39,31 @@ ALL = ["d1", "d2", "d3", "none-a", "none-b"]
 
 
 def counted(path, documents=ALL):
-    return counts(Table("click_log", path, REQUIRED), documents, chunk=9000)
+    return click_log.counts(Table("click_log", path, click_log.REQUIRED), documents, chunk=9000)
 
 
 def test_position_bias_is_recovered_from_swapped_impressions(swapped):
-    bias = propensities(counted(swapped))
+    bias = click_log.propensities(counted(swapped))
     assert bias.estimated
     assert np.abs(bias.by_rank.to_numpy() - TRUE).max() < 0.06
 
 
 def test_weighted_labels_recover_the_true_preference_where_raw_clicks_do_not(swapped):
     log = counted(swapped)
-    table = labels(log, propensities(log)).set_index(["query", "document"])
+    table = click_log.labels(log, click_log.propensities(log)).set_index(["query", "document"])
     for query in ("reset", "invoice", "printer"):
         assert table.loc[query]["clicks"].idxmax() == "d1"
         assert table.loc[query]["corrected"].idxmax() == "d2"
         corrected = table.loc[query].loc[list(RELEVANCE), "corrected"]
         assert np.abs(corrected - pd.Series(RELEVANCE)).max() < 0.12
-    harvest = read(Table("click_log", swapped, REQUIRED), Reading(pd.DataFrame({"doc_id": ALL})))
+    harvest = click_log.read(Table("click_log", swapped, click_log.REQUIRED), Reading(pd.DataFrame({"doc_id": ALL})))
     assert [e.positives for e in harvest.examples] == [["d2"]] * 3
 
 
 def test_without_swaps_the_curve_is_assumed_and_said(tmp_path):
     path = tmp_path / "clicks.csv"
-    click_log(swaps=False, shows=300).to_csv(path, index=False)
-    bias = propensities(counted(path), eta=1.5)
+    drawn_clicks(swaps=False, shows=300).to_csv(path, index=False)
+    bias = click_log.propensities(counted(path), eta=1.5)
     assert not bias.estimated
     assert "1/rank^1.5 is assumed" in bias.how
     assert bias.by_rank.to_numpy() == pytest.approx(TRUE)
@@ -78,7 +77,7 @@ def test_weights_are_clipped_and_their_mean_is_one(tmp_path):
     rows = [("a", "d1", 1, 1)] * 3 + [("b", "d2", 90, 1)] * 3 + [("c", "d3", 1, 0)]
     own = given(click_log=file(tmp_path, "c.csv", impressions(*rows)))
     weights = {e.query: e.weight for e in own.examples}
-    assert weights["b"] / weights["a"] == pytest.approx(1 / CLIP, rel=1e-3)
+    assert weights["b"] / weights["a"] == pytest.approx(1 / click_log.CLIP, rel=1e-3)
     assert np.mean(list(weights.values())) == pytest.approx(1, abs=1e-3)
 
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from embedlab.trainset import (
+    Example,
     example_rows,
     source_table,
+    told_apart,
 )
-from embedlab.trainset.coverage import told_apart
-from embedlab.trainset.sources.examples import Example
 
 
 def sentences(seed, words, count=60):

@@ -18,13 +18,13 @@ from embedlab.retrieval import Indexed, build_index
 from embedlab.training import Recipe, Trainer
 from embedlab.trainset import (
     FITS,
+    LABEL_COLUMNS,
     column_prompts,
     formats,
     left_out,
     render,
     require_fit,
 )
-from embedlab.trainset.formats import LABEL_COLUMNS
 
 ROWS, DOCUMENTS = toy_store()
 TABLES = {form: render(ROWS, DOCUMENTS, form) for form in FITS}
@@ -147,7 +147,7 @@ def test_training_evaluation_and_serving_put_the_same_prompt_before_a_text(promp
     trainer = Trainer(prompted, ROWS, pd.Series(DOCUMENTS), {}, Recipe(documents=2, hard_negatives=0))
     trainer.model.eval()
     with torch.no_grad():
-        trained = trainer._embed(texts, kind, 256).numpy()
+        trained = trainer.embed(texts, kind, 256).numpy()
     assert np.allclose(trained, evaluated, atol=1e-5)
     assert np.allclose(trainer.frozen_encode()(texts, kind), evaluated, atol=1e-5)
 

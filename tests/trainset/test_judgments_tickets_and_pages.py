@@ -13,9 +13,7 @@ from embedlab.trainset import (
     reviewed,
     with_reviews,
 )
-from embedlab.trainset.sources.curated import WORSE
-from embedlab.trainset.sources.documentation import sections
-from embedlab.trainset.sources.tickets import question
+from embedlab.trainset.sources import curated, documentation, tickets
 
 
 @pytest.mark.parametrize("form", ["{} 0 {} {}\n", "{}\t{}\t{}\n"], ids=["TREC", "BEIR"])
@@ -68,7 +66,7 @@ Ann Miller
 
 
 def test_a_ticket_is_its_subject_and_body_without_quotes_signature_and_numbers():
-    asked = question("RE: [Ticket #48213] Fwd: Login broken", MAIL)
+    asked = tickets.question("RE: [Ticket #48213] Fwd: Login broken", MAIL)
     assert asked == "Login broken Hello, I cannot log in since Monday, see ."
 
 
@@ -77,7 +75,7 @@ def test_a_ticket_is_its_subject_and_body_without_quotes_signature_and_numbers()
     ["On Mon, 5 Jan 2026 at 10:00, Support wrote:", "-----Original Message-----", "-- ", "From: Support <a@b.c>"],
 )
 def test_everything_below_a_quoted_mail_leaves(mark):
-    assert question("Printer", f"It is stuck.\n{mark}\nold text") == "Printer It is stuck."
+    assert tickets.question("Printer", f"It is stuck.\n{mark}\nold text") == "Printer It is stuck."
 
 
 def test_a_ticket_may_link_several_articles(tmp_path):
@@ -104,7 +102,7 @@ def test_a_folder_of_documentation_gives_titles_and_headings(tmp_path):
         "Reset a password!": ["d1"],
     }
     assert {f.id for f in own.findings} == {"stray.md", "install.html"}
-    texts = {s.heading: s.text for s in sections(pages / "install.html", "install.html")}
+    texts = {s.heading: s.text for s in documentation.sections(pages / "install.html", "install.html")}
     assert texts == {"Start": "a", "On Linux": "Use apt ."}
 
 
@@ -130,9 +128,9 @@ def test_what_a_review_saved_counts_for_training_queries_alone(store):
     for query_id, choice in (("q1", "worse"), ("q2", "better"), ("held", "worse")):
         judgments.save(query_id, choice)
     weights = reviewed(store.folder / REVIEWS)
-    assert weights == {"q1": WORSE, "q2": 1.0, "held": WORSE}
+    assert weights == {"q1": curated.WORSE, "q2": 1.0, "held": curated.WORSE}
     rows, elsewhere = with_reviews(source_rows("q1", "q2", "q3"), weights, "trial")
-    assert rows["weight"].tolist() == [WORSE, 1.0, 1.0]
+    assert rows["weight"].tolist() == [curated.WORSE, 1.0, 1.0]
     assert rows["provenance"].str.contains("reviewed in trial").tolist() == [True, True, False]
     assert elsewhere["query_id"].tolist() == ["held"]
 

@@ -11,8 +11,8 @@ from embedlab.retrieval import BM25
 from embedlab.trainset import (
     Margin,
     miners,
+    sibling_labels,
 )
-from embedlab.trainset.miners import sibling_labels
 
 
 def test_siblings_share_a_family_or_else_metadata_that_repeats_or_a_title():

@@ -9,7 +9,7 @@ import pytest
 from conftest import PROJECT
 
 import embedlab
-from embedlab.data import fold, twins
+from embedlab.data import fold, near_duplicate_documents
 from embedlab.models import load_model
 from embedlab.trainset import (
     checked,
@@ -56,7 +56,7 @@ def test_no_negative_on_nl2bash_is_a_known_answer_and_memory_stays_small(tmp_pat
     rows, encoder = judged_rows(train), load_model(BASE, "float32", tmp_path / "vectors")
     encoder.encode(whole.document_texts().tolist(), "document")
     encoder.encode(rows["text"].tolist(), "query")
-    exclude = exclusions(rows, guard, twins(whole.corpus))
+    exclude = exclusions(rows, guard, near_duplicate_documents(whole.corpus))
     with Resident() as memory:
         mined = embedlab.mine_negatives(train, rows, encoder=encoder, exclude=exclude)
     assert len(whole.corpus) == 10_624

@@ -2,7 +2,7 @@
 
 from given_files import file, found_by_query, given
 
-from embedlab.trainset.sources.search_log import CANDIDATE
+from embedlab.trainset.sources import search_log
 
 SEARCHES = """query,time,session,document
 cannot get in,2026-01-01T10:00:00,s1,
@@ -21,8 +21,8 @@ def test_every_wording_until_a_click_is_a_candidate_within_session_and_time(tmp_
     kinds = {e.query: (e.kind, e.positives, e.weight) for e in own.examples}
     assert kinds == {
         "reset password": ("search log", ["d1"], 1.0),
-        "forgot login": ("reformulation", ["d1"], CANDIDATE),
-        "cannot get in": ("reformulation", ["d1"], CANDIDATE),
+        "forgot login": ("reformulation", ["d1"], search_log.CANDIDATE),
+        "cannot get in": ("reformulation", ["d1"], search_log.CANDIDATE),
         "bill": ("search log", ["d2"], 1.0),
     }
     assert "log.csv:2, rewritten until row 6" in next(e.where for e in own.examples if e.query == "cannot get in")

@@ -8,10 +8,10 @@ from given_files import file, found_by_query, given
 
 from embedlab.errors import DataError, ParameterError
 from embedlab.trainset import (
+    REMOVED,
+    Table,
     unusable,
 )
-from embedlab.trainset.rows import REMOVED
-from embedlab.trainset.sources.table import Table
 
 ROWS = [("how do I log in", "d1"), ("pay, later", "d2"), ('the "blue" printer', "d3")]
 

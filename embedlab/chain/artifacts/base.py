@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 TEXT, INTEGER, NUMBER, FLAG, TEXTS = "text", "integer", "number", "yes or no", "list of texts"
 NEGATIVES = "list of {id, miner, score}"
-"""Kinds of a column; a column without any value has every kind."""
+"""Kinds of a column."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,6 @@ class Table:
         columns: kind by column; these are always there.
         further: what further columns may stand beside them; empty for none.
         rows: whether it is the canonical training store, whose schema is checked as a whole.
-        guard: whether it holds held-out queries, so that a read by a training step is logged.
     """
 
     step: str
@@ -92,14 +92,21 @@ class Table:
     columns: Mapping[str, str]
     further: str = ""
     rows: bool = False
-    guard: bool = False
 
     def check(self, frame: pd.DataFrame) -> None:
-        """Raise a DataError where a frame that is to be written lacks a column or has another kind in one."""
+        """Check a frame that is to be written.
+
+        Raises:
+            DataError: if a column is missing, has another kind, or is not declared; names it.
+        """
         import pyarrow as pa
 
+        where = f"step {self.step}: {self.file}"
+        undeclared = [str(name) for name in frame if name not in self.columns]
+        if undeclared and not self.further:
+            raise DataError(f"{where}: column {undeclared[0]!r} is not declared; declared {', '.join(self.columns)}")
         declared = [name for name in self.columns if name in frame]
-        self._compare(pa.Schema.from_pandas(frame[declared], preserve_index=False), f"step {self.step}: {self.file}")
+        self._compare(pa.schema([(name, _type_of(frame[name], where)) for name in declared]), len(frame), where)
 
     def read(self, path: Path) -> pd.DataFrame:
         """Return the table after checking its columns.
@@ -112,16 +119,27 @@ class Table:
 
         if self.rows:
             return read_rows(path)
-        self._compare(pq.read_schema(path), str(path))
+        file = pq.read_metadata(path)
+        self._compare(file.schema.to_arrow_schema(), file.num_rows, str(path))
         return pd.read_parquet(path)
 
-    def _compare(self, schema: pa.Schema, where: str) -> None:
+    def _compare(self, schema: pa.Schema, rows: int, where: str) -> None:
         for name, kind in self.columns.items():
             if name not in schema.names:
                 raise DataError(f"{where}: column {name!r} is missing; found {', '.join(schema.names)}")
             found = schema.field(name).type
-            if not _is(found, kind):
+            if rows and not _is(found, kind):  # a column without a value has no kind of its own
                 raise DataError(f"{where}: column {name!r}: expected {kind}, found {found}")
+
+
+def _type_of(values: pd.Series, where: str) -> pa.DataType:
+    """Return the type that a column will have in the file."""
+    import pyarrow as pa
+
+    try:
+        return pa.Schema.from_pandas(values.to_frame(), preserve_index=False).field(0).type
+    except pa.ArrowException as error:
+        raise DataError(f"{where}: column {str(values.name)!r}: values of several kinds: {error}") from None
 
 
 def _is(found: pa.DataType, kind: str) -> bool:
@@ -129,9 +147,9 @@ def _is(found: pa.DataType, kind: str) -> bool:
 
     if types.is_null(found):
         return True
-    if kind in (TEXTS, NEGATIVES):
+    if kind == TEXTS:
         inner = found.value_type if types.is_list(found) or types.is_large_list(found) else None
-        return inner is not None and (types.is_null(inner) or types.is_struct(inner) == (kind == NEGATIVES))
+        return inner is not None and (types.is_null(inner) or _is_text(inner))
     if kind == NUMBER:
         return bool(types.is_floating(found) or types.is_integer(found))
     matches = {TEXT: _is_text, INTEGER: types.is_integer, FLAG: types.is_boolean}
@@ -150,3 +168,24 @@ class Summary:
 
     conclusion: str
     figures: dict[str, Any]
+
+
+# --- what a step's module defines ---------------------------------------------------------------
+
+
+def kinds_of(slug: str) -> list[type[Artifact]]:
+    """Return the JSON artifacts that a step's module defines, in order."""
+    module = import_module(f"{__package__}.{slug}")
+    own = [value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__]
+    return [value for value in own if isinstance(value, type) and issubclass(value, Artifact)]
+
+
+def tables_of(slug: str) -> list[Table]:
+    """Return the tables that a step's module defines, in order."""
+    found = vars(import_module(f"{__package__}.{slug}")).values()
+    return [value for value in found if isinstance(value, Table)]
+
+
+def defined_files(slug: str) -> set[str]:
+    """Return the files of a step that are written by their definition, not by their name."""
+    return {kind.file for kind in kinds_of(slug)} | {table.file for table in tables_of(slug)}

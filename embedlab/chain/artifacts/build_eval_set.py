@@ -60,7 +60,6 @@ GUARD = Table(
     "guard.parquet",
     "a held-out query (dev and test), its text folded, with the documents that answer it, without grades",
     {"query_id": TEXT, "text": TEXT, "group": TEXT, "part": TEXT, "known_ids": TEXTS},
-    guard=True,
 )
 LOG_WEIGHTS = Table(
     "04",

@@ -47,3 +47,5 @@ VECTOR_CHECKS = Table(
     "a check of the vectors",
     {"check": TEXT, "found": NUMBER, "wanted": TEXT, "passed": FLAG},
 )
+INDEX = "indexes/tuned"
+"""Folder of the test index, with the identity of its vectors."""

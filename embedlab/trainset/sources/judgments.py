@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from embedlab.data.trec import judgment_lines, parse_judgment
 from embedlab.errors import ParameterError
 from embedlab.trainset.sources.examples import Example, Harvest, Reading, usable
 from embedlab.trainset.sources.table import Table, lines
@@ -54,28 +55,18 @@ def _graded(
     """Return by query the grade of each document, the highest one given, and the line of its first judgment."""
     grades: dict[str, dict[str, int]] = defaultdict(dict)
     first: dict[str, int] = {}
-    for number, line in enumerate(lines(qrels.path), start=1):
-        fields = line.split()
-        if not fields or (number == 1 and fields[-1] == "score"):
-            continue
+    for number, line in judgment_lines(lines(qrels.path)):
         qrels.rows_read += 1
         try:
-            query_id, document, grade = fields[0], fields[-2 if len(fields) > 2 else 3], _grade(fields[-1])
-        except (IndexError, ValueError):
+            query_id, document, graded = parse_judgment(line)
+        except ValueError:
             detail = f"expected query, 0, document and a whole-number grade, found {line.strip()!r}"
             qrels.fault("malformed", number, "", detail)
             continue
+        grade = int(graded)
         if query_id not in texts:
             qrels.fault("unknown query", number, query_id, f"{query_id!r} is not in {named_by}")
         elif usable(qrels, number, texts[query_id], [document], documents):
             grades[query_id][document] = max(grade, grades[query_id].get(document, grade))
             first.setdefault(query_id, number)
     return grades, first
-
-
-def _grade(text: str) -> int:
-    """Return a grade, which may be written ``2.0``; a ValueError where it is no whole number."""
-    grade = float(text)
-    if not grade.is_integer():  # infinite and not-a-number grades are none either
-        raise ValueError
-    return int(grade)

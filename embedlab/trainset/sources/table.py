@@ -7,7 +7,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +20,6 @@ CHUNK = 50_000
 """Rows that are in memory at a time."""
 
 DELIMITERS = ",;\t|"
-
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 MANY = "|"
 """What separates several document ids in one field."""
@@ -56,6 +54,11 @@ class Table:
         """Note a row that cannot be used."""
         self.findings.append(Finding(kind, "warning", f"{self.path}:{row}", identifier, detail))
 
+    def _malformed(self, row: int, detail: str) -> None:
+        """Note a row that cannot even be read; it counts as read all the same."""
+        self.rows_read += 1
+        self.fault("malformed", row, "", detail)
+
     def chunks(self, size: int = CHUNK) -> Iterator[pd.DataFrame]:
         """Yield frames of at most ``size`` rows: text columns, and ``row``, the row or line in the file.
 
@@ -74,12 +77,17 @@ class Table:
 
     def _rows(self) -> Iterator[Row]:
         kind = Path(self.path.name.removesuffix(".gz")).suffix
-        if not self.path.is_file() or kind not in SUFFIXES:
-            what = f"expected one of {', '.join(SUFFIXES)}" if self.path.is_file() else "no such file"
-            raise DataError(f"{self.path} ({self.source}): {what}")
-        if kind == ".parquet":
-            return self._parquet()
-        return self._jsonl() if kind == ".jsonl" else self._csv("\t" if kind == ".tsv" else self.delimiter)
+        if not self.path.is_file():
+            raise DataError(f"{self.path} ({self.source}): no such file")
+        readers = {
+            ".csv": lambda: self._csv(self.delimiter),
+            ".tsv": lambda: self._csv("\t"),
+            ".jsonl": self._jsonl,
+            ".parquet": self._parquet,
+        }
+        if kind not in readers:
+            raise DataError(f"{self.path} ({self.source}): expected one of {', '.join(readers)}")
+        return readers[kind]()
 
     def _require(self, found: Iterable[str], hint: str = "") -> None:
         have = list(found)
@@ -94,47 +102,41 @@ class Table:
     def _csv(self, delimiter: str) -> Iterator[Row]:
         """Strict CSV; a record is named by the line that it starts on."""
         reader = csv.reader(lines(self.path), delimiter=delimiter, strict=True)
-        header: list[str] | None = None
         start = 1
         try:
+            header = next(reader, None)
+            if header is None:
+                raise DataError(f"{self.path}: the file is empty; expected a header with {', '.join(self.required)}")
+            self._require(header, _other_delimiter(header, delimiter))
+            start = reader.line_num + 1
             for fields in reader:
-                if header is None:
-                    header = fields
-                    others = [d for d in DELIMITERS if d != delimiter and len(fields) == 1 and d in fields[0]]
-                    hint = f"; it is separated by {others[0]!r}, not {delimiter!r}: set delimiter" if others else ""
-                    self._require(header, hint)
-                elif len(fields) == len(header):
+                if len(fields) == len(header):
                     yield start, dict(zip(header, fields, strict=True))
                 elif fields:
-                    self.rows_read += 1
                     detail = f"{len(fields)} fields where the header has {len(header)}: {str(fields)[:80]}"
-                    self.fault("malformed", start, "", detail)
+                    self._malformed(start, detail)
                 start = reader.line_num + 1
         except csv.Error as error:
             raise DataError(f"{self.path}:{start}: not CSV: {error}; is a quote not closed in this row?") from None
-        if header is None:
-            raise DataError(f"{self.path}: the file is empty; expected a header with {', '.join(self.required)}")
 
     def _jsonl(self) -> Iterator[Row]:
         for number, line in enumerate(lines(self.path), start=1):
+            if not line.strip():
+                continue
             try:
-                row = json.loads(line) if line.strip() else None
-                if row is not None and not isinstance(row, dict):
+                row = json.loads(line)
+                if not isinstance(row, dict):
                     raise ValueError("expected an object")
             except ValueError as error:
-                self.rows_read += 1
-                self.fault("malformed", number, "", f"not JSON: {error}: {line[:80]!r}")
+                self._malformed(number, f"not JSON: {error}: {line[:80]!r}")
                 continue
-            if row is None:
-                continue
-            missing = [self._name(c) for c in self.required if self._name(c) not in row]
-            if missing and number == 1:
+            if number == 1:  # a first row without a column is a file of another kind
                 self._require(row)
+            missing = [self._name(c) for c in self.required if self._name(c) not in row]
             if missing:
-                self.rows_read += 1
-                self.fault("malformed", number, "", f"keys {missing} are missing")
-                continue
-            yield number, row
+                self._malformed(number, f"keys {missing} are missing")
+            else:
+                yield number, row
 
     def _parquet(self) -> Iterator[Row]:
         import pyarrow as pa
@@ -144,14 +146,20 @@ class Table:
             file = pq.ParquetFile(self.path)
             self._require(file.schema_arrow.names)
             wanted = [self._name(c) for c in (*self.required, *self.optional)]
-            number = 0
             columns = [c for c in wanted if c in file.schema_arrow.names]
-            for batch in file.iter_batches(batch_size=CHUNK, columns=columns):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
+            batches = file.iter_batches(batch_size=CHUNK, columns=columns)
+            yield from enumerate(chain.from_iterable(batch.to_pylist() for batch in batches), start=1)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path}: not readable as parquet: {error}") from None
+
+
+def _other_delimiter(header: list[str], delimiter: str) -> str:
+    """Return a hint where a header of one field looks as if something else separated it."""
+    if len(header) == 1:
+        for other in DELIMITERS:
+            if other != delimiter and other in header[0]:
+                return f"; it is separated by {other!r}, not {delimiter!r}: set delimiter"
+    return ""
 
 
 def lines(path: Path) -> Iterator[str]:

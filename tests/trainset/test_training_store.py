@@ -4,10 +4,13 @@ import pandas as pd
 import pytest
 from conftest import open_step
 from given_files import source_rows
+from makers import write_file
 
 from embedlab.chain.artifacts import prepare_training_data
 from embedlab.errors import DataError
 from embedlab.trainset import (
+    STORE_COLUMNS,
+    Example,
     about_held_out,
     checked,
     example_rows,
@@ -15,8 +18,6 @@ from embedlab.trainset import (
     near_held_out,
     read_rows,
 )
-from embedlab.trainset.schema import COLUMNS
-from embedlab.trainset.sources.examples import Example
 
 
 def test_examples_of_one_query_become_one_row():
@@ -36,7 +37,7 @@ def test_a_written_store_has_the_schema_and_comes_back(store):
     rows = source_rows("a", "b")
     store.write("x.parquet", checked(rows.assign(extra=[1, 2])))
     back = read_rows(store.folder / "x.parquet")
-    assert list(back.columns) == [*COLUMNS, "extra"]
+    assert list(back.columns) == [*STORE_COLUMNS, "extra"]
     assert [list(ids) for ids in back["positive_ids"]] == [["d1"], ["d1"]]
 
 
@@ -62,9 +63,7 @@ def test_a_file_of_another_schema_is_refused_on_reading(tmp_path):
 
 
 def test_a_step_reads_another_steps_rows_through_the_schema(started):
-    lab = open_step("07")
-    lab.write("rows.parquet", source_rows("a").drop(columns="provenance"))
-    lab.finish("written by a test")
+    write_file(started, "07", "rows.parquet", source_rows("a").drop(columns="provenance"))
     with pytest.raises(DataError, match=r"07_.*rows\.parquet: column 'query_id': expected string"):
         open_step("08").read(prepare_training_data.ROWS)
     lab = open_step("07")

@@ -1,0 +1,60 @@
+"""The sources that a collection can be loaded from; a new one is registered here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from embedlab.data.raw import Raw
+from embedlab.data.sources import attack, beir, hpo
+from embedlab.errors import ParameterError, nearest
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a collection comes from.
+
+    Attributes:
+        read: reads it; takes the options by name.
+        options: their names, no other source's among them.
+        package: the importable package that carries the data; None where the user brings it.
+    """
+
+    read: Callable[..., Raw]
+    options: tuple[str, ...]
+    package: str | None = None
+
+
+SOURCES: Mapping[str, Source] = {
+    "attack": Source(attack.read, ("techniques",), attack.PACKAGE),
+    "beir": Source(beir.read, ("path",)),
+    "hpo": Source(hpo.read, ("terms",), hpo.PACKAGE),
+}
+"""Every source by its name."""
+
+
+def source_named(name: str) -> Source:
+    """Return the source of this name.
+
+    Raises:
+        ParameterError: if there is none; names the nearest.
+    """
+    if name not in SOURCES:
+        raise ParameterError(f"unknown source {name!r}{nearest(name, list(SOURCES))}")
+    return SOURCES[name]
+
+
+def options_for(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the given options that this source takes; what only others take is left out.
+
+    So a caller that offers all of them, such as a parameters cell, need not know which is whose.
+
+    Raises:
+        ParameterError: if there is no such source, or an option that no source takes.
+    """
+    known = [option for source in SOURCES.values() for option in source.options]
+    for option in given:
+        if option not in known:
+            raise ParameterError(f"source {name}: no source has an option {option!r}{nearest(option, known)}")
+    return {option: value for option, value in given.items() if option in source_named(name).options}

@@ -1,0 +1,86 @@
+"""Quality by period: which queries belong to which, and how a later one's scores differ from the reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from embedlab.evaluation.intervals import interval
+
+
+def periods_of(queries: pd.DataFrame, reference_share: float) -> tuple[pd.Series, str]:
+    """Return each query's year by query id, the earliest years as one reference period.
+
+    Args:
+        queries: ``query_id`` and ``created`` (ISO dates).
+        reference_share: the earliest years that together hold at least this share of the queries.
+
+    Returns:
+        the periods and the reference's name, such as ``2017-2019``.
+    """
+    years = pd.Series(queries["created"].str[:4].to_numpy(), index=queries["query_id"]).dropna()
+    share_until = years.value_counts(normalize=True).sort_index().cumsum()
+    enough = int(np.searchsorted(share_until.to_numpy(), reference_share - 1e-9))  # sums of shares are not exact
+    first = share_until.index[0]
+    until = share_until.index[enough]
+    name = f"{first}-{until}" if first != until else str(first)
+    return years.where(years > until, name), name
+
+
+def mean_difference(
+    current: pd.Series, reference: pd.Series, groups: Mapping[str, str], seed: int
+) -> tuple[float, float, float]:
+    """Return the difference of two means with its 95 % interval: other queries, so unpaired.
+
+    The two bootstrap intervals are combined by MOVER (Zou and Donner 2008).
+
+    Args:
+        current: scores by query id.
+        reference: scores of the queries that it is compared with.
+        groups: group by query id.
+        seed: of the bootstrap.
+    """
+    now, now_low, now_high = _mean_interval(current, groups, seed)
+    then, then_low, then_high = _mean_interval(reference, groups, seed)
+    delta = now - then
+    down = float(np.hypot(now - now_low, then_high - then))
+    up = float(np.hypot(now_high - now, then - then_low))
+    return delta, delta - down, delta + up
+
+
+def _mean_interval(scores: pd.Series, groups: Mapping[str, str], seed: int) -> tuple[float, float, float]:
+    """Return the mean of scores and its bootstrap interval over groups."""
+    group_of_each = [groups[str(query_id)] for query_id in scores.index]
+    low, high = interval(scores.to_numpy(dtype=float), group_of_each, seed)
+    return float(scores.mean()), low, high
+
+
+def period_changes(
+    scores: pd.Series, periods: pd.Series, reference: str, groups: Mapping[str, str], min_queries: int, seed: int
+) -> pd.DataFrame:
+    """Return each later period's mean score and its change against the reference, with its 95 % interval.
+
+    Args:
+        scores: by query id, named after their measure; queries without one are left out.
+        periods: period by query id.
+        reference: the name of the reference period; with fewer than two scores nothing is compared.
+        groups: group by query id.
+        min_queries: periods with fewer scores are left out.
+        seed: of the bootstrap.
+
+    Returns:
+        ``period, queries``, a column named as the scores are, ``change, low, high``.
+    """
+    measure = str(scores.name)
+    by_period = {}
+    for name, members in periods.groupby(periods):
+        by_period[str(name)] = scores.reindex(members.index).dropna()
+    before = by_period.pop(reference)
+    rows = []
+    for name, after in by_period.items():
+        if len(after) >= min_queries and len(before) > 1:
+            change, low, high = mean_difference(after, before, groups, seed)
+            rows.append((name, len(after), after.mean(), change, low, high))
+    return pd.DataFrame(rows, columns=["period", "queries", measure, "change", "low", "high"])

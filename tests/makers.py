@@ -1,0 +1,484 @@
+"""Whole typed artifacts with plain values: a test changes the fields that it is about and leaves the rest.
+
+Together they are the artifacts of a run that ships: see :func:`good_run`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from embedlab.chain import Contract, Store, get_step
+from embedlab.chain.artifacts.base import Artifact
+from embedlab.chain.artifacts.build_eval_set import EvalSet
+from embedlab.chain.artifacts.choose_base_model import Choice
+from embedlab.chain.artifacts.choose_format import Formats
+from embedlab.chain.artifacts.choose_loss import Loss
+from embedlab.chain.artifacts.clean_dataset import Change, Effect
+from embedlab.chain.artifacts.confirm_need import Need
+from embedlab.chain.artifacts.create_negatives import MinedAgainstRandom
+from embedlab.chain.artifacts.define_problem import QRELS_TEST, Settings
+from embedlab.chain.artifacts.deploy_with_rollback import Rollout, Seen
+from embedlab.chain.artifacts.establish_baseline import Baseline
+from embedlab.chain.artifacts.evaluate import Evaluation, Prices
+from embedlab.chain.artifacts.monitor_drift import Drift, Trigger
+from embedlab.chain.artifacts.plan_reindex import Checked, Planned, Reindexed, ReindexPlan
+from embedlab.chain.artifacts.qualitative_review import Changes
+from embedlab.chain.artifacts.reembed_corpus import Reembedding
+from embedlab.chain.artifacts.select_metrics import Metrics
+from embedlab.chain.artifacts.shadow_test import Shadow
+from embedlab.chain.artifacts.split_data import Leakage, Overlap, SplitGain
+from embedlab.chain.artifacts.test_pipeline import EndToEnd
+from embedlab.chain.artifacts.train import Training
+from embedlab.chain.contract import stamped
+from embedlab.chain.store import plain
+from embedlab.evaluation import AmongUnseen, Comparison, Concentration, LeftOut, Moved, Retained, SliceResult
+from embedlab.files import sha256_file
+from embedlab.models import EmbeddingIdentity
+
+WEIGHTS = "a" * 64
+"""The sha256 of the tuned model's weights."""
+
+METRIC = "nDCG@10"
+
+
+# --- parts of artifacts -------------------------------------------------------------------------
+
+
+def comparison(**changes) -> Comparison:
+    """Return a comparison on 200 queries that gains .1, surely more than the .02 asked for."""
+    found = Comparison(
+        verdict="SHIP",
+        metric=METRIC,
+        n_queries=200,
+        n_groups=40,
+        baseline=0.4,
+        candidate=0.5,
+        delta=0.1,
+        ci95=(0.06, 0.14),
+        p_value=0.0001,
+        min_gain=0.02,
+        queries_needed=50,
+        wins=120,
+        ties=60,
+        losses=20,
+        warnings=(),
+        ci95_queries=(0.07, 0.13),
+        ci95_groups=(0.06, 0.14),
+        confidence=0.95,
+        ci=(0.06, 0.14),
+        p_gain=0.0001,
+        p_loss=0.9999,
+    )
+    return replace(found, **changes)
+
+
+def among_unseen(**changes) -> AmongUnseen:
+    """Return a gain of .1 among the documents that training never saw."""
+    found = AmongUnseen(
+        baseline=0.5,
+        tuned=0.6,
+        delta=0.1,
+        ci95=(0.05, 0.15),
+        documents=300,
+        queries=150,
+        moved=Moved(seen=0.01, unseen=0.0, apart=0.01),
+    )
+    return replace(found, **changes)
+
+
+def retained(**changes) -> Retained:
+    """Return a change in another domain that lies well within the loss accepted."""
+    found = Retained(
+        set="hpo",
+        documents=3000,
+        queries=300,
+        groups=280,
+        metric=METRIC,
+        baseline=0.53,
+        tuned=0.54,
+        delta=0.01,
+        ci95=(-0.01, 0.03),
+        tolerance=0.05,
+    )
+    return replace(found, **changes)
+
+
+def slice_result(**changes) -> SliceResult:
+    """Return a guardrail slice that was held."""
+    found = SliceResult(
+        slice="negation",
+        queries=30,
+        delta=0.0,
+        low=-0.04,
+        high=0.06,
+        guardrail=True,
+        p=0.02,
+        p_holm=0.02,
+        state="held",
+    )
+    return replace(found, **changes)
+
+
+def concentration(**changes) -> Concentration:
+    """Return a gain that comes from everywhere."""
+    found = Concentration(
+        improved=0.6,
+        hurt=0.1,
+        without_best_slice=LeftOut("matrix=mobile", 0.08, (0.04, 0.12)),
+        without_best_group=LeftOut("group g1", 0.09, (0.05, 0.13)),
+        narrow=(),
+    )
+    return replace(found, **changes)
+
+
+def identity(**changes) -> EmbeddingIdentity:
+    """Return the identity of the tuned model's vectors."""
+    return replace(EmbeddingIdentity("tuned", WEIGHTS, "config", 384, 256, "", "", "float32"), **changes)
+
+
+# --- what the steps hand on ---------------------------------------------------------------------
+
+
+def settings(**changes) -> Settings:
+    found = Settings(
+        source="beir",
+        base_model="base",
+        seed=0,
+        strict=False,
+        dev_from="",
+        test_from="",
+        unit="group",
+        parted_by="embedlab",
+        notice="",
+        queries={"train": 600, "dev": 200, "test": 200},
+        documents=839,
+        content="b" * 64,
+        precision="float32",
+    )
+    return replace(found, **changes)
+
+
+def contract(**changes) -> Contract:
+    found = Contract(
+        objective="find the technique",
+        unit_retrieved="document",
+        generalize_to="new queries and new documents",
+        shown=10,
+        primary_metric=METRIC,
+        min_gain=0.02,
+        expected_gain=0.05,
+        confidence=0.95,
+        guardrail_slices=["negation"],
+        slices=[],
+        slice_tolerance=0.05,
+        retention_tolerance=0.05,
+        latency_budget_ms=100.0,
+        index_budget_mb=10.0,
+        migration_budget=10.0,
+        monthly_budget=30.0,
+        test_openings=1,
+        transductive=True,
+    )
+    return replace(found, **changes)
+
+
+def need(**changes) -> Need:
+    found = Need(best_rung="hybrid search", best_rung_gain=0.05, passages_gain=0.01, fixed_by_none=20)
+    return replace(found, **changes)
+
+
+def choice(**changes) -> Choice:
+    found = Choice(model="base", identity=identity(name="base", weights="e" * 64), refused={}, cosine_to_fp32=1.0)
+    return replace(found, **changes)
+
+
+def eval_set(**changes) -> EvalSet:
+    found = EvalSet(
+        seal="f" * 64,
+        sizes={"test": {"queries": 200, "groups": 40}},
+        detectable_gain=0.03,
+        design_effect=1.5,
+        queries_needed=180,
+        unjudged={"base": 0.7},
+        unit="group",
+        findings=0,
+    )
+    return replace(found, **changes)
+
+
+def baseline(**changes) -> Baseline:
+    found = Baseline(metric=METRIC, weight=0.5, dev={"base": 0.41, "BM25": 0.4}, test={"base": 0.4, "BM25": 0.39})
+    return replace(found, **changes)
+
+
+def metrics(**changes) -> Metrics:
+    return replace(Metrics(primary=METRIC, guard="R@10", graded=True, several_relevant=0.3), **changes)
+
+
+def mined_against_random(**changes) -> MinedAgainstRandom:
+    found = MinedAgainstRandom(measured=True, seeds=1, steps=12, random=0.5, mined=0.52, delta=0.02, ci95=(0.0, 0.04))
+    return replace(found, **changes)
+
+
+def formats(**changes) -> Formats:
+    found = Formats(
+        rows={"pairs": 900, "triplets": 3600},
+        examples_of=100,
+        store=600,
+        fits={"pairs": ["MultipleNegativesRankingLoss"], "triplets": ["TripletLoss"]},
+        prompts={"pairs": {}, "triplets": {}},
+    )
+    return replace(found, **changes)
+
+
+def loss(**changes) -> Loss:
+    return replace(Loss(loss="mnr_hard", leader="mnr_hard", steps=12, metric=METRIC), **changes)
+
+
+def effect(**changes) -> Effect:
+    found = Effect(effect=Change(delta=0.01, low=-0.01, high=0.03, seeds=1), said="It gains a little.", steps=12)
+    return replace(found, **changes)
+
+
+def leakage(**changes) -> Leakage:
+    found = Leakage(
+        total=0,
+        unit="group",
+        split_unit="group",
+        random_split_share=0.8,
+        split_gains=[SplitGain("by group", 60, 0.4, 0.5, 0.1, 0.05, 0.15)],
+        inflated_by=None,
+        counts=[Overlap("train, test", "documents", 0, leak=True, items=[])],
+    )
+    return replace(found, **changes)
+
+
+def training(**changes) -> Training:
+    found = Training(
+        kept="tuned",
+        best_step=36,
+        share=1.0,
+        steps_done=48,
+        loss="mnr_hard",
+        hard_negatives=4,
+        pairs=3900,
+        rows=600,
+        validation=comparison(n_queries=90),
+        weights=WEIGHTS,
+        recipe={"learning_rate": 1e-4, "steps": 48},
+    )
+    return replace(found, **changes)
+
+
+def evaluation(**changes) -> Evaluation:
+    found = Evaluation(
+        comparison=comparison(),
+        versus_hybrid=comparison(delta=0.05, ci95=(0.01, 0.09)),
+        hybrids=comparison(delta=0.06, ci95=(0.02, 0.1)),
+        unseen_only=among_unseen(),
+        retention=retained(),
+        slices=[slice_result()],
+        concentration=concentration(),
+        log_gain=None,
+        dev_gain=0.1,
+        model=WEIGHTS,
+        weights={"base": 0.5, "tuned": 0.7},
+    )
+    return replace(found, **changes)
+
+
+def prices(**changes) -> Prices:
+    found = Prices(
+        production_documents=1_000_000,
+        monthly_queries=100_000,
+        monthly_labels=10,
+        old_index_days=30,
+        machine_price=0.5,
+        storage_price=0.25,
+        label_price=0.5,
+    )
+    return replace(found, **changes)
+
+
+def review(**changes) -> Changes:
+    found = Changes(gained=20, lost=5, judged=6, judged_better=5, judged_worse=1, improved=120, regressed=20)
+    return replace(found, **changes)
+
+
+def reembedding(**changes) -> Reembedding:
+    found = Reembedding(
+        identity=identity(),
+        documents=839,
+        dimensions=384,
+        index_mb=1.2,
+        mb_per_million=1536.0,
+        price=0.01,
+        neighbour_overlap=0.6,
+        mean_cosine={"base": 0.1, "tuned": 0.05},
+        wrong_model_refused=True,
+        same_space_as_base=False,
+        passed=True,
+        reason="",
+    )
+    return replace(found, **changes)
+
+
+def end_to_end(**changes) -> EndToEnd:
+    found = EndToEnd(
+        baseline=0.5,
+        tuned=0.58,
+        delta=0.08,
+        ci95=(0.04, 0.12),
+        passed=True,
+        reason="the gain holds end to end",
+        metric=METRIC,
+        comparison=comparison(delta=0.08, ci95=(0.04, 0.12)),
+        settings={"base": {"weight": 0.5}, "tuned": {"weight": 0.7}},
+        filter="no metadata field",
+        thresholds={"base": {"threshold": 0.2}, "tuned": {"threshold": 0.3}},
+        indexes={"base": {"flat": 1.2}, "tuned": {"flat": 1.2}},
+        evidence_in_prompt={"base": 0.6, "tuned": 0.7},
+        prompt_words=900,
+    )
+    return replace(found, **changes)
+
+
+def shadow(**changes) -> Shadow:
+    found = Shadow(
+        queries=200,
+        dated=True,
+        overlap10=0.6,
+        rbo=0.5,
+        metric=METRIC,
+        base=0.4,
+        tuned=0.5,
+        delta=0.1,
+        ci95=(0.06, 0.14),
+        unanswered=0,
+        within_latency_budget=True,
+        weights={"base": 0.5, "tuned": 0.7},
+        passed=True,
+        reason="",
+    )
+    return replace(found, **changes)
+
+
+def reindex_plan(**changes) -> ReindexPlan:
+    here = Planned(839, 128, 7, 384, 1_288_704, 0, "tuned", "c" * 64)
+    found = ReindexPlan(here=here, production=replace(here, documents=1_000_000), index="flat", steps=["plan", "drain"])
+    return replace(found, **changes)
+
+
+def reindexed(**changes) -> Reindexed:
+    found = Reindexed(
+        passed=True,
+        reason="",
+        rollback_kept=True,
+        documents=839,
+        batches=7,
+        old="old",
+        new="new",
+        live="new",
+        quality_before=0.4,
+        quality_after=0.5,
+        metric=METRIC,
+        checks=[Checked("documents", 839, "839", passed=True)],
+    )
+    return replace(found, **changes)
+
+
+def rollout(**changes) -> Rollout:
+    found = Rollout(
+        passed=True,
+        reason="",
+        rollback_drill=True,
+        stages=[Seen(1, 20, 0.4, 0.5, 0.1, 0.0, 0.0, "")],
+        live="new",
+        noticed_at_percent=5,
+        drill_alarm="quality",
+        drill_quality=0.1,
+        metric=METRIC,
+        sticky=True,
+    )
+    return replace(found, **changes)
+
+
+def drift(**changes) -> Drift:
+    found = Drift(
+        passed=True,
+        retrain=False,
+        reason="thresholds stated",
+        dated=True,
+        reference="2021",
+        years={"2021": 300, "2022": 200},
+        alarms=0,
+        tests=4,
+        false_alarm_rate=0.04,
+        false_alarm_rate_psi=0.2,
+        planted_noticed=True,
+        canary={"2022": 0.5},
+        rules=[Trigger("the canary score drops", fired=False)],
+        thresholds={"alpha": 0.05, "psi": 0.2, "max_drop": 0.05},
+        to_label=20,
+        listed_fail=0.5,
+        rest_fail=0.2,
+    )
+    return replace(found, **changes)
+
+
+MAKERS = (
+    settings, contract, need, choice, eval_set, baseline, metrics, mined_against_random, formats, loss, effect, leakage,
+    training, evaluation, prices, review, reembedding, end_to_end, shadow, reindex_plan, reindexed, rollout, drift,
+)  # fmt: skip
+"""One a kind of artifact, in the order of the steps."""
+
+
+# --- a run folder that holds them ---------------------------------------------------------------
+
+KEY = "key"
+"""The step key of every step that is written here."""
+
+
+def write_artifacts(store: Store, artifacts: Iterable[Artifact]) -> None:
+    """Write artifacts and record their steps as done, those that measure quality with the run's contract.
+
+    Artifacts come in the order of the steps.
+    """
+    for number, own in groupby(artifacts, key=lambda artifact: artifact.step):
+        step = get_step(number)
+        outputs = store.outputs((number,))
+        for artifact in own:
+            path, value = store.place(number, artifact.file), plain(artifact.as_dict())
+            outputs[path] = store.write(path, stamped(value, store) if step.scores else value)
+        store.finish(step, KEY, {}, 1.0, outputs)
+
+
+def write_file(store: Store, number: str, name: str, value: Any) -> None:
+    """Write a file as another version of a step might have: nothing checks what is in it."""
+    path = store.place(number, name)
+    outputs = store.outputs((number,)) | {path: store.write(path, value)}
+    store.finish(get_step(number), KEY, {}, 1.0, outputs)
+
+
+def write_sealed(store: Store) -> str:
+    """Write test judgments as step 01 does; return their sha256, which seals them."""
+    write_file(store, QRELS_TEST.step, QRELS_TEST.file, b"judgments")
+    return sha256_file(store.path(QRELS_TEST.step, QRELS_TEST.file))
+
+
+def good_run(*changed: Artifact, without: Iterable[type[Artifact]] = ()) -> list[Artifact]:
+    """Return the artifacts of a run that ships: ``changed`` ones in place of their kind, some kinds left out."""
+    by_kind = {type(artifact): artifact for artifact in (make() for make in MAKERS)}
+    by_kind |= {type(artifact): artifact for artifact in changed}
+    return [artifact for kind, artifact in by_kind.items() if kind not in tuple(without)]
+
+
+DECIDED = {"03": {"speed": {"base": [50.0, 0.005]}}, "17": {"documents per second": 100.0}}
+"""What steps wrote down of measured speeds: documents a second, and seconds a query."""
+
+
+def write_decisions(store: Store, key: str = KEY) -> None:
+    """Write the decisions that rest on measured speeds, as made under a step key."""
+    for number, decided in DECIDED.items():
+        store.write(store.place(number, "decisions.json"), {"key": key, **decided})

@@ -1,0 +1,100 @@
+"""What CONTRIBUTING shows is executed: files made, patches applied and scripts run in a copy of the project."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, run_python
+
+TEXT = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, what stands behind that, and its text."""
+
+    language: str
+    said: str
+    text: str
+
+
+def examples() -> dict[str, list[Block]]:
+    """Return the blocks of each worked example by its heading."""
+    part = TEXT.split("\n## Five things to add\n")[1].split("\n## ")[0]
+    sections = re.split(r"^### (.*)$", part, flags=re.M)[1:]
+    return {
+        title: [Block(m[1], m[2].strip(), m[3]) for m in FENCE.finditer(body)]
+        for title, body in zip(sections[::2], sections[1::2], strict=True)
+    }
+
+
+EXAMPLES = examples()
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A copy of what a run needs of the project."""
+    for name in ("embedlab", "notebooks", "params"):
+        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "outputs").mkdir()
+    return tmp_path
+
+
+def follow(project: Path, title: str) -> int:
+    """Do what an example shows, block by block; return how many of them were run."""
+    ran = 0
+    for block in EXAMPLES[title]:
+        if block.said.startswith("file="):
+            (project / block.said.removeprefix("file=")).write_text(block.text, encoding="utf-8")
+        elif block.language == "diff":
+            done = subprocess.run(["git", "apply", "-"], input=block.text, cwd=project, capture_output=True, text=True)
+            assert done.returncode == 0, f"{title}: mend its patch: {done.stderr}"
+        elif block.said == "run":
+            code = block.text if block.language == "python" else commands(block.text)
+            place = f"import os, sys; os.chdir({str(project)!r}); sys.path.insert(0, {str(project)!r})\n"
+            env = {"EMBEDLAB_OUTPUTS": str(project / "outputs"), "PYTHONPATH": str(project)}
+            run_python(place + code, **env)
+            ran += 1
+    return ran
+
+
+def commands(text: str) -> str:
+    """Return a program that runs the command lines of a block in the copy."""
+    lines = [line.split()[1:] for line in text.splitlines()]
+    assert all(line.startswith(".venv/bin/embedlab ") for line in text.splitlines())
+    return "from embedlab.cli import main\n" + "".join(
+        f"sys.argv = ['embedlab', *{words!r}]\nmain()\n" for words in lines
+    )
+
+
+@pytest.mark.parametrize("title", ["A measure", "A source of collections", "A source of training rows"])
+def test_an_example_of_the_library_works_as_it_stands(project, title):
+    assert follow(project, title) == 1
+    assert sys.modules["embedlab"].__file__.startswith(str(PROJECT)), "nothing of the copy was loaded here"
+
+
+@pytest.mark.chain
+@pytest.mark.parametrize("title", ["A step", "A check of the verdict"])
+def test_an_example_of_the_workbench_works_as_it_stands(project, smoke, title):
+    shutil.copytree(smoke.folder, project / "outputs" / "smoke")
+    assert follow(project, title) >= 1
+    if title == "A step":
+        assert (project / "outputs/smoke/artifacts/23_count_words/words.json").is_file()
+
+
+def test_every_example_is_tested():
+    assert sorted(EXAMPLES) == sorted(
+        ["A measure", "A source of collections", "A source of training rows", "A step", "A check of the verdict"]
+    )
+
+
+def test_the_map_names_every_room():
+    rooms = {path.parent.name for path in (PROJECT / "embedlab").glob("*/__init__.pyi")}
+    tree = TEXT.split("## The map")[1].split("```")[1]
+    assert rooms
+    assert [room for room in sorted(rooms) if f"  {room}/" not in tree] == []
