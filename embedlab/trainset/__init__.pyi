@@ -16,6 +16,7 @@ from .cleaning import know_near_duplicates as know_near_duplicates
 from .cleaning import malformed as malformed
 from .cleaning import over_long as over_long
 from .cleaning import shares_read as shares_read
+from .coverage import nearest_rows as nearest_rows
 from .coverage import rows_per_document as rows_per_document
 from .coverage import source_table as source_table
 from .coverage import told_apart as told_apart
@@ -37,7 +38,6 @@ from .mining import Mining as Mining
 from .mining import named_quotas as named_quotas
 from .mixes import choose_mix as choose_mix
 from .mixes import with_texts as with_texts
-from .nearest import nearest_rows as nearest_rows
 from .negatives import CLOSE as CLOSE
 from .negatives import Margin as Margin
 from .negatives import Mined as Mined

@@ -7,7 +7,6 @@ import pytest
 from embedlab.trainset import (
     Example,
     example_rows,
-    nearest_rows,
     rows_per_document,
     source_table,
     told_apart,
@@ -43,14 +42,3 @@ def test_rows_of_each_document_are_counted_the_most_first():
         [Example(f"query {d} {i}", [f"d{d}"], "x", "curated") for d, n in ((1, 2), (2, 3)) for i in range(n)], {}
     )
     assert rows_per_document(rows).to_dict() == {1: 3, 2: 2}
-
-
-def test_the_nearest_rows_share_the_rarest_words_with_a_query():
-    asked = ["how do i reset my password", "where is my invoice", "reset the printer"]
-    rows = example_rows([Example(text, [f"d{i}"], "x", "curated") for i, text in enumerate(asked)], {})
-    queries = pd.DataFrame({"query_id": ["q", "none"], "text": ["password reset", "zebra"]})
-    found = nearest_rows(queries, rows, k=2)
-    assert found["query_id"].tolist() == ["q", "q"]
-    assert found["nearest"].tolist() == [asked[0], asked[2]]
-    assert found["positive_ids"].tolist() == [["d0"], ["d2"]]
-    assert found["score"].is_monotonic_decreasing
