@@ -6,6 +6,7 @@ from .answers import known_pairs as known_pairs
 from .answers import only_held_out as only_held_out
 from .answers import right_answers as right_answers
 from .cleaning import RULES as RULES
+from .cleaning import apply_rules as apply_rules
 from .cleaning import corpus_language as corpus_language
 from .cleaning import drop_conflicts as drop_conflicts
 from .cleaning import drop_foreign as drop_foreign
@@ -15,6 +16,7 @@ from .cleaning import know_near_duplicates as know_near_duplicates
 from .cleaning import malformed as malformed
 from .cleaning import over_long as over_long
 from .cleaning import shares_read as shares_read
+from .coverage import nearest_rows as nearest_rows
 from .coverage import rows_per_document as rows_per_document
 from .coverage import source_table as source_table
 from .coverage import told_apart as told_apart
@@ -36,7 +38,6 @@ from .mining import Mining as Mining
 from .mining import named_quotas as named_quotas
 from .mixes import choose_mix as choose_mix
 from .mixes import with_texts as with_texts
-from .nearest import nearest_rows as nearest_rows
 from .negatives import CLOSE as CLOSE
 from .negatives import Margin as Margin
 from .negatives import Mined as Mined

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from embedlab.data.text import fold, near_duplicates, stable_hash
+from embedlab.errors import ParameterError
 from embedlab.trainset.answers import known_answers
 from embedlab.trainset.positives import Scores
 from embedlab.trainset.rows import removal, removals
@@ -224,7 +225,10 @@ def shares_read(lengths: pd.Series, limits: Iterable[int]) -> pd.DataFrame:
     return pd.DataFrame(found).T.rename_axis("limit")
 
 
-RULES: dict[str, Callable[[pd.DataFrame, Mapping[str, str]], Cleaned]] = {
+Rule = Callable[[pd.DataFrame, Mapping[str, str]], Cleaned]
+"""Takes rows and document texts, and returns the rows that are left with what was removed."""
+
+RULES: dict[str, Rule] = {
     "empty": drop_empty,
     "malformed": drop_malformed,
     "language": drop_foreign,
@@ -233,3 +237,35 @@ RULES: dict[str, Callable[[pd.DataFrame, Mapping[str, str]], Cleaned]] = {
     "contradicting negatives": drop_contradicting_negatives,
 }
 """By name, in the order they are applied; those that need a model or near-duplicate documents stand beside them."""
+
+
+def apply_rules(
+    rows: pd.DataFrame, documents: Mapping[str, str], rules: Mapping[str, Rule], skip: Iterable[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Apply rules in their order, each to what the one before it left.
+
+    Args:
+        rows: the canonical store.
+        documents: text by document id.
+        rules: by name.
+        skip: names of rules that are not applied.
+
+    Returns:
+        the rows that are left; all removals; and by ``rule`` how many rows stood ``before`` and ``after`` it,
+        how many removals it ``listed`` and whether it was ``applied``.
+
+    Raises:
+        ParameterError: if there is no rule of a name to skip.
+    """
+    skipped = set(skip)
+    if unknown := sorted(skipped - set(rules)):
+        raise ParameterError(f"skip: no rule {unknown}; there are: {', '.join(rules)}")
+    removed, counts = [], []
+    for name, rule in rules.items():
+        before, gone = len(rows), removals([])
+        if name not in skipped:
+            rows, gone = rule(rows, documents)
+        removed.append(gone)
+        line = {"rule": name, "before": before, "after": len(rows), "listed": len(gone)}
+        counts.append(line | {"applied": name not in skipped})
+    return rows.reset_index(drop=True), removals(removed), pd.DataFrame(counts).set_index("rule")

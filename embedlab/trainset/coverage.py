@@ -9,7 +9,6 @@ import pandas as pd
 from embedlab.data.text import fold, near_duplicates
 from embedlab.evaluation.two_sample import PHRASING, distinguishability
 from embedlab.retrieval.bm25 import BM25
-from embedlab.trainset.rows import query_texts
 
 
 def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.DataFrame) -> pd.DataFrame:
@@ -75,20 +74,24 @@ def rows_per_document(rows: pd.DataFrame) -> pd.Series:
     return pd.Series(counts.to_numpy(), index=range(1, len(counts) + 1), name="rows")
 
 
-def nearest_rows(queries: pd.DataFrame, rows: pd.DataFrame, k: int = 1) -> pd.DataFrame:
-    """Return the training rows whose queries share most words with each query, by BM25, the nearest first.
+def nearest_rows(rows: pd.DataFrame, queries: pd.DataFrame) -> pd.DataFrame:
+    """Return the queries, each with the training row that asks most like it (by BM25 over their texts).
 
     Args:
-        queries: ``query_id, text``.
-        rows: ``query_id, text, positive_ids`` of the store.
-        k: rows for each query; fewer where fewer share a word with it.
+        rows: the canonical store.
+        queries: ``query_id, text``, and whatever else is kept beside them.
 
     Returns:
-        ``query_id`` and, of the row, ``row_id``, ``nearest`` (its text), ``positive_ids`` and ``score``.
+        the queries with ``nearest_id`` and ``nearest_text``, both blank where no row shares a word.
     """
-    run = BM25(query_texts(rows)).search(query_texts(queries), k).rename(columns={"doc_id": "row_id"})
-    of_rows = rows[["query_id", "text", "positive_ids"]].rename(columns={"query_id": "row_id", "text": "nearest"})
-    return run.merge(of_rows, on="row_id")[["query_id", "row_id", "nearest", "positive_ids", "score"]]
+    texts = pd.Series(rows["text"].to_numpy(), index=rows["query_id"].to_numpy(), dtype=str)
+    asked = pd.Series(queries["text"].to_numpy(), index=queries["query_id"].to_numpy(), dtype=str)
+    first: dict[str, str] = {}
+    if len(texts) and len(asked):
+        run = BM25(texts).search(asked, 1)
+        first = dict(zip(run["query_id"], run["doc_id"], strict=True))
+    nearest = [first.get(query_id, "") for query_id in queries["query_id"]]
+    return queries.assign(nearest_id=nearest, nearest_text=[texts.get(row_id, "") for row_id in nearest])
 
 
 def told_apart(texts: Iterable[str], real: Iterable[str]) -> float:

@@ -10,8 +10,11 @@ from toy_encoder import ToyEncoder
 
 from embedlab.data import fold, near_duplicate_documents, near_duplicates
 from embedlab.data.text import MIN_WORDS
+from embedlab.errors import ParameterError
 from embedlab.retrieval import BM25, Dense
 from embedlab.trainset import (
+    RULES,
+    apply_rules,
     corpus_language,
     drop_conflicts,
     drop_foreign,
@@ -29,6 +32,30 @@ def rows():
 
 
 DOCUMENTS = toy_store()[1]
+
+
+def test_rules_are_applied_in_their_order_and_each_is_counted(rows):
+    rows.loc[1, "text"] = " "
+    rows.loc[4, "text"] = "the <b>marten</b>"
+    kept, gone, counts = apply_rules(rows, DOCUMENTS, {name: RULES[name] for name in ("empty", "malformed")})
+    assert gone[["query_id", "reason"]].to_numpy().tolist() == [["q1", "empty"], ["q4", "malformed"]]
+    assert kept["query_id"].tolist() == ["q0", "q2", "q3", "q5"]
+    assert kept.index.tolist() == [0, 1, 2, 3]
+    assert counts.loc["empty"].tolist() == [6, 5, 1, True]
+    assert counts.loc["malformed"].tolist() == [5, 4, 1, True]
+
+
+def test_a_rule_that_is_skipped_removes_nothing_and_is_counted_as_not_applied(rows):
+    rows.loc[1, "text"] = " "
+    kept, gone, counts = apply_rules(rows, DOCUMENTS, {"empty": RULES["empty"]}, skip=["empty"])
+    assert len(kept) == len(rows)
+    assert gone.empty
+    assert counts.loc["empty"].tolist() == [6, 6, 0, False]
+
+
+def test_to_skip_a_rule_that_is_none_names_those_there_are(rows):
+    with pytest.raises(ParameterError, match=r"no rule \['typos'\]; there are: empty, malformed"):
+        apply_rules(rows, DOCUMENTS, RULES, skip=["typos", "empty"])
 
 
 def test_queries_in_another_language_are_removed_and_named(rows):

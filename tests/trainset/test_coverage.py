@@ -7,6 +7,7 @@ import pytest
 from embedlab.trainset import (
     Example,
     example_rows,
+    rows_per_document,
     source_table,
     told_apart,
 )
@@ -34,3 +35,10 @@ def test_the_table_counts_rows_documents_and_what_other_sources_have_too():
     table = source_table(rows, texts, rows[:0])
     assert table.loc["curated", ["rows", "documents", "never hit", "duplicates"]].tolist() == [2, 2, 0.5, 1]
     assert table.loc["click log", ["overlap", "median words"]].tolist() == [pytest.approx(2 / 3, abs=1e-4), 3]
+
+
+def test_rows_of_each_document_are_counted_the_most_first():
+    rows = example_rows(
+        [Example(f"query {d} {i}", [f"d{d}"], "x", "curated") for d, n in ((1, 2), (2, 3)) for i in range(n)], {}
+    )
+    assert rows_per_document(rows).to_dict() == {1: 3, 2: 2}

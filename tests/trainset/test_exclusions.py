@@ -8,6 +8,7 @@ from mined import made, mine, small
 
 from embedlab.trainset import (
     exclusions,
+    known_pairs,
     only_held_out,
 )
 
@@ -77,3 +78,8 @@ def test_where_the_contract_forbids_their_texts_no_held_out_document_is_mined():
     mined = mine((collection, encoder, rows), ["sibling", "dense", "bm25", "random"], pool=pool)
     assert not set(mined.negatives["doc_id"]) & withheld
     assert set(mine((collection, encoder, rows), ["dense"]).negatives["doc_id"]) & withheld
+
+
+def test_every_query_with_each_of_its_known_answers_as_pairs():
+    rows = pd.DataFrame({"query_id": ["a", "b"], "positive_ids": [["d1"], ["d2"]], "known_ids": [["d1", "d3"], []]})
+    assert known_pairs(rows) == {("a", "d1"), ("a", "d3"), ("b", "d2")}

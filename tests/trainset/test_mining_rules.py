@@ -10,6 +10,7 @@ from embedlab.errors import DataError, EmbedlabError, ParameterError
 from embedlab.trainset import (
     CLOSE,
     Margin,
+    as_many,
     named_quotas,
 )
 
@@ -115,3 +116,11 @@ def test_a_row_that_cannot_be_mined_for_is_named(change, words):
 def test_a_quota_that_is_none_is_refused(text):
     with pytest.raises(ParameterError, match="MINER=COUNT"):
         named_quotas(["dense"], 2, [text])
+
+
+def test_each_row_keeps_as_many_negatives_as_it_has_elsewhere_the_first_ones():
+    rows = pd.DataFrame({"query_id": ["a", "b"], "negatives": [["n1", "n2", "n3"], ["n4"]]}, index=[5, 7])
+    others = pd.DataFrame({"query_id": ["a", "b"], "negatives": [["m1", "m2"], ["m3", "m4"]]})
+    cut = as_many(rows, others)
+    assert cut["negatives"].tolist() == [["n1", "n2"], ["n4"]]
+    assert cut.index.tolist() == [5, 7]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from embedlab.chain.artifacts.base import Artifact
 from embedlab.chain.artifacts.training_store import removed_by, rows_of
+from embedlab.evaluation.results import Comparison
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,12 @@ class SplitGain:
     delta: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, validation: str, gain: Comparison) -> SplitGain:
+        """Return the gain on a validation part, as a comparison of base and tuned found it."""
+        low, high = gain.ci95
+        return cls(validation, float(gain.n_queries), gain.baseline, gain.candidate, gain.delta, low, high)
 
 
 @dataclass(frozen=True)
