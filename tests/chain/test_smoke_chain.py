@@ -17,7 +17,7 @@ from conftest import PROJECT, command
 
 from embedlab.chain import STEPS, Store, seal
 from embedlab.chain.kernels import PROVISIONER, IpcKernelManager
-from embedlab.chain.seal import scored_model_sets, verify
+from embedlab.verdict.seal import scored_model_sets, verify
 
 STORES = {
     "07": "rows.parquet",
