@@ -40,11 +40,13 @@ class Collection:
         """Return the same corpus with the queries and judgments of these parts only."""
         queries = self.queries[self.queries["part"].isin(names)].reset_index(drop=True)
         keep = self.qrels["query_id"].isin(queries["query_id"])
-        return replace(self, queries=queries, qrels=self.qrels[keep].reset_index(drop=True))
+        qrels = self.qrels[keep].reset_index(drop=True)
+        return replace(self, queries=queries, qrels=qrels)
 
     def document_texts(self) -> pd.Series:
         """Return what a retriever sees of each document: title and text, by document id."""
         joined = (self.corpus["title"] + " " + self.corpus["text"]).str.strip()
+        # As a plain array, for pandas would look the ids up among the row numbers of a Series.
         return pd.Series(joined.to_numpy(), index=self.corpus["doc_id"].to_numpy())
 
     def query_texts(self) -> pd.Series:
@@ -54,7 +56,10 @@ class Collection:
     def relevant(self) -> dict[str, set[str]]:
         """Return the ids of relevant documents (relevance 1 or more) by query id."""
         rows = self.qrels[self.qrels["relevance"] >= 1]
-        return {str(q): set(ids) for q, ids in rows.groupby("query_id")["doc_id"]}
+        found: dict[str, set[str]] = {}
+        for query_id, doc_ids in rows.groupby("query_id")["doc_id"]:
+            found[str(query_id)] = set(doc_ids)
+        return found
 
     def relevant_pairs(self) -> set[tuple[str, str]]:
         """Return every query id with each of its relevant documents' ids."""
@@ -67,5 +72,7 @@ class Collection:
 
     def metadata_fields(self) -> list[str]:
         """Return the fields that documents and queries share: those a filter could use."""
+        # Texts and ids say nothing a filter could share; the others say how the parts were made.
         known = {"doc_id", "query_id", "title", "text", "part", "group", "created", "family"}
-        return [c for c in self.corpus.columns if c in set(self.queries.columns) - known]
+        shared = set(self.queries.columns) - known
+        return [column for column in self.corpus.columns if column in shared]

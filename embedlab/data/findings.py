@@ -28,9 +28,11 @@ def validate(raw: Raw) -> list[Finding]:
 
 def _texts(raw: Raw) -> Iterator[Finding]:
     bodies = raw.corpus["title"].str.strip() + " " + raw.corpus["text"].str.strip()
-    for doc_id in raw.corpus["doc_id"][bodies.str.strip() == ""]:
+    is_blank = bodies.str.strip() == ""
+    for doc_id in raw.corpus.loc[is_blank, "doc_id"]:
         yield Finding("empty document", "warning", "corpus", doc_id, "title and text are both blank")
-    for query_id in raw.queries["query_id"][raw.queries["text"].str.strip() == ""]:
+    asks_nothing = raw.queries["text"].str.strip() == ""
+    for query_id in raw.queries.loc[asks_nothing, "query_id"]:
         yield Finding("empty query", "warning", "queries", query_id, "the text is blank")
     yield from _same_text("document", "corpus", raw.corpus["doc_id"], bodies)
     yield from _same_text("query", "queries", raw.queries["query_id"], raw.queries["text"])
@@ -42,6 +44,7 @@ def _titles(raw: Raw) -> Iterator[Finding]:
     titled = dict(zip(raw.corpus["title"].map(fold), raw.corpus["doc_id"], strict=True))
     for query_id, text in zip(raw.queries["query_id"], raw.queries["text"], strict=True):
         folded = fold(text)
+        # A document without a title folds to nothing, and so does a query without a word.
         if folded and folded in titled:
             detail = f"{text[:80]!r} is the title of document {titled[folded]}"
             yield Finding("query equals a title", "warning", "queries", query_id, detail)
@@ -51,18 +54,24 @@ def _same_text(what: str, where: str, ids: pd.Series, texts: pd.Series) -> Itera
     """Every id after the first of a text; texts count as the same after case and punctuation are folded."""
     first: dict[str, str] = {}
     for identifier, text in zip(ids, texts, strict=True):
-        before = first.setdefault(fold(text), identifier)
-        if before != identifier and fold(text):
+        folded = fold(text)
+        before = first.setdefault(folded, identifier)
+        # Texts without a word all fold to nothing, which does not make them the same text.
+        if folded and before != identifier:
             detail = f"the text of {before} stands again under {identifier}: {text.strip()[:80]!r}"
             yield Finding(f"same text under two {what} ids", "warning", where, identifier, detail)
 
 
 def _judgments(raw: Raw) -> Iterator[Finding]:
     """Go through the judgments row by row, in the order of the files."""
-    rows = raw.qrels.assign(where="qrels") if raw.judgments is None else raw.judgments
-    queries, documents = set(raw.queries["query_id"]), set(raw.corpus["doc_id"])
+    rows = raw.judgments
+    if rows is None:
+        rows = raw.qrels.assign(where="qrels")
+    rows = rows[["query_id", "doc_id", "relevance", "where"]]
+    queries = set(raw.queries["query_id"])
+    documents = set(raw.corpus["doc_id"])
     highest: dict[tuple[str, str], float] = {}
-    for query_id, doc_id, grade, where in rows[["query_id", "doc_id", "relevance", "where"]].itertuples(index=False):
+    for query_id, doc_id, grade, where in rows.itertuples(index=False):
         if query_id not in queries:
             yield Finding("dangling query", "warning", where, query_id, f"unknown query {query_id!r}")
             continue
@@ -91,10 +100,13 @@ def _grade(pair: str, grade: float, where: str, query_id: str) -> Iterator[Findi
 
 
 def _coverage(raw: Raw) -> Iterator[Finding]:
+    is_relevant = raw.qrels["relevance"] >= 1
     judged = set(raw.qrels["query_id"])
-    for query_id in sorted(judged - set(raw.qrels.loc[raw.qrels["relevance"] >= 1, "query_id"])):
+    answered = set(raw.qrels.loc[is_relevant, "query_id"])
+    for query_id in sorted(judged - answered):
         yield Finding("no relevant", "warning", "qrels", query_id, "no document is judged relevant")
-    for query_id in sorted(set(raw.queries["query_id"]) - judged):
+    asked = set(raw.queries["query_id"])
+    for query_id in sorted(asked - judged):
         yield Finding("no judgment", "warning", "queries", query_id, "no judgment names this query")
 
 

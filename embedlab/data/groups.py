@@ -80,7 +80,9 @@ def group_queries(corpus: pd.DataFrame, queries: pd.DataFrame, qrels: pd.DataFra
 def links_between(corpus: pd.DataFrame, queries: pd.DataFrame, qrels: pd.DataFrame) -> list[Link]:
     """Return everything that ties queries together; arguments as for :func:`group_queries`."""
     relevant = qrels[qrels["relevance"] >= 1]
-    asked: dict[str, list[str]] = {str(d): list(q) for d, q in relevant.groupby("doc_id")["query_id"]}
+    asked: dict[str, list[str]] = {}
+    for doc_id, query_ids in relevant.groupby("doc_id")["query_id"]:
+        asked[str(doc_id)] = list(query_ids)
     links = []
     for same in _near_duplicate_queries(queries):
         links.append(Link("near-duplicate queries", same[0], _queries(same), tuple(same)))
@@ -114,13 +116,20 @@ def _asking(asked: Mapping[str, Iterable[str]], doc_ids: Iterable[str]) -> tuple
 
 def _near_duplicate_queries(queries: pd.DataFrame) -> list[list[str]]:
     ids = queries["query_id"].tolist()
-    return [sorted(ids[i] for i in positions) for positions in near_duplicates(queries["text"].tolist())]
+    found = []
+    for positions in near_duplicates(queries["text"].tolist()):
+        # A link takes its name from the first, which must not depend on the order of the rows.
+        found.append(sorted(ids[position] for position in positions))
+    return found
 
 
 def _near_duplicate_documents(corpus: pd.DataFrame) -> list[list[str]]:
     ids = corpus["doc_id"].tolist()
     texts = (corpus["title"] + " " + corpus["text"]).tolist()
-    return [[ids[i] for i in positions] for positions in near_duplicates(texts)]
+    found = []
+    for positions in near_duplicates(texts):
+        found.append([ids[position] for position in positions])
+    return found
 
 
 def _grouped_by(queries: pd.DataFrame, ties: Iterable[Iterable[Node]]) -> pd.Series:
@@ -138,7 +147,11 @@ def _glue(queries: pd.DataFrame, links: Sequence[Link], inside: set[str]) -> pd.
         links: all of them.
         inside: the queries of the largest group.
     """
-    gluing = [link for link in links if len(link.queries) > 1 and not inside.isdisjoint(link.queries)]
+    gluing = []
+    for link in links:
+        # A link of one query joins nothing.
+        if len(link.queries) > 1 and not inside.isdisjoint(link.queries):
+            gluing.append(link)
     gluing.sort(key=lambda link: (-len(link.queries), link.kind, link.name))
     rows = []
     left = list(links)
@@ -182,6 +195,7 @@ def relatives_of(corpus: pd.DataFrame) -> dict[str, str]:
         found = connected(ids, ties)
         sizes = Counter(found.values())
         return {doc_id: name for doc_id, name in found.items() if sizes[name] > 1}
+    # A family ties its documents as a pair, so that no document can have the same id.
     for doc_id, family in zip(ids, corpus["family"], strict=True):
         ties.append([("family", family), doc_id])
     return connected(ids, ties)
@@ -199,10 +213,12 @@ def connected(members: Sequence[Member], ties: Iterable[Iterable[Hashable]]) -> 
     groups = DisjointSet(members)
     for tie in ties:
         one, *others = tie
+        # What only ties is added here; adding a member again changes nothing.
         groups.add(one)
         for other in others:
             groups.add(other)
             groups.merge(one, other)
+    # The set's own representative of a group is any of them, so the first member is looked for.
     first: dict[Hashable, Member] = {}
     for member in members:
         first.setdefault(groups[member], member)

@@ -28,12 +28,17 @@ def assign_parts(group: pd.Series, seed: int, shares: dict[str, float] | None = 
     """
     shares = {"test": TEST_SHARE, "dev": DEV_SHARE} if shares is None else shares
     sizes = Counter(group)
-    names = [n for n in sizes if sizes[n] <= max(1.0, LARGE_GROUP * len(group))]
+    # Among fewer than ten queries a tenth is less than one, and a group of one query is never large.
+    largest = max(1.0, LARGE_GROUP * len(group))
+    names = [name for name in sizes if sizes[name] <= largest]
     names.sort(key=lambda name: stable_hash(seed, name))
     part_of: dict[str, str] = {}
     start = 0
     for part, share in shares.items():
-        stop = start + -(-int(share * len(names) * 1000) // 1000)
+        # Rounded up, so that few groups still give each part one. Whole thousandths first, so that a
+        # product such as 0.07 * 100, which floats make a hair more than 7, does not become 8.
+        thousandths = int(share * len(names) * 1000)
+        stop = start + -(-thousandths // 1000)
         part_of |= dict.fromkeys(names[start:stop], part)
         start = stop
     return group.map(lambda name: part_of.get(name, "train"))
@@ -45,12 +50,17 @@ def cap_per_document(queries: pd.DataFrame, qrels: pd.DataFrame, cap: int, seed:
     A query counts for its documents of highest grade; which are kept depends on id and seed.
     """
     best = qrels.groupby("query_id")["relevance"].transform("max")
-    top = qrels[(qrels["relevance"] == best) & qrels["query_id"].isin(queries["query_id"])]
+    is_best = qrels["relevance"] == best
+    is_asked = qrels["query_id"].isin(queries["query_id"])
+    top = qrels[is_best & is_asked]
     documents = top.groupby("query_id")["doc_id"].agg(list).to_dict()
     counts: Counter[str] = Counter()
     keep = set()
-    for query_id in sorted(queries["query_id"], key=lambda q: stable_hash("cap", seed, q)):
-        if all(counts[d] < cap for d in documents.get(query_id, [])):
-            counts.update(documents.get(query_id, []))
+    order = sorted(queries["query_id"], key=lambda query_id: stable_hash("cap", seed, query_id))
+    for query_id in order:
+        # A query without a judgment has no document to crowd, so it is kept.
+        answers = documents.get(query_id, [])
+        if all(counts[doc_id] < cap for doc_id in answers):
+            counts.update(answers)
             keep.add(query_id)
     return keep

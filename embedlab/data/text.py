@@ -29,7 +29,8 @@ def stable_hash(*parts: object) -> int:
 
 def fence(texts: Iterable[str]) -> str:
     """Return a mark that is derived from the texts and stands in none of them, so that none can close it."""
-    joined, salt = "\n".join(texts), 0
+    joined = "\n".join(texts)
+    salt = 0
     while (mark := f"<<{stable_hash(joined, salt):016x}>>") in joined:
         salt += 1
     return mark
@@ -42,17 +43,23 @@ def trigrams(folded: str) -> set[str]:
 
 def jaccard(a: set[str], b: set[str]) -> float:
     """Return the Jaccard similarity of two sets; 1 for two empty ones."""
-    return len(a & b) / len(a | b) if a or b else 1.0
+    union = a | b
+    if not union:
+        return 1.0
+    return len(a & b) / len(union)
 
 
 def one_word_apart(a: str, b: str) -> bool:
     """Return whether at most one word is inserted, deleted or replaced between folded texts."""
     x, y = a.split(), b.split()
-    if min(len(x), len(y)) < MIN_WORDS or abs(len(x) - len(y)) > 1:
+    shorter, longer = min(len(x), len(y)), max(len(x), len(y))
+    # In a short text one word may turn the meaning round.
+    if shorter < MIN_WORDS or longer > shorter + 1:
         return a == b
     head = 0
-    while head < min(len(x), len(y)) and x[head] == y[head]:
+    while head < shorter and x[head] == y[head]:
         head += 1
+    # A replaced word is skipped in both texts, an inserted one only in the longer.
     skip_x, skip_y = int(len(x) >= len(y)), int(len(y) >= len(x))
     return x[head + skip_x :] == y[head + skip_y :]
 
@@ -90,17 +97,19 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, ...]]:
 
 def _one_word_apart(first: dict[str, int]) -> set[tuple[int, ...]]:
     """Return sets of texts that equal one another once one word is replaced, or inserted."""
+    position_of = {tuple(text.split()): position for text, position in first.items()}
     replaced: dict[tuple[Hashable, ...], set[int]] = defaultdict(set)
-    words = {tuple(text.split()): position for text, position in first.items()}
     found: set[tuple[int, ...]] = set()
-    for text, position in words.items():
-        if len(text) < MIN_WORDS:
+    for words, position in position_of.items():
+        if len(words) < MIN_WORDS:
             continue
-        for i in range(len(text)):
-            rest = text[:i] + text[i + 1 :]
+        for i in range(len(words)):
+            rest = words[:i] + words[i + 1 :]
+            # Without the place of the gap, a word that only moved would count as one that was replaced.
             replaced[(i, *rest)].add(position)
-            if len(rest) >= MIN_WORDS and rest in words:
-                found.add(tuple(sorted((position, words[rest]))))
+            # Each pair is met from its longer text, so insertion needs no look of its own.
+            if len(rest) >= MIN_WORDS and rest in position_of:
+                found.add(tuple(sorted((position, position_of[rest]))))
     for positions in replaced.values():
         if len(positions) > 1:
             found.add(tuple(sorted(positions)))
@@ -114,14 +123,15 @@ def _similar_pairs(first: dict[str, int]) -> set[tuple[int, ...]]:
     grams = {position: trigrams(text) for text, position in first.items()}
     index = RMinHashLSH(threshold=0.5, num_perm=128, num_bands=32)
     pairs: set[tuple[int, ...]] = set()
+    # A text is asked for before it is inserted: no pair is met twice, and none meets itself.
     for position, own in grams.items():
         sketch = RMinHash(num_perm=128, seed=7)
         sketch.update(sorted(own))
         for other in index.query(sketch):
             theirs = grams[other]
             # The smaller set is at most all of the overlap: sizes alone rule most pairs out.
-            long_enough = min(len(own), len(theirs)) >= JACCARD * max(len(own), len(theirs))
-            if long_enough and jaccard(own, theirs) >= JACCARD:
+            smaller, larger = min(len(own), len(theirs)), max(len(own), len(theirs))
+            if smaller >= JACCARD * larger and jaccard(own, theirs) >= JACCARD:
                 pairs.add(tuple(sorted((position, other))))
         index.insert(position, sketch)
     return pairs
