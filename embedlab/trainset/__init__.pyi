@@ -1,3 +1,4 @@
+from .answers import count_reasons as count_reasons
 from .answers import exclusions as exclusions
 from .answers import guard_of as guard_of
 from .answers import joint_answers as joint_answers

@@ -86,6 +86,14 @@ def exclusions(rows: pd.DataFrame, guard: pd.DataFrame, near: Mapping[str, set[s
     return dict(zip(rows["query_id"], excluded, strict=True))
 
 
+def count_reasons(exclude: Mapping[str, Mapping[str, str]]) -> pd.Series:
+    """Return for how many pairs of query and document each reason of :func:`exclusions` holds, most first."""
+    reasons: list[str] = []
+    for known in exclude.values():
+        reasons += known.values()
+    return pd.Series(reasons, dtype=str).value_counts().rename("pairs of query and document")
+
+
 def _add_near_duplicates(known: dict[str, str], near: Mapping[str, set[str]]) -> None:
     for doc_id in list(known):
         for other in near.get(doc_id, ()):

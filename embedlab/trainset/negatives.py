@@ -63,6 +63,12 @@ class Mined:
     negatives: pd.DataFrame
     refused: pd.DataFrame
 
+    def difficulty(self, miners: Sequence[str] = MINERS) -> pd.DataFrame:
+        """Return ``count, mean, 25%, 50%, 75%`` of the cosines by miner, in this order; idle ones are left out."""
+        by_miner = self.negatives.astype({"score": float}).groupby("miner")["score"].describe()
+        busy = [miner for miner in miners if miner in by_miner.index]
+        return by_miner.reindex(busy)[["count", "mean", "25%", "50%", "75%"]].astype(float)
+
     def removed(self) -> pd.DataFrame:
         """Return what was refused as removals, reason by reason, with miner, rank and cosine as the evidence."""
         text = self.refused["query_id"].map(query_texts(self.training))

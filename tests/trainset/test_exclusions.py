@@ -7,6 +7,7 @@ import pandas as pd
 from mined import made, mine, small
 
 from embedlab.trainset import (
+    count_reasons,
     exclusions,
     known_pairs,
     only_held_out,
@@ -83,3 +84,8 @@ def test_where_the_contract_forbids_their_texts_no_held_out_document_is_mined():
 def test_every_query_with_each_of_its_known_answers_as_pairs():
     rows = pd.DataFrame({"query_id": ["a", "b"], "positive_ids": [["d1"], ["d2"]], "known_ids": [["d1", "d3"], []]})
     assert known_pairs(rows) == {("a", "d1"), ("a", "d3"), ("b", "d2")}
+
+
+def test_reasons_of_exclusions_are_counted_over_all_queries():
+    exclude = {"a": {"d1": "known answer", "d2": "near-duplicate of an answer"}, "b": {"d1": "known answer"}, "c": {}}
+    assert count_reasons(exclude).to_dict() == {"known answer": 2, "near-duplicate of an answer": 1}

@@ -124,3 +124,11 @@ def test_each_row_keeps_as_many_negatives_as_it_has_elsewhere_the_first_ones():
     cut = as_many(rows, others)
     assert cut["negatives"].tolist() == [["n1", "n2"], ["n4"]]
     assert cut.index.tolist() == [5, 7]
+
+
+def test_difficulty_is_told_by_miner_in_the_order_asked_for_without_those_that_found_nothing():
+    mined = mine(small(known_ids=["d0"]), ["dense", "random"], quotas={"dense": 1}, margin=1.0)
+    table = mined.difficulty(["random", "dense"])
+    assert table.index.tolist() == ["dense"]
+    assert table.loc["dense", ["count", "mean"]].tolist() == [1, pytest.approx(0.6)]
+    assert mine(small(), ["dense"], quotas=0).difficulty().empty
