@@ -25,7 +25,8 @@ def with_groups(rows: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, str]:
 
     Where all judged rows stand in one group, the query with its near-duplicates takes its place.
     """
-    if unit == "query" or rows.loc[rows["source"] == JUDGED, "group"].nunique() > 1:
+    judged_groups = rows.loc[rows["source"] == JUDGED, "group"].nunique()
+    if unit == "query" or judged_groups > 1:
         return rows, unit
     group = query_groups(rows)
     return rows.assign(group=rows["query_id"].map(group)), "query"
@@ -35,12 +36,17 @@ def validation_groups(rows: pd.DataFrame, share: float, seed: int) -> set[str]:
     """Return the groups of judged rows that validate: drawn by the seed, else the smallest ones."""
     judged = rows[rows["source"] == JUDGED]
     group = pd.Series(judged["group"].to_numpy(), index=judged["query_id"].to_numpy())
-    chosen = set(group[assign_parts(group, seed, {"validation": share}) == "validation"])
+    part = assign_parts(group, seed, {"validation": share})
+    chosen = set(group[part == "validation"])
     sizes = group.value_counts()
+    # A single group is never divided: it trains, and nothing validates.
     if chosen or len(sizes) < 2:
         return chosen
+    # The draw leaves large groups to training, so among few groups it may choose none.
+    # The name decides between equal sizes, so that the order of the rows does not.
     by_size = sorted(sizes.index, key=lambda name: (sizes[name], name))
-    return set(by_size[: ceil(share * len(by_size))])
+    count = ceil(share * len(by_size))
+    return set(by_size[:count])
 
 
 def split_rows(
@@ -61,45 +67,53 @@ def split_rows(
         further texts that stand near the validation queries.
     """
     judged = rows["source"] == JUDGED
-    held = rows[judged & rows["group"].isin(validation_groups(rows, share, seed))]
+    chosen = validation_groups(rows, share, seed)
+    held = rows[judged & rows["group"].isin(chosen)]
     drawn = sorted(held.index, key=lambda i: stable_hash("validation", seed, held["query_id"][i]))
+    # Rows over the limit leave altogether: to train on them would put their group on both sides.
     extra = held.loc[sorted(drawn[most:])]
     further = rows[~judged]
     near = further[_near(further, held, relatives, unit)]
     gone = [
-        removal(extra, "validation is full", extra["group"], [f"over {most} rows"] * len(extra)),
-        removal(near, "near validation", near["group"], ["shares text, document or family"] * len(near)),
+        removal(extra, "validation is full", extra["group"], f"over {most} rows"),
+        removal(near, "near validation", near["group"], "shares text, document or family"),
     ]
     validates = rows.index.isin(held.index)
     parted = rows.assign(part=["validation" if v else "train" for v in validates])
-    return parted.drop(extra.index.union(near.index)).reset_index(drop=True), removals(gone)
+    kept = parted.drop(extra.index.union(near.index))
+    return kept.reset_index(drop=True), removals(gone)
 
 
 def _near(further: pd.DataFrame, held: pd.DataFrame, relatives: Mapping[str, str], unit: str) -> pd.Series:
     """Return for each further text whether it shares a group, text, document or family with held rows."""
-    repeated = _repeated(held, further)
-    near = further["group"].isin(set(held["group"])) | further["query_id"].isin(repeated)
+    same_group = further["group"].isin(set(held["group"]))
+    same_text = further["query_id"].isin(_repeated(held, further))
+    near = same_group | same_text
     if unit == "query":  # documents may stand on both sides
-        return near.astype(bool)
+        return near
     documents = set(held["positive_ids"].explode())
     families = _families(documents, relatives)
     about = []
     for ids in further["positive_ids"]:
-        shares = not documents.isdisjoint(ids) or not families.isdisjoint(_families(ids, relatives))
-        about.append(shares)
-    return near.astype(bool) | pd.Series(about, index=further.index, dtype=bool)
+        shares_document = not documents.isdisjoint(ids)
+        shares_family = not families.isdisjoint(_families(ids, relatives))
+        about.append(shares_document or shares_family)
+    return near | pd.Series(about, index=further.index, dtype=bool)
 
 
 def _repeated(held: pd.DataFrame, rows: pd.DataFrame) -> dict[str, str]:
     """Return query id to the first held query's id, for rows that nearly repeat one."""
+    held_ids, row_ids = held["query_id"].tolist(), rows["query_id"].tolist()
+    n_held = len(held_ids)
     found: dict[str, str] = {}
     for same in near_duplicates([*held["text"], *rows["text"]]):
         # Held queries stand first, and positions ascend: the first says whether any is held.
-        if same[0] >= len(held):
+        first = same[0]
+        if first >= n_held:
             continue
         for i in same:
-            if i >= len(held):
-                found[str(rows["query_id"].iloc[i - len(held)])] = str(held["query_id"].iloc[same[0]])
+            if i >= n_held:
+                found[str(row_ids[i - n_held])] = str(held_ids[first])
     return found
 
 
@@ -129,14 +143,18 @@ def leakage(
     held = {part: _holdings(whole[whole["part"] == part], relatives) for part in PARTS}
     found = []
     for one, two in combinations(PARTS, 2):
-        apart_by = split_unit if (one, two) == PARTS[:2] else unit
+        # Train and validation may have been divided by another unit than dev and test; see `with_groups`.
+        apart_by = split_unit if (one, two) == ("train", "validation") else unit
         shared = {kind: _shared(held[one][kind], held[two][kind]) for kind in held[one]}
         shared["near-duplicate texts"] = near.get(frozenset((one, two)), [])
         for kind, items in shared.items():
             meant = kind in OVER_DOCUMENTS and apart_by == "query"
             leak = bool(items) and not meant
-            row = {"between": f"{one}, {two}", "kind": kind, "count": len(items), "leak": leak}
-            found.append(row | {"items": items if leak else []})
+            row: dict[str, object] = {"between": f"{one}, {two}", "kind": kind}
+            row |= {"count": len(items), "leak": leak}
+            # An overlap that is meant may be most of the corpus: it is counted, not listed.
+            row["items"] = items if leak else []
+            found.append(row)
     return pd.DataFrame(found)
 
 
@@ -167,7 +185,8 @@ def _holdings(part: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, dic
 
 
 def _shared(one: dict[str, str], two: dict[str, str]) -> list[str]:
-    return [f"{value}: {one[value]} ~ {two[value]}" for value in sorted(one.keys() & two.keys())]
+    both = sorted(one.keys() & two.keys())
+    return [f"{value}: {one[value]} ~ {two[value]}" for value in both]
 
 
 def _families(documents: Iterable[str], relatives: Mapping[str, str]) -> set[str]:
@@ -179,6 +198,7 @@ def _near_pairs(whole: pd.DataFrame) -> dict[frozenset[str], list[str]]:
     parts, ids = whole["part"].tolist(), whole["query_id"].tolist()
     found: dict[frozenset[str], list[str]] = {}
     for same in near_duplicates(whole["text"].tolist()):
+        # One query a part stands for all: a set of many would otherwise list every pair of them.
         first: dict[str, str] = {}
         for i in same:
             first.setdefault(parts[i], ids[i])
@@ -215,7 +235,8 @@ def held_documents(guard: pd.DataFrame, relatives: Mapping[str, str]) -> set[str
     """Return the documents of held-out queries and all their relatives."""
     direct = set[str]().union(*known_answers(guard))
     families = _families(direct, relatives)
-    return direct | {d for d, family in relatives.items() if family in families}
+    kin = {d for d, family in relatives.items() if family in families}
+    return direct | kin
 
 
 def about_held_out(rows: pd.DataFrame, held: set[str]) -> pd.Series:
