@@ -27,19 +27,25 @@ def rbo(first: Sequence[str], second: Sequence[str], p: float = PERSISTENCE) -> 
     if not short:
         return 1.0 if not long else 0.0
     s, n = len(short), len(long)
-    agree, total = 0, 0.0
+    agree, at_s = 0, 0
+    total = 0.0
     seen_short: set[str] = set()
     seen_long: set[str] = set()
-    at_s = 0
     for depth in range(1, n + 1):
-        new = set(short[depth - 1 : depth])
-        seen_short |= new
+        beyond = 0.0
         seen_long.add(long[depth - 1])
+        if depth <= s:
+            seen_short.add(short[depth - 1])
         agree = len(seen_short & seen_long)
-        at_s = agree if depth <= s else at_s
-        beyond = at_s * (depth - s) / s if depth > s else 0.0
+        if depth <= s:
+            at_s = agree
+        else:
+            # What the short list would have named below its end is supposed to agree as often as before.
+            beyond = at_s * (depth - s) / s
         total += (agree + beyond) / depth * p**depth
-    return (1 - p) / p * total + ((agree - at_s) / n + at_s / s) * p**n
+    # Below the long list's end, too, both are supposed to go on agreeing as they did.
+    agreement_at_end = (agree - at_s) / n + at_s / s
+    return (1 - p) / p * total + agreement_at_end * p**n
 
 
 def agreement(before: pd.DataFrame, after: pd.DataFrame, k: int = 10, p: float = PERSISTENCE) -> pd.DataFrame:
@@ -48,12 +54,16 @@ def agreement(before: pd.DataFrame, after: pd.DataFrame, k: int = 10, p: float =
     rows = {}
     for query_id in sorted(first.keys() | second.keys()):
         one, two = first.get(query_id, []), second.get(query_id, [])
-        longest = max(len(one[:k]), len(two[:k]), 1)
-        shared = set(one[:k]) & set(two[:k])
+        top_one, top_two = one[:k], two[:k]
+        shared = set(top_one) & set(top_two)
+        # A run may hold fewer than k documents of a query, or none; two such lists can still be the same.
+        longest = max(len(top_one), len(top_two), 1)
         rows[query_id] = {"overlap": len(shared) / longest, "rbo": rbo(one, two, p)}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["overlap", "rbo"]).rename_axis("query_id")
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["overlap", "rbo"])
+    return table.rename_axis("query_id")
 
 
 def _ranked(run: pd.DataFrame) -> dict[str, list[str]]:
     """Return the documents of each query, best first."""
-    return {str(query_id): ids.tolist() for query_id, ids in trec_order(run).groupby("query_id")["doc_id"]}
+    by_query = trec_order(run).groupby("query_id")["doc_id"]
+    return {str(query_id): ids.tolist() for query_id, ids in by_query}

@@ -32,22 +32,29 @@ def psi(reference: Floats, current: Floats, bins: int = 10) -> float:
     to every bin. Credit scoring reads .1 as moderate and .25 as major, for large samples: without
     any drift its expectation is about ``(bins - 1) (1/n + 1/m)`` (Yurdakul 2018).
     """
-    edges = np.unique(np.quantile(reference, np.linspace(0, 1, bins + 1)[1:-1]))
+    inner = np.linspace(0, 1, bins + 1)[1:-1]
+    # A signal of few different values has the same quantile several times; between two equal edges lies nothing.
+    edges = np.unique(np.quantile(reference, inner))
     r, c = _shares(reference, edges), _shares(current, edges)
-    return float(((c - r) * np.log(c / r)).sum())
+    of_bins = (c - r) * np.log(c / r)
+    return float(of_bins.sum())
 
 
 def _shares(sample: Floats, edges: Floats) -> Floats:
     """Return the share of a sample in each bin; half a count more in each, so that none is empty."""
-    counts = np.bincount(np.searchsorted(edges, sample, side="right"), minlength=len(edges) + 1)
-    return np.asarray((counts + 0.5) / (counts.sum() + 0.5 * len(counts)), dtype=np.float64)
+    bin_of_each = np.searchsorted(edges, sample, side="right")  # a value on an edge falls in the bin above it
+    counts = np.bincount(bin_of_each, minlength=len(edges) + 1)
+    filled = counts + 0.5
+    return np.asarray(filled / filled.sum(), dtype=np.float64)
 
 
 def js_distance(first: Floats, second: Floats) -> float:
     """Return the Jensen-Shannon distance of two count vectors, 0 to 1 (Endres and Schindelin 2003)."""
     from scipy.spatial.distance import jensenshannon
 
-    return float(np.nan_to_num(jensenshannon(first, second, base=2)))
+    distance = jensenshannon(first, second, base=2)
+    # A vector without a single count has no shares: scipy says NaN, and here that is no distance.
+    return float(np.nan_to_num(distance))
 
 
 def text_signals(texts: pd.Series, vocabulary: set[str]) -> pd.DataFrame:
@@ -70,6 +77,7 @@ def term_counts(texts: Sequence[str]) -> NDArray[np.float32]:
     """Return how often each text has each frequent term, ``[texts, TERMS + 1]``; the last column is the rest."""
     tokens = [fold(text).split() for text in texts]
     frequency = Counter(word for words in tokens for word in words)
+    # Equally frequent words stand by name, so that the order of the texts does not choose among them.
     ranked = sorted(frequency, key=lambda word: (-frequency[word], word))
     column = {word: position for position, word in enumerate(ranked[:TERMS])}
     rest = len(column)
@@ -92,14 +100,17 @@ def term_drift(counts: NDArray[np.float32], is_current: NDArray[np.bool_], seed:
         seed: of the permutations.
     """
     rng = np.random.default_rng(seed)
-    divisions = [is_current]
+    divisions = [is_current]  # the real one counts among the random ones, so that p is never 0
     for _ in range(PERMUTATIONS):
         divisions.append(rng.permutation(is_current))
-    current = np.stack(divisions).astype(np.float32) @ counts
+    # One product sums the terms of all divisions; whole numbers of this size are exact in float32.
+    belongs = np.stack(divisions).astype(np.float32)
+    current = belongs @ counts
     reference = counts.sum(axis=0) - current
     distances = np.array([js_distance(r, c) for r, c in zip(reference, current, strict=True)])
     found = distances[0]
-    at_least = distances >= found - 1e-12  # sums in another order differ in their last digit
+    # The same division drawn again has the same sums in another order, which differ in the last digit.
+    at_least = distances >= found - 1e-12
     return float(found), float(at_least.mean())
 
 
@@ -127,17 +138,20 @@ def drift_table(
     rows: list[dict[str, object]] = []
     for period in _later_periods(periods, reference, min_queries):
         present = periods.index[periods == period]
+        about = {"period": str(period), "queries": len(present)}
         for signal in signals.columns:
-            found = _numeric(signals.loc[past, signal], signals.loc[present, signal])
-            rows.append({"period": str(period), "signal": str(signal), "queries": len(present), **found})
+            before, after = signals.loc[past, signal], signals.loc[present, signal]
+            rows.append({**about, "signal": str(signal), **_numeric(before, after)})
         counts = term_counts([*texts.loc[past], *texts.loc[present]])
-        distance, p = term_drift(counts, np.arange(len(counts)) >= len(past), seed)
-        found = {"statistic": distance, "p": p}
-        rows.append({"period": str(period), "signal": TERMS_SIGNAL, "queries": len(present), **found})
+        is_current = np.arange(len(counts)) >= len(past)
+        distance, p = term_drift(counts, is_current, seed)
+        rows.append({**about, "signal": TERMS_SIGNAL, "statistic": distance, "p": p})
     table = pd.DataFrame(rows, columns=DRIFT_COLUMNS)
-    adjusted = holm({str(row): float(p) for row, p in table["p"].items()})
+    # Holm takes tests by name, and signals have the same names in every period: each goes by its row.
+    p_by_row = {str(row): float(p) for row, p in table["p"].items()}
+    adjusted = holm(p_by_row)
     table["p_holm"] = [adjusted[str(row)] for row in table.index]
-    return table.astype({"p_holm": float})
+    return table.astype({"p_holm": float})  # without a row it would be a column of objects
 
 
 def _later_periods(periods: pd.Series, reference: str, min_queries: int) -> list[object]:
@@ -145,7 +159,8 @@ def _later_periods(periods: pd.Series, reference: str, min_queries: int) -> list
     sizes = periods.value_counts().sort_index()
     if sizes.get(reference, 0) < min_queries:
         return []
-    return [period for period, size in sizes.items() if period != reference and size >= min_queries]
+    large = sizes.index[sizes >= min_queries]
+    return [period for period in large if period != reference]
 
 
 def _numeric(reference: pd.Series, current: pd.Series) -> dict[str, float]:
@@ -196,14 +211,16 @@ def false_alarms(
     """
     rng = np.random.default_rng(seed)
     values = signals.to_numpy(dtype=float)
+    # At most half, so that what is left as the reference is never the smaller side.
     size = max(1, min(size, len(values) // 2))
     by_test, by_psi = 0, 0
     for _ in range(rounds):
         order = rng.permutation(len(values))
         present, past = values[order[:size]], values[order[size:]]
         signal_pairs = list(zip(past.T, present.T, strict=True))
+        largest_psi = max(psi(before, after) for before, after in signal_pairs)
         by_test += _lowest_p(signal_pairs) < alpha
-        by_psi += max(psi(before, after) for before, after in signal_pairs) >= psi_limit
+        by_psi += largest_psi >= psi_limit
     return {"test": by_test / rounds, "psi alone": by_psi / rounds, "rounds": float(rounds), "size": float(size)}
 
 
@@ -211,8 +228,10 @@ def _lowest_p(signal_pairs: Sequence[tuple[Floats, Floats]]) -> float:
     """Return the lowest p-value of the Kolmogorov-Smirnov tests, Holm over the signals."""
     from scipy import stats
 
-    tests = [stats.ks_2samp(before, after) for before, after in signal_pairs]
-    return min(holm({str(number): float(test.pvalue) for number, test in enumerate(tests)}).values())
+    p_values: dict[str, float] = {}
+    for number, (before, after) in enumerate(signal_pairs):
+        p_values[str(number)] = float(stats.ks_2samp(before, after).pvalue)
+    return min(holm(p_values).values())
 
 
 def label_priority(top_score: pd.Series, disagreement: pd.Series) -> pd.Series:
@@ -225,6 +244,7 @@ def label_priority(top_score: pd.Series, disagreement: pd.Series) -> pd.Series:
         top_score: of the best document, by query id.
         disagreement: share of the documents shown by one and not by the other, by query id.
     """
+    # Scores and shares have scales of their own; ranks put them on one, so that both weigh the same.
     doubt = (-top_score).rank(pct=True)
     conflict = disagreement.rank(pct=True)
     return ((doubt + conflict) / 2).rename("priority")

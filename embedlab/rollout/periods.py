@@ -20,9 +20,13 @@ def periods_of(queries: pd.DataFrame, reference_share: float) -> tuple[pd.Series
     Returns:
         the periods and the reference's name, such as ``2017-2019``.
     """
-    years = pd.Series(queries["created"].str[:4].to_numpy(), index=queries["query_id"]).dropna()
-    share_until = years.value_counts(normalize=True).sort_index().cumsum()
-    enough = int(np.searchsorted(share_until.to_numpy(), reference_share - 1e-9))  # sums of shares are not exact
+    year_of_each = queries["created"].str[:4].to_numpy()
+    years = pd.Series(year_of_each, index=queries["query_id"]).dropna()
+    share_of_year = years.value_counts(normalize=True).sort_index()
+    share_until = share_of_year.cumsum()
+    # Sums of shares are not exact: without the allowance .1 + .7 would miss .8, and a year too many be taken.
+    wanted = reference_share - 1e-9
+    enough = int(np.searchsorted(share_until.to_numpy(), wanted))
     first = share_until.index[0]
     until = share_until.index[enough]
     name = f"{first}-{until}" if first != until else str(first)
@@ -45,6 +49,7 @@ def mean_difference(
     now, now_low, now_high = _mean_interval(current, groups, seed)
     then, then_low, then_high = _mean_interval(reference, groups, seed)
     delta = now - then
+    # The difference is lowest where this mean is low and the reference's is high, so opposite ends meet.
     down = float(np.hypot(now - now_low, then_high - then))
     up = float(np.hypot(now_high - now, then - then_low))
     return delta, delta - down, delta + up
@@ -74,13 +79,15 @@ def period_changes(
         ``period, queries``, a column named as the scores are, ``change, low, high``.
     """
     measure = str(scores.name)
-    by_period = {}
+    by_period: dict[str, pd.Series] = {}
     for name, members in periods.groupby(periods):
         by_period[str(name)] = scores.reindex(members.index).dropna()
     before = by_period.pop(reference)
     rows = []
     for name, after in by_period.items():
-        if len(after) >= min_queries and len(before) > 1:
-            change, low, high = mean_difference(after, before, groups, seed)
-            rows.append((name, len(after), after.mean(), change, low, high))
+        # A reference of a single score has no spread to compare with.
+        if len(before) < 2 or len(after) < min_queries:
+            continue
+        change, low, high = mean_difference(after, before, groups, seed)
+        rows.append((name, len(after), after.mean(), change, low, high))
     return pd.DataFrame(rows, columns=["period", "queries", measure, "change", "low", "high"])

@@ -59,10 +59,13 @@ class BatchSampler:
         self._texts = rows["text"].tolist()
         self._answers = joint_answers(rows)
         self._weights = rows["weight"].to_numpy(dtype=float) if "weight" in rows else np.ones(len(rows))
-        self._negatives = [[n["id"] for n in negatives] for negatives in rows["negatives"]]
+        self._negatives: list[list[str]] = []
+        for negatives in rows["negatives"]:
+            self._negatives.append([negative["id"] for negative in negatives])
         for position, ids in enumerate(rows["positive_ids"]):
             for doc_id in ids:
                 self._queries[doc_id].append(position)
+        # Sorted, so that which documents meet in a batch does not hang on the order of the rows.
         self._documents = sorted(self._queries)
         if len(self._documents) < 2:
             raise DataError(f"{len(rows)} training rows name {len(self._documents)} documents; 2 or more are needed")
@@ -90,8 +93,11 @@ class BatchSampler:
     def _take(self, step: int) -> list[str]:
         """Take the step's documents from an endless shuffled sequence without repeats in a batch."""
         size = min(self.recipe.documents, len(self._documents))
-        order = np.random.default_rng([self.recipe.seed, 10**6 + step // self.epoch]).permutation(len(self._documents))
-        start = (step % self.epoch) * size
+        number, step_of_epoch = divmod(step, self.epoch)
+        # `batch` draws with (seed, step); the million keeps the order's draws apart from those.
+        rng = np.random.default_rng([self.recipe.seed, 10**6 + number])
+        order = rng.permutation(len(self._documents))
+        start = step_of_epoch * size
         return [self._documents[i] for i in order[start : start + size]]
 
     def _some_queries(self, doc_id: str, rng: np.random.Generator) -> list[int]:
@@ -99,7 +105,9 @@ class BatchSampler:
         known = self._queries[doc_id]
         count = min(self.recipe.queries_per_document, len(known))
         weights = self._weights[known]
-        share = None if (weights == weights[0]).all() else weights / weights.sum()
+        all_equal = (weights == weights[0]).all()
+        # Told of equal shares numpy draws others than told of none: weights of 1 are to change nothing.
+        share = None if all_equal else weights / weights.sum()
         drawn = rng.choice(len(known), count, replace=False, p=share)
         return [known[i] for i in sorted(drawn)]
 
@@ -109,8 +117,12 @@ class BatchSampler:
         A document that only ever stands on the negative side would be pushed down whatever it says:
         in a closed corpus that is a bias against the very documents a held-out query wants.
         """
-        mined = set[str]().union(*(self._negatives[query] for query in queries))
-        pool = sorted((mined & self._queries.keys()) - taken)
+        mined: set[str] = set()
+        for query in queries:
+            mined.update(self._negatives[query])
+        positives = self._queries.keys()
+        # Sorted, for the order of a set of texts is another in every process.
+        pool = sorted((mined & positives) - taken)
         count = min(self.recipe.hard_negatives, len(pool))
         if not count:
             return []
@@ -120,9 +132,10 @@ class BatchSampler:
     def _allowed(self, query: int, documents: list[str], column: int) -> list[bool]:
         """Say which documents count for a query: its positive, and what neither answers it nor is a relative."""
         answers = self._answers[query]
-        families = {self._relatives[d] for d in answers if d in self._relatives}
+        families = {self._relatives[doc_id] for doc_id in answers if doc_id in self._relatives}
         allowed = []
-        for i, d in enumerate(documents):
-            right = d in answers or self._relatives.get(d) in families
+        for i, doc_id in enumerate(documents):
+            family = self._relatives.get(doc_id)  # None, that of a document without one, is in no set of families
+            right = doc_id in answers or family in families
             allowed.append(i == column or not right)
         return allowed

@@ -15,13 +15,17 @@ Pair = tuple[int, str]
 
 def pairs_of(rows: pd.DataFrame) -> list[Pair]:
     """Return every query-document pair of the store, as a format of pairs has them."""
-    return [(i, d) for i, ids in enumerate(rows["positive_ids"]) for d in ids]
+    pairs = []
+    for position, doc_ids in enumerate(rows["positive_ids"]):
+        pairs += [(position, doc_id) for doc_id in doc_ids]
+    return pairs
 
 
 def random_batches(pairs: Sequence[Pair], size: int, seed: int) -> list[list[int]]:
     """Return an epoch of plain batches: positions of shuffled pairs, ``size`` at a time."""
     order = np.random.default_rng(seed).permutation(len(pairs)).tolist()
-    return [order[i : i + size] for i in range(0, len(order), size)]
+    starts = range(0, len(order), size)
+    return [order[start : start + size] for start in starts]
 
 
 def no_duplicates_batches(
@@ -32,9 +36,13 @@ def no_duplicates_batches(
     from datasets import Dataset
     from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 
-    columns = {"anchor": [queries[i] for i, _ in pairs], "positive": [documents[d] for _, d in pairs]}
+    anchors = [queries[position] for position, _ in pairs]
+    positives = [documents[doc_id] for _, doc_id in pairs]
+    dataset = Dataset.from_dict({"anchor": anchors, "positive": positives})
     generator = torch.Generator().manual_seed(seed)
-    return list(NoDuplicatesBatchSampler(Dataset.from_dict(columns), size, False, generator=generator, seed=seed))
+    # The last, smaller batches are kept, as in random_batches: all batches are compared over the same pairs.
+    sampler = NoDuplicatesBatchSampler(dataset, size, drop_last=False, generator=generator, seed=seed)
+    return list(sampler)
 
 
 def count_in_pairs(
@@ -52,12 +60,12 @@ def count_in_pairs(
     """
     found = {"batches": 0, "negatives": 0, "collisions": 0}
     for batch in batches:
-        documents = [pairs[i][1] for i in batch]
+        in_batch = [pairs[i] for i in batch]
         found["batches"] += 1
         found["negatives"] += len(batch) * (len(batch) - 1)
-        for row in (pairs[i][0] for i in batch):
-            answered = sum(d in right[row] for d in documents)
-            found["collisions"] += answered - 1  # its own positive is no collision
+        for row, _ in in_batch:
+            answers = sum(doc_id in right[row] for _, doc_id in in_batch)
+            found["collisions"] += answers - 1  # its own positive is no collision
     return found
 
 
@@ -67,11 +75,15 @@ def count_in_sampler(sampler: BatchSampler, steps: int, right: Sequence[frozense
     ``masked`` are the combinations that would have counted as negatives without the mask.
     """
     found = {"batches": steps, "negatives": 0, "collisions": 0, "masked": 0}
-    for batch in (sampler.batch(step) for step in range(steps)):
+    for step in range(steps):
+        batch = sampler.batch(step)
+        # `allowed` holds each query's own positive too, which is no negative of it.
         negative = batch.allowed.copy()
-        negative[np.arange(len(batch.target)), batch.target] = False
+        each_query = np.arange(len(batch.target))
+        negative[each_query, batch.target] = False
         found["negatives"] += int(negative.sum())
         found["masked"] += int((~batch.allowed).sum())
-        for row, column in zip(*np.nonzero(negative), strict=True):
-            found["collisions"] += batch.documents[column] in right[batch.rows[row]]
+        for query, column in np.argwhere(negative):
+            answers = right[batch.rows[query]]
+            found["collisions"] += batch.documents[column] in answers
     return found

@@ -28,8 +28,10 @@ class Validation:
         """Return the measure by query id, for a function that encodes (texts, kind)."""
         documents = encode(self.documents.tolist(), "document")
         queries = encode(self.queries.tolist(), "query")
-        positions, values = exact_search(documents, queries, min(DEPTH, len(self.documents)))
-        run = as_run(self.queries.index.tolist(), self.documents.index.to_numpy(), positions, values)
+        depth = min(DEPTH, len(self.documents))
+        positions, values = exact_search(documents, queries, depth)
+        query_ids, doc_ids = self.queries.index.tolist(), self.documents.index.to_numpy()
+        run = as_run(query_ids, doc_ids, positions, values)
         return per_query(self.qrels, run, [self.metric])[self.metric]
 
 
@@ -42,7 +44,8 @@ class History:
 
     def best(self) -> int:
         """Return the step of the best mean validation score, the earliest among equals."""
-        return max(self.checks, key=lambda step: (np.mean(list(self.checks[step].values())), -step))
+        means = self._means()
+        return max(means, key=lambda step: (means[step], -step))
 
     def chosen(self) -> int:
         """Return the latest step that validation cannot tell from the best: within one standard error.
@@ -52,16 +55,24 @@ class History:
         the best of several noisy scores is the luckiest.
         """
         top = self.best()
-        return max(step for step in self.checks if step == top or (step > top and self._near(step, top)))
+        later = [step for step in self.checks if step > top]
+        as_good = [step for step in later if self._near(step, top)]
+        return max([top, *as_good])
 
     def _near(self, step: int, top: int) -> bool:
-        queries = list(self.checks[top])
-        loss = np.array([self.checks[top][q] - self.checks[step][q] for q in queries])
+        scores = self.checks[step]
+        loss = np.array([best - scores[query] for query, best in self.checks[top].items()])
+        # A single query has no spread; only what loses nothing on it is as good.
         error = float(np.std(loss, ddof=1)) / math.sqrt(len(loss)) if len(loss) > 1 else 0.0
         return float(loss.mean()) <= error
 
+    def _means(self) -> dict[int, float]:
+        """Return the mean validation score of each check, by step."""
+        return {step: float(np.mean(list(scores.values()))) for step, scores in self.checks.items()}
+
     def curve(self) -> pd.DataFrame:
         """Return ``step, loss, validation``, one row a step; step 0 is the base model."""
-        rows = [{"step": 0, "loss": np.nan}, *({"step": i + 1, "loss": v} for i, v in enumerate(self.loss))]
-        means = {step: float(np.mean(list(scores.values()))) for step, scores in self.checks.items()}
-        return pd.DataFrame(rows).assign(validation=lambda d: d["step"].map(means))
+        steps = range(len(self.loss) + 1)
+        table = pd.DataFrame({"step": steps, "loss": [np.nan, *self.loss]})
+        table["validation"] = table["step"].map(self._means())
+        return table
