@@ -53,11 +53,16 @@ def start(step: str | int, namespace: MutableMapping[str, Any]) -> Lab:
     taken = {}
     for name, value in planned.for_step(found.number).items():
         namespace[name] = located(found.number, name, namespace[name])
-        if name != "run" and namespace[name] == cell[name].default != value:
-            taken[name] = namespace[name] = value
+        default = cell[name].default
+        is_untouched = namespace[name] == default
+        # The run's name said which file was read, so that file does not say it again.
+        if name != "run" and is_untouched and default != value:
+            namespace[name] = value
+            taken[name] = value
     values = {name: namespace[name] for name in cell}
     if taken:
-        print(f"From {saved.name}:", ", ".join(f"{k} = {v!r}" for k, v in taken.items()))  # noqa: T201
+        shown = ", ".join(f"{name} = {value!r}" for name, value in taken.items())
+        print(f"From {saved.name}:", shown)  # noqa: T201
     if not saved.exists():
         _save_params(store, found, values)
     return Lab(found, store, values)
@@ -65,15 +70,20 @@ def start(step: str | int, namespace: MutableMapping[str, Any]) -> Lab:
 
 def _save_params(store: Store, step: Step, values: dict[str, Any]) -> None:
     """Write down a new run's parameters, so that its other notebooks take the same."""
+    # A mistyped name of a run would otherwise open a new, empty one.
     if step.number != "01":
         raise MissingInputError(
             f"there is no run {store.folder.name!r} under {store.folder.parent}; start it with step 01: "
             f"embedlab run params/<your>.yaml --set run={store.folder.name}"
         )
     cell = cell_parameters(step.number)
-    changed = {k: v for k, v in values.items() if v != cell[k].default or k == "run"}
-    shared = {k: v for k, v in changed.items() if k in SHARED}
-    own = {k: v for k, v in changed.items() if k not in SHARED}
+    shared: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for name, value in values.items():
+        # The run's name is written even where it is the default: the file says whose it is.
+        if name == "run" or value != cell[name].default:
+            part = shared if name in SHARED else own
+            part[name] = value
     store.write("params.yaml", RunParams(shared, {"01": own} if own else {}).dump())
 
 
@@ -182,7 +192,10 @@ class Lab:
         """By document id its near-duplicates; documents without any are left out."""
         facts = self.read(DOCUMENT_FACTS)
         known = facts[facts["near_duplicates"].map(len) > 0]
-        return {doc_id: set(near) for doc_id, near in zip(known["doc_id"], known["near_duplicates"], strict=True)}
+        found = {}
+        for doc_id, near in zip(known["doc_id"], known["near_duplicates"], strict=True):
+            found[doc_id] = set(near)
+        return found
 
     def collection(self, *parts: str) -> Collection:
         """Return the collection with the queries and judgments of these parts.
@@ -196,8 +209,11 @@ class Lab:
         if "test" in parts:
             raise ParameterError("the test part is sealed: use lab.open_test(reason)")
         settings = self.settings
-        corpus, queries, qrels = (self.read(table) for table in (CORPUS, QUERIES, QRELS))
-        return Collection(corpus, queries, qrels, settings.unit, notice=settings.notice).part(*parts)
+        corpus = self.read(CORPUS)
+        queries = self.read(QUERIES)
+        qrels = self.read(QRELS)
+        whole = Collection(corpus, queries, qrels, settings.unit, notice=settings.notice)
+        return whole.part(*parts)
 
     def open_test(self, reason: str, models: list[str] | None = None) -> Collection:
         """Open the sealed test, log it, and return its queries and judgments.
@@ -253,12 +269,16 @@ class Lab:
             raise ParameterError(f"step {self.step.name} writes {file!r} by its definition, not by its name")
         if isinstance(what, Artifact):
             value = plain(what.as_dict())
-            parse(type(what), value, f"step {what.step}: {what.file}")  # a wrong type shows here, not in a later step
+            # Read back at once: a wrong type shows here, not in a later step.
+            parse(type(what), value, f"step {what.step}: {what.file}")
         elif isinstance(what, Table) and what.rows:
             value = checked(value, f"step {self.step.number}")
         elif isinstance(what, Table):
             what.check(value)
-        self._write(file, stamped(value, self.store) if self.step.scores else value)
+        # A score says under which contract it was made, so that none is read under another.
+        if self.step.scores:
+            value = stamped(value, self.store)
+        self._write(file, value)
 
     def _write(self, file: str, value: Any) -> None:
         path = self.store.place(self.step.number, file)

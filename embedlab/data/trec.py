@@ -34,7 +34,10 @@ def run_text(run: pd.DataFrame, tag: str) -> str:
     ordered = trec_order(run)
     rank = ordered.groupby("query_id", sort=False).cumcount() + 1
     rows = zip(ordered["query_id"], ordered["doc_id"], rank, ordered["score"], strict=True)
-    return "".join(f"{q} Q0 {d} {r} {s:.9g} {tag}\n" for q, d, r, s in rows)
+    lines = []
+    for query_id, doc_id, place, score in rows:
+        lines.append(f"{query_id} Q0 {doc_id} {place} {score:.9g} {tag}\n")
+    return "".join(lines)
 
 
 def trec_order(run: pd.DataFrame) -> pd.DataFrame:
@@ -42,11 +45,11 @@ def trec_order(run: pd.DataFrame) -> pd.DataFrame:
 
     trec_eval keeps scores in float32: what differs by less is a tie.
     """
+    # A score beyond float32 becomes infinite, and ties with its like, without a warning.
     with np.errstate(over="ignore"):
         single = run["score"].to_numpy(dtype=np.float64).astype(np.float32)
-    keyed = run.assign(_single=single).sort_values(
-        ["query_id", "_single", "doc_id"], ascending=[True, False, False], ignore_index=True
-    )
+    keyed = run.assign(_single=single)
+    keyed = keyed.sort_values(["query_id", "_single", "doc_id"], ascending=[True, False, False], ignore_index=True)
     return keyed.drop(columns="_single")
 
 
@@ -62,6 +65,7 @@ def parse_run(text: str, where: str = "run") -> pd.DataFrame:
         fields = line.split()
         if not fields:
             continue
+        # The rank in the fourth field is not read: as in trec_eval, the score alone gives the order.
         try:
             query, document, score = fields[0], fields[2], float(fields[4])
         except (IndexError, ValueError):
@@ -79,7 +83,8 @@ def check_run(run: pd.DataFrame, where: str = "run") -> pd.DataFrame:
     """Return the run if it has its columns, finite scores and no document twice for a query."""
     run = _named(run, RUN, where)
     found = pd.to_numeric(run["score"], errors="coerce").astype(float)
-    for row in run[~np.isfinite(found)].itertuples():
+    unusable = run[~np.isfinite(found)]
+    for row in unusable.itertuples():  # the first is enough
         raise DataError(f"{where}: query {row.query_id}: score {row.score} is not finite (document {row.doc_id})")
     twice = run[run.duplicated(["query_id", "doc_id"])]
     if len(twice):
@@ -105,9 +110,12 @@ def read_qrels(qrels: Any) -> pd.DataFrame:
         found = _qrels_of_file(Path(qrels))
     else:
         where = "qrels"
-        found = _whole_grades(_named(_frame(qrels, QRELS, where), QRELS, where), where)
+        given = _named(_frame(qrels, QRELS, where), QRELS, where)
+        found = _whole_grades(given, where)
     found = found.drop_duplicates(ignore_index=True)
-    for row in found[found.duplicated(["query_id", "doc_id"])].itertuples():
+    # Equal rows are gone, so a pair that is left twice has two grades.
+    contradicting = found[found.duplicated(["query_id", "doc_id"])]
+    for row in contradicting.itertuples():
         raise DataError(f"{where}: query {row.query_id} has document {row.doc_id} twice, with different grades")
     if found.empty:
         raise DataError(f"{where}: no judgments in it")
@@ -129,7 +137,8 @@ def _qrels_of_file(path: Path) -> pd.DataFrame:
 
 def _whole_grades(qrels: pd.DataFrame, where: str) -> pd.DataFrame:
     grades = pd.to_numeric(qrels["relevance"], errors="coerce").astype(float)
-    for row in qrels[~np.isfinite(grades) | (grades % 1 != 0)].itertuples():
+    is_whole = np.isfinite(grades) & (grades % 1 == 0)
+    for row in qrels[~is_whole].itertuples():
         raise DataError(
             f"{where}: query {row.query_id}, document {row.doc_id}: "
             f"grade {row.relevance} is not a whole number, as trec_eval needs"
@@ -178,6 +187,7 @@ def parse_judgment(line: str, whole: bool = True) -> Judgment:
     grade = float(fields[-1])
     if not math.isfinite(grade) or (whole and not grade.is_integer()):
         raise ValueError(f"expected a whole number as the grade, found {fields[-1]}")
+    # Counted from the end, where the two formats agree.
     return Judgment(fields[0], fields[-2], grade)
 
 
@@ -203,6 +213,7 @@ def read_groups(path: Path) -> dict[str, str]:
 
 
 def _text(path: Path) -> str:
+    # Some editors put a byte order mark first, which would become part of the first id.
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -212,8 +223,11 @@ def _text(path: Path) -> str:
 def _frame(value: Any, columns: list[str], where: str) -> pd.DataFrame:
     if isinstance(value, pd.DataFrame):
         return value
-    if isinstance(value, Mapping) and all(isinstance(docs, Mapping) for docs in value.values()):
-        rows = [(q, d, v) for q, docs in value.items() for d, v in docs.items()]
+    if isinstance(value, Mapping) and all(isinstance(documents, Mapping) for documents in value.values()):
+        rows = []
+        for query_id, documents in value.items():
+            for doc_id, number in documents.items():
+                rows.append((query_id, doc_id, number))
         return pd.DataFrame(rows, columns=columns)
     raise DataError(f"{where}: expected a file, a dict of dicts or a DataFrame, found {type(value).__name__}")
 
@@ -229,5 +243,7 @@ def _named(frame: pd.DataFrame, columns: list[str], where: str) -> pd.DataFrame:
     missing = [column for column in columns if column not in names]
     if missing:
         raise DataError(f"{where}: columns {missing} are missing; found {list(frame.columns)}, expected {columns}")
+    # Plain arrays leave the row labels of the caller behind.
     found = pd.DataFrame({column: frame[name].to_numpy() for column, name in names.items()})
+    # Other tools read ids such as 17 as numbers.
     return found.assign(query_id=found["query_id"].astype(str), doc_id=found["doc_id"].astype(str))

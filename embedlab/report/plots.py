@@ -12,9 +12,13 @@ COLOURS = {"base": "#6b7280", "tuned": "#0f766e", "other": "#b45309", "light": "
 
 def colour(name: str) -> str:
     """Return the colour of a system by its name."""
-    if "tuned" in name.lower():
+    lowered = name.lower()
+    # A name with both words, such as "tuned - base", is a gain of the tuned model.
+    if "tuned" in lowered:
         return COLOURS["tuned"]
-    return COLOURS["base"] if "base" in name.lower() else COLOURS["other"]
+    if "base" in lowered:
+        return COLOURS["base"]
+    return COLOURS["other"]
 
 
 def _axes(title: str, size: tuple[float, float] = (7.0, 3.2)) -> Any:
@@ -28,13 +32,16 @@ def _axes(title: str, size: tuple[float, float] = (7.0, 3.2)) -> Any:
 
 def differences(table: pd.DataFrame, title: str, xlabel: str, reference: float = 0.0) -> None:
     """Draw differences with intervals; ``table`` is indexed by name with ``delta, low, high``."""
+    # The figure grows with its rows, so that they stand equally far apart in every figure.
     axes = _axes(title, (7.0, 1.2 + 0.4 * len(table)))
     for position, (name, row) in enumerate(table.iterrows()):
         shade = colour(str(name))
-        axes.plot([row["low"], row["high"]], [position, position], color=shade, lw=2)
+        interval = [row["low"], row["high"]]
+        axes.plot(interval, [position, position], color=shade, lw=2)
         axes.plot(row["delta"], position, "o", color=shade)
     axes.axvline(reference, color=COLOURS["light"], lw=1, zorder=0)
     axes.set_yticks(range(len(table)), [str(name) for name in table.index])
+    # Upwards is the default; the first row of a table belongs on top.
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
 
@@ -43,7 +50,8 @@ def bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
     """Draw one horizontal bar a name."""
     axes = _axes(title, (7.0, 1.2 + 0.35 * len(values)))
     names = list(values)
-    axes.barh(names, [values[n] for n in names], color=[colour(n) for n in names])
+    shades = [colour(name) for name in names]
+    axes.barh(names, [values[name] for name in names], color=shades)
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
 
@@ -53,7 +61,8 @@ def lines(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> None:
     axes = _axes(title)
     for name in table.columns:
         series = table[name].dropna()
-        axes.plot(series.index, series.to_numpy(), marker="o", ms=3, label=str(name), color=_line_colour(str(name)))
+        shade = _line_colour(str(name))
+        axes.plot(series.index, series.to_numpy(), marker="o", ms=3, label=str(name), color=shade)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     if len(table.columns) > 1:
@@ -61,14 +70,18 @@ def lines(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> None:
 
 
 def _line_colour(name: str) -> str | None:
-    return colour(name) if {"base", "tuned"} & set(name.lower().split()) else None
+    words = set(name.lower().split())
+    # Several other lines in one figure must differ, so they leave the choice to matplotlib.
+    return colour(name) if {"base", "tuned"} & words else None
 
 
 def histogram(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, ylabel: str = "count") -> None:
     """Draw the distribution of each group of values in one figure."""
     axes = _axes(title)
     names = list(groups)
-    axes.hist([list(groups[n]) for n in names], bins=20, label=names, histtype="step", lw=1.6)
+    values = [list(groups[name]) for name in names]
+    # Outlines, for filled bars would hide one another. One call gives all groups the same bins.
+    axes.hist(values, bins=20, label=names, histtype="step", lw=1.6)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.legend(frameon=False)

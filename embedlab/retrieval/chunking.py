@@ -11,9 +11,10 @@ from embedlab.retrieval.dense import exact_search
 def passages(text: str, words: int, overlap: int) -> list[str]:
     """Cut a text into passages of ``words`` words that overlap by ``overlap``; an empty text is one passage."""
     tokens = text.split()
-    last_start = max(len(tokens) - overlap, 1)  # a passage from there on would hold the overlap alone
+    # A passage that starts later would hold words of the passage before it alone.
+    stop = max(len(tokens) - overlap, 1)
     found = []
-    for start in range(0, last_start, words - overlap):
+    for start in range(0, stop, words - overlap):
         found.append(" ".join(tokens[start : start + words]))
     return found
 
@@ -31,7 +32,8 @@ def titled_passages(corpus: pd.DataFrame, words: int, overlap: int, is_cut: pd.S
         is_cut = pd.Series(True, index=corpus.index)
     owners: list[str] = []
     found: list[str] = []
-    for doc_id, title, text, cut in zip(corpus["doc_id"], corpus["title"], corpus["text"], is_cut, strict=True):
+    documents = zip(corpus["doc_id"], corpus["title"], corpus["text"], is_cut, strict=True)
+    for doc_id, title, text, cut in documents:
         parts = passages(text, words, overlap) if cut else [text]
         for part in parts:
             owners.append(doc_id)
@@ -56,8 +58,9 @@ class Chunked:
     def search(self, queries: pd.Series, k: int = DEPTH) -> pd.DataFrame:
         """Return the run of the queries over documents."""
         vectors = self.encoder.encode(queries.tolist(), "query")
-        # several passages of one document may be found: four times as many leave k documents in nearly all cases
-        positions, scores = exact_search(self.vectors, vectors, min(4 * k, len(self.passages)))
+        # Several passages of one document may be found: four times as many leave k documents in nearly all cases.
+        deep = min(4 * k, len(self.passages))
+        positions, scores = exact_search(self.vectors, vectors, deep)
         run = as_run(queries.index.tolist(), self.passages.index.to_numpy(), positions, scores)
         best = run.groupby(["query_id", "doc_id"])["score"].max().reset_index()
         return top_k(best, k)

@@ -9,8 +9,10 @@ import pandas as pd
 from embedlab.data.trec import trec_order
 from embedlab.retrieval.base import DEPTH, top_k
 
+# The value of the paper; the larger it is, the less the first ranks stand out.
 RRF_K = 60
 
+# Rounded, for 0.1 * 3 is not 0.3 in floating point, and a weight is shown and looked up.
 WEIGHTS = tuple(round(0.1 * i, 1) for i in range(11))
 
 
@@ -29,8 +31,9 @@ def fuse_scores(dense: pd.DataFrame, lexical: pd.DataFrame, weight: float, k: in
 
     Scores are first scaled to 0..1 for each query; a document missing from a run has 0 there.
     """
+    weighted = ((dense, weight), (lexical, 1 - weight))
     parts = []
-    for run, share in ((dense, weight), (lexical, 1 - weight)):
+    for run, share in weighted:
         scaled = _scale(run)
         parts.append(scaled.assign(score=scaled["score"] * share))
     return _summed(parts, k)
@@ -47,7 +50,9 @@ def _scale(run: pd.DataFrame) -> pd.DataFrame:
     scores = run.groupby("query_id")["score"]
     low, high = scores.transform("min"), scores.transform("max")
     differ = high > low
-    scaled = (run["score"] - low) / (high - low).where(differ, 1.0)
+    # A span of 0 would divide 0 by 0.
+    span = (high - low).where(differ, 1.0)
+    scaled = (run["score"] - low) / span
     return run.assign(score=scaled.where(differ, 1.0))
 
 
@@ -58,6 +63,9 @@ def best_weight(
 
     Choose it on dev, never on the test. The lowest weight wins among equals.
     """
-    values = {weight: quality(fuse_scores(dense, lexical, weight)) for weight in WEIGHTS}
+    values = {}
+    for weight in WEIGHTS:
+        values[weight] = quality(fuse_scores(dense, lexical, weight))
+    # `max` takes the earliest among equals, and the weights ascend.
     best = max(WEIGHTS, key=lambda weight: values[weight])
     return best, values

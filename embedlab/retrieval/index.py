@@ -43,7 +43,8 @@ class VectorIndex:
 
     def search(self, queries: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
         """Return positions (-1: none) and inner products, both ``[queries, k]``, best first."""
-        scores, positions = self.faiss.search(np.ascontiguousarray(queries), min(k, len(self.doc_ids)))
+        depth = min(k, len(self.doc_ids))
+        scores, positions = self.faiss.search(np.ascontiguousarray(queries), depth)
         return positions, scores
 
     def vectors(self) -> Vectors:
@@ -95,11 +96,13 @@ def build_index(vectors: Vectors, doc_ids: list[str], identity: EmbeddingIdentit
         index = faiss.IndexFlatIP(dimensions)
     elif kind == "hnsw":
         index = faiss.IndexHNSWFlat(dimensions, LINKS, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction, index.hnsw.efSearch = BUILD_WIDTH, SEARCH_WIDTH
+        index.hnsw.efConstruction = BUILD_WIDTH
+        index.hnsw.efSearch = SEARCH_WIDTH
     else:
         raise ParameterError(f"unknown index kind {kind!r}{nearest(kind, list(KINDS))}")
+    # Several threads would link an HNSW graph in another order each time.
     threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)  # several threads would link an HNSW graph in another order each time
+    faiss.omp_set_num_threads(1)
     try:
         index.add(np.ascontiguousarray(vectors))
     finally:
@@ -112,7 +115,8 @@ def _check_vectors(vectors: Vectors, doc_ids: list[str], identity: EmbeddingIden
         raise DataError(f"an index needs one vector a document: found {vectors.shape} for {len(doc_ids)} ids")
     if vectors.shape[1] != identity.dimensions:
         raise DataError(f"{identity.name} makes {identity.dimensions} dimensions, found {vectors.shape[1]}")
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    is_finite = np.isfinite(vectors).all(axis=1)
+    bad = np.flatnonzero(~is_finite)
     if len(bad):
         raise DataError(f"{len(bad)} of {len(vectors)} vectors are not finite, the first: {doc_ids[bad[0]]!r}")
 
@@ -131,9 +135,11 @@ def load_index(folder: Path, identity: EmbeddingIdentity) -> VectorIndex:
     import faiss
 
     stamp = read_stamp(folder)
+    # Before the files are hashed: another model's index is of no use, whole or not.
     identity.require(stamped_identity(stamp, folder), f"the index {folder.name!r}")
     for name, digest in stamp["files"].items():
-        found = sha256_file(folder / name) if (folder / name).is_file() else "no file"
+        path = folder / name
+        found = sha256_file(path) if path.is_file() else "no file"
         if found != digest:
             raise IntegrityError(
                 f"index {folder.name!r}: {name} is not what was saved: found {found[:12]}, "
@@ -157,7 +163,8 @@ def read_stamp(folder: Path) -> dict[str, Any]:
         raise IntegrityError(f"{folder.name!r} holds no {STAMP}: no index, or one never finished; build it") from None
     except ValueError as error:
         raise IntegrityError(f"index {folder.name!r}: {STAMP} is damaged ({error}); build it again") from None
-    if not {"identity", "kind", "vectors", "files"} <= set(stamp) or set(stamp["files"]) != {INDEX, IDS}:
+    has_entries = {"identity", "kind", "vectors", "files"} <= set(stamp)
+    if not has_entries or set(stamp["files"]) != {INDEX, IDS}:
         raise IntegrityError(f"index {folder.name!r}: {STAMP} lacks entries; build it again")
     return stamp
 
@@ -166,7 +173,10 @@ def stamped_identity(stamp: dict[str, Any], folder: Path) -> EmbeddingIdentity:
     """Return the identity in a stamp, after checking it against its own digest."""
     names = {field.name for field in fields(EmbeddingIdentity)}
     found = stamp["identity"]
-    identity = EmbeddingIdentity(**{k: found[k] for k in names}) if names <= set(found) else None
+    identity = None
+    # The digest stands beside the fields and is none of them.
+    if names <= set(found):
+        identity = EmbeddingIdentity(**{name: found[name] for name in names})
     if identity is None or identity.digest != found.get("digest"):
         raise IntegrityError(f"index {folder.name!r}: the identity in {STAMP} was changed; build the index again")
     return identity
@@ -189,8 +199,9 @@ class Indexed:
         """Return the run of the queries; ``vectors`` where they are already encoded."""
         if vectors is None:
             vectors = self.encoder.encode(queries.tolist(), "query")
-        # several vectors of one document may be found: four times as many leave k documents in nearly all cases
-        positions, scores = self.index.search(vectors, 4 * k if self._several else k)
+        # Several vectors of one document may be found: four times as many leave k documents in nearly all cases.
+        depth = 4 * k if self._several else k
+        positions, scores = self.index.search(vectors, depth)
         run = as_run(queries.index.tolist(), self.index.doc_ids, positions, scores)
         if not self._several:
             return run

@@ -79,11 +79,15 @@ class Pipeline:
     """
 
     def __init__(self, encoder: Encoder, corpus: pd.DataFrame, settings: Settings, lexical: BM25) -> None:
-        self.encoder, self.corpus, self.settings = encoder, corpus, settings
+        self.encoder = encoder
+        self.corpus = corpus
+        self.settings = settings
         self.units = _units(encoder, corpus, settings)
         self.vectors = encoder.encode(self.units.tolist(), "document")
         index = build_index(self.vectors, self.units.index.tolist(), encoder.identity, settings.index)
-        self.dense, self.lexical = Indexed(encoder, index), lexical
+        self.dense = Indexed(encoder, index)
+        self.lexical = lexical
+        # The reranker reads whole documents, whatever was cut: it scores documents, not passages.
         whole = pd.Series(_whole_texts(corpus).to_numpy(), corpus["doc_id"])
         self.reranker = LateInteraction(encoder, whole, settings.rerank_tokens)
 
@@ -116,11 +120,13 @@ class Pipeline:
         dense, lexical = self.candidates(queries, vectors)
         run = fuse_scores(dense, lexical, self.settings.weight)
         if self.settings.rerank_weight > 0:
-            run = rerank(run, self.late(queries, run), self.settings.rerank_weight)
+            late = self.late(queries, run)
+            run = rerank(run, late, self.settings.rerank_weight)
+        # Fused scores are scaled for each query, so the threshold asks for the cosine instead.
         if self.settings.threshold is None:
             return run
-        shown = self.cosines(queries, run, vectors) >= self.settings.threshold
-        return run[shown].reset_index(drop=True)
+        is_shown = self.cosines(queries, run, vectors) >= self.settings.threshold
+        return run[is_shown].reset_index(drop=True)
 
     def answer(self, text: str, k: int = DEPTH, metadata: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return the run of one query, encoded anew: what a service does for one request.
@@ -149,15 +155,18 @@ class Pipeline:
             vectors: of the queries, ``[len(queries), dimensions]``.
         """
         owners = self.units.index.to_numpy()
-        # the passages of a document stand together: its best one is the maximum from its first to the next one's
-        first = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
-        document = {doc_id: number for number, doc_id in enumerate(owners[first])}
-        documents = run["doc_id"].map(document).to_numpy()
+        # The passages of a document stand together: its best one is the maximum from its first to the next one's.
+        is_first = np.r_[True, owners[1:] != owners[:-1]]
+        first = np.flatnonzero(is_first)
+        number_of = {doc_id: number for number, doc_id in enumerate(owners[first])}
+        documents = run["doc_id"].map(number_of).to_numpy()
         found = np.zeros(len(run), dtype=np.float32)
         rows_of = run.groupby("query_id").indices
         for query_id, vector in zip(queries["query_id"], vectors, strict=True):
+            # A query may have no row left, such as where a filter removed all.
             if query_id in rows_of:
-                best = np.maximum.reduceat(self.vectors @ vector, first)
+                cosines = self.vectors @ vector
+                best = np.maximum.reduceat(cosines, first)
                 rows = rows_of[query_id]
                 found[rows] = best[documents[rows]]
         return pd.Series(found, index=run.index)
@@ -166,10 +175,12 @@ class Pipeline:
 def _units(encoder: Encoder, corpus: pd.DataFrame, settings: Settings) -> pd.Series:
     """Return the texts that get a vector, by the id of their document."""
     if settings.chunk not in CHUNKING:
-        raise ParameterError(f"unknown chunking {settings.chunk!r}{nearest(settings.chunk, list(CHUNKING))}")
+        hint = nearest(settings.chunk, list(CHUNKING))
+        raise ParameterError(f"unknown chunking {settings.chunk!r}{hint}")
     is_cut = pd.Series(settings.chunk == "all", index=corpus.index)
     limit = encoder.identity.max_length
-    if settings.chunk == "long" and limit:  # a static model cuts nothing off
+    # A static model has no limit and cuts nothing off.
+    if settings.chunk == "long" and limit:
         lengths = encoder.token_counts(_whole_texts(corpus).tolist())
         is_cut = pd.Series(lengths, index=corpus.index) > limit
     return titled_passages(corpus, settings.passage_words, settings.passage_overlap, is_cut)
@@ -220,8 +231,11 @@ def tune(
 
     if has_token_vectors(pipeline.encoder):
         run = fuse_scores(dense, lexical, weight)
+        # The late scores are the costly part and do not depend on the weight.
         late = pipeline.late(queries, run)
-        reranks = {share: quality(rerank(run, late, share)) for share in RERANK_WEIGHTS}
+        reranks = {}
+        for share in RERANK_WEIGHTS:
+            reranks[share] = quality(rerank(run, late, share))
         pipeline = pipeline.using(rerank_weight=_best(reranks, least_gain))
         stages.append(_stage("rerank weight", reranks, pipeline.settings.rerank_weight))
     return pipeline, pd.concat(stages, ignore_index=True)
@@ -230,13 +244,18 @@ def tune(
 def _best(tried: Mapping[Any, float], least_gain: float = 0.0) -> Any:
     """Return the best setting of a stage; the first one unless the best gains at least so much over it."""
     first = next(iter(tried))
+    # Among equals `max` takes the earliest, which is the smaller weight or no filter.
     best = max(tried, key=lambda setting: tried[setting])
     return best if tried[best] - tried[first] >= least_gain else first
 
 
 def _stage(name: str, tried: Mapping[Any, float], chosen: Any) -> pd.DataFrame:
     """Return what was tried at one stage: ``stage, setting, quality, chosen``."""
-    rows = [(name, str(setting) or "none", quality, setting == chosen) for setting, quality in tried.items()]
+    rows = []
+    for setting, quality in tried.items():
+        # No filter is the empty name of a field, which a table could not show.
+        shown = str(setting) or "none"
+        rows.append((name, shown, quality, setting == chosen))
     return pd.DataFrame(rows, columns=["stage", "setting", "quality", "chosen"])
 
 
@@ -248,7 +267,10 @@ def choose_threshold(cosines: pd.Series, relevant: pd.Series, keep: float) -> fl
         relevant: whether each is relevant.
         keep: share of the relevant results that must stay, such as .98.
     """
+    # No cosine is below -1: without a relevant result to go by, everything is shown.
     if not relevant.any():
         return -1.0
+    # A value between two cosines, numpy's default, could lie above one that must stay.
     lowest_kept = np.quantile(cosines[relevant], 1 - keep, method="lower")
-    return float(np.floor(lowest_kept * 1000) / 1000)  # rounded down, so that rounding drops none
+    # Rounded down for the same reason.
+    return float(np.floor(lowest_kept * 1000) / 1000)

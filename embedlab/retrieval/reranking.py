@@ -35,6 +35,7 @@ def has_token_vectors(encoder: Encoder) -> bool:
 def token_vectors(encoder: Encoder, texts: list[str], kind: Kind, tokens: int) -> list[Vectors]:
     """Return one matrix a text: unit vectors of its first ``tokens`` tokens, float32 ``[tokens, d]``."""
     model = encoder.model
+    # The library takes the limit from the model alone, so it is set there and put back.
     usual = model.max_seq_length
     model.max_seq_length = min(tokens, encoder.identity.max_length)
     try:
@@ -63,7 +64,9 @@ class LateInteraction:
     """
 
     def __init__(self, encoder: Encoder, documents: pd.Series, tokens: int = 128) -> None:
-        self.encoder, self.documents, self.tokens = encoder, documents, tokens
+        self.encoder = encoder
+        self.documents = documents
+        self.tokens = tokens
         self._known: dict[str, Half] = {}
 
     def scores(self, queries: pd.Series, run: pd.DataFrame) -> pd.DataFrame:
@@ -76,15 +79,20 @@ class LateInteraction:
         asked = queries[queries.index.isin(run["query_id"])]
         vectors = token_vectors(self.encoder, asked.tolist(), "query", self.tokens)
         query_tokens = dict(zip(asked.index, vectors, strict=True))
-        # document by document, so that the tokens of each are compared with all its queries at once
-        askers = {str(doc_id): sorted(query_ids) for doc_id, query_ids in run.groupby("doc_id")["query_id"]}
+        # Document by document, so that the tokens of each are compared with all its queries at once.
+        askers: dict[str, list[str]] = {}
+        for doc_id, query_ids in run.groupby("doc_id")["query_id"]:
+            askers[str(doc_id)] = sorted(query_ids)
+        # Texts of like length are encoded together, so that little of a batch is padding.
         order = sorted(askers, key=lambda doc_id: (len(self.documents[doc_id]), doc_id))
         rows: list[tuple[str, str, float]] = []
         with Progress("Reranking documents", len(order)) as bar:
             for start in range(0, len(order), CHUNK):
                 doc_ids = order[start : start + CHUNK]
-                for doc_id, document in zip(doc_ids, self._document_tokens(doc_ids), strict=True):
-                    scores = _maxsim([query_tokens[q] for q in askers[doc_id]], document.astype(np.float32))
+                documents = self._document_tokens(doc_ids)
+                for doc_id, document in zip(doc_ids, documents, strict=True):
+                    asking = [query_tokens[query_id] for query_id in askers[doc_id]]
+                    scores = _maxsim(asking, document.astype(np.float32))
                     for query_id, score in zip(askers[doc_id], scores, strict=True):
                         rows.append((query_id, doc_id, float(score)))
                 bar.advance(len(doc_ids))
@@ -97,8 +105,11 @@ class LateInteraction:
         if missing:
             texts = [self.documents[doc_id] for doc_id in missing]
             vectors = token_vectors(self.encoder, texts, "document", self.tokens)
-            fresh = {doc_id: matrix.astype(np.float16) for doc_id, matrix in zip(missing, vectors, strict=True)}
-        found = [fresh[doc_id] if doc_id in fresh else self._known[doc_id] for doc_id in doc_ids]
+            # All go through half precision, so that a document scores the same whether it was kept or not.
+            for doc_id, matrix in zip(missing, vectors, strict=True):
+                fresh[doc_id] = matrix.astype(np.float16)
+        at_hand = self._known | fresh
+        found = [at_hand[doc_id] for doc_id in doc_ids]
         room = max(0, KEPT - len(self._known))
         self._known.update(islice(fresh.items(), room))
         return found
@@ -106,6 +117,7 @@ class LateInteraction:
 
 def _maxsim(queries: list[Vectors], document: Vectors) -> Vectors:
     """Return the mean over each query's tokens of the best inner product with the document's tokens."""
+    # One product for all queries; each then reduces its own stretch of the rows.
     lengths = [len(query) for query in queries]
     starts = np.cumsum([0, *lengths[:-1]])
     best = (np.concatenate(queries) @ document.T).max(axis=1)
@@ -123,10 +135,12 @@ def rerank(run: pd.DataFrame, rescored: pd.DataFrame, weight: float, top: int = 
         top: documents reranked.
     """
     head = top_k(run, top)
+    # More may have been scored than is reranked here.
     fresh = rescored.merge(head[["query_id", "doc_id"]], on=["query_id", "doc_id"])
     reordered = fuse_scores(fresh, head, weight, k=top)
     ordered = trec_order(run)
     rank = ordered.groupby("query_id").cumcount() + 1
-    # fused scores lie in 0..1, so a negative rank keeps the tail below them and in its order
-    tail = ordered.assign(score=-rank.astype(float))[rank > top]
+    # Fused scores lie in 0..1, so a negative rank keeps the tail below them and in its order.
+    ranked = ordered.assign(score=-rank.astype(float))
+    tail = ranked[rank > top]
     return trec_order(pd.concat([reordered, tail], ignore_index=True))
