@@ -87,7 +87,7 @@ class Pipeline:
         index = build_index(self.vectors, self.units.index.tolist(), encoder.identity, settings.index)
         self.dense = Indexed(encoder, index)
         self.lexical = lexical
-        # The reranker reads whole documents, whatever was cut: it scores documents, not passages.
+        # Documents, whatever was cut into passages: the candidates that it reorders are documents.
         whole = pd.Series(_whole_texts(corpus).to_numpy(), corpus["doc_id"])
         self.reranker = LateInteraction(encoder, whole, settings.rerank_tokens)
 
@@ -244,7 +244,7 @@ def tune(
 def _best(tried: Mapping[Any, float], least_gain: float = 0.0) -> Any:
     """Return the best setting of a stage; the first one unless the best gains at least so much over it."""
     first = next(iter(tried))
-    # Among equals `max` takes the earliest, which is the smaller weight or no filter.
+    # Among equals `max` takes the earliest: no filter, the smaller weight.
     best = max(tried, key=lambda setting: tried[setting])
     return best if tried[best] - tried[first] >= least_gain else first
 
