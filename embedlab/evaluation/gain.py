@@ -48,26 +48,37 @@ def concentration(
 
     def without(parts: Mapping[str, set[str]]) -> LeftOut | None:
         name = _best(parts, difference)
-        return None if name is None else LeftOut(name, *gain_of(difference.drop(list(parts[name]))))
+        if name is None:
+            return None
+        rest = difference.drop(list(parts[name]))
+        return LeftOut(name, *gain_of(rest))
 
     best_slice = without(_small_slices(members, difference))
     best_group = without(_by_group(groups, difference))
     _, (low, _) = gain_of(difference)
     left = [part for part in (best_slice, best_group) if part is not None]
+    # A gain is narrow only where it is one: what falls short with all queries is not the part's doing.
+    carries = low >= min_gain
+    narrow = [part.name for part in left if carries and part.ci[0] < min_gain]
     return Concentration(
         improved=float((difference > SAME).mean()),
         hurt=float((difference < -SAME).mean()),
         without_best_slice=best_slice,
         without_best_group=best_group,
-        narrow=tuple(part.name for part in left if low >= min_gain and part.ci[0] < min_gain),
+        narrow=tuple(narrow),
     )
 
 
 def _small_slices(members: pd.DataFrame, difference: pd.Series) -> dict[str, set[str]]:
     """Return the compared queries of each slice that is a part of them, and not most of them."""
     most = LARGEST_SLICE * len(difference)
-    slices = {str(name): set(members.index[members[name]]) & set(difference.index) for name in members}
-    return {name: ids for name, ids in slices.items() if 0 < len(ids) <= most}
+    compared = set(difference.index)
+    slices: dict[str, set[str]] = {}
+    for name in members:
+        ids = compared.intersection(members.index[members[name]])
+        if 0 < len(ids) <= most:
+            slices[str(name)] = ids
+    return slices
 
 
 def _by_group(groups: Mapping[str, str], difference: pd.Series) -> dict[str, set[str]]:
@@ -80,7 +91,9 @@ def _by_group(groups: Mapping[str, str], difference: pd.Series) -> dict[str, set
 
 def _best(parts: Mapping[str, set[str]], difference: pd.Series) -> str | None:
     """Return the part without which the mean is lowest, by name where several are."""
-    rests = {name: float(difference.drop(list(ids)).mean()) for name, ids in sorted(parts.items())}
+    rests: dict[str, float] = {}
+    for name, ids in sorted(parts.items()):  # `min` takes the first of equals: the first by name
+        rests[name] = float(difference.drop(list(ids)).mean())
     return min(rests, key=lambda name: rests[name], default=None)
 
 
@@ -113,11 +126,12 @@ def among_unseen(
     documents = test.document_texts()
     is_seen = documents.index.isin(list(seen))
     unseen = documents[~is_seen]
-    within = test.qrels[test.qrels["doc_id"].isin(unseen.index) & (test.qrels["relevance"] > 0)]
+    is_relevant = test.qrels["relevance"] > 0
+    within = test.qrels[is_relevant & test.qrels["doc_id"].isin(unseen.index)]
     if within["query_id"].nunique() < MIN_GROUPS:
         return None
     asked = test.query_texts()[sorted(within["query_id"].unique())]
-    runs = {name: Dense(model, unseen).search(asked) for name, model in (("base", base), ("tuned", tuned))}
+    runs = {"base": Dense(base, unseen).search(asked), "tuned": Dense(tuned, unseen).search(asked)}
     scores = scores_of(within, runs, metric)
     found = compare_scores(scores["base"], scores["tuned"], metric, groups=groups, seed=seed)
     change = _mean_scores(tuned, test) - _mean_scores(base, test)
@@ -136,5 +150,6 @@ def _moved(seen: Vectors, unseen: Vectors) -> Moved:
 
 def _mean_scores(model: Encodes, test: Collection) -> Vectors:
     """Return each document's score averaged over the test queries."""
+    # The mean of the products is the product with the mean: one vector instead of all queries.
     queries = model.encode(test.query_texts().tolist(), "query").mean(axis=0)
     return model.encode(test.document_texts().tolist(), "document") @ queries

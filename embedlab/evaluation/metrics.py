@@ -42,7 +42,8 @@ class Own:
 def judged(qrels: pd.DataFrame, run: pd.DataFrame, cutoff: int) -> pd.Series:
     """Return the share of the first ``cutoff`` documents that somebody judged, by query id; arguments as there."""
     top = trec_order(run).groupby("query_id").head(cutoff)
-    known = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
+    graded = top.merge(qrels, on=["query_id", "doc_id"], how="left")
+    known = graded["relevance"].notna()
     return known.groupby(top["query_id"].to_numpy()).mean()
 
 
@@ -94,7 +95,7 @@ def _is_legal(name: str, value: Any) -> bool:
     """Whether trec_eval takes this value, and takes it for what it is."""
     if name in SWITCHES:
         return isinstance(value, bool)
-    if name not in LOWEST or isinstance(value, bool):
+    if name not in LOWEST or isinstance(value, bool):  # to Python, True is the number 1
         return False
     if name == "recall":
         return 0 <= value <= 1 and round(value, 2) == value  # it looks at hundredths alone
@@ -105,15 +106,20 @@ def _names() -> list[str]:
     """Return the names of all measures that trec_eval computes, without parameters."""
     import ir_measures
 
-    return sorted({measure.NAME for measure in ir_measures.pytrec_eval.SUPPORTED_MEASURES} - set(COUNTS), key=str.lower)
+    supported = {measure.NAME for measure in ir_measures.pytrec_eval.SUPPORTED_MEASURES}
+    return sorted(supported - set(COUNTS), key=str.lower)
 
 
 def _near(name: str) -> str:
     """Return ``"; did you mean nDCG?"`` for the names that are nearest, whatever their case; or nothing."""
     stem = name.split("@")[0].split("(")[0]
     by_lower_case = {known.lower(): known for known in [*_names(), *OWN]}
-    close = [by_lower_case[found] for found in difflib.get_close_matches(stem.lower(), list(by_lower_case))]
-    return f"; did you mean {' or '.join(close)}?" if close and stem not in close else ""
+    nearest = difflib.get_close_matches(stem.lower(), list(by_lower_case))
+    close = [by_lower_case[found] for found in nearest]
+    # A name that is there already needs no other: then its cutoff or an option is the fault.
+    if not close or stem in close:
+        return ""
+    return f"; did you mean {' or '.join(close)}?"
 
 
 def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = (PRIMARY,)) -> pd.DataFrame:
@@ -133,8 +139,10 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
     """
     parsed = {name: parse_measure(name) for name in measures}
     uncut = {name: _uncut(measure) for name, measure in parsed.items()}
-    values = _values(qrels, run, [m for m in dict.fromkeys(uncut.values()) if not isinstance(m, Own)])
-    for measure in uncut.values():
+    # Several names can come down to one measure, as RR@5 and RR@10 do: trec_eval computes it once.
+    wanted = dict.fromkeys(uncut.values())
+    values = _values(qrels, run, [measure for measure in wanted if not isinstance(measure, Own)])
+    for measure in wanted:
         if isinstance(measure, Own):
             found = OWN[measure.NAME](qrels, run, measure.cutoff) if len(run) else pd.Series(dtype=float)
             values[measure] = {str(query_id): float(value) for query_id, value in found.items()}
@@ -143,6 +151,7 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
     table = table.fillna(0.0).astype(float)
     for name, measure in parsed.items():
         if measure.NAME == "RR" and "cutoff" in measure.params:
+            # The rank is within the cutoff where 1/rank is 1/cutoff or more, but for rounding.
             within = table[name] * measure["cutoff"] >= 1 - 1e-9
             table[name] = table[name].where(within, 0.0)
     return table.rename_axis("query_id")
@@ -173,16 +182,18 @@ def _uncut(measure: Any) -> Any:
 def first_relevant_rank(qrels: pd.DataFrame, run: pd.DataFrame) -> pd.Series:
     """Return the rank (1 = top) of the first relevant document by query id; NaN where none is found."""
     ordered = trec_order(run)
-    ordered = ordered.assign(rank=ordered.groupby("query_id").cumcount() + 1)
+    ordered["rank"] = ordered.groupby("query_id").cumcount() + 1
     relevant = qrels.loc[qrels["relevance"] >= 1, ["query_id", "doc_id"]]
-    best = relevant.merge(ordered, on=["query_id", "doc_id"]).groupby("query_id")["rank"].min()
+    found = relevant.merge(ordered, on=["query_id", "doc_id"])
+    best = found.groupby("query_id")["rank"].min()
     return best.reindex(sorted(qrels["query_id"].unique()))
 
 
 def unjudged_share(qrels: pd.DataFrame, run: pd.DataFrame, cutoff: int = 10) -> float:
     """Return the share of the top ``cutoff`` documents that nobody judged."""
     top = trec_order(run).groupby("query_id").head(cutoff)
-    known = top.merge(qrels, on=["query_id", "doc_id"], how="left")["relevance"].notna()
+    graded = top.merge(qrels, on=["query_id", "doc_id"], how="left")
+    known = graded["relevance"].notna()
     return float(1 - known.mean()) if len(top) else 0.0
 
 
@@ -234,6 +245,8 @@ def score_table(
     tables = []
     for system in sorted(runs):
         scores = per_query(collection.qrels, runs[system], measures)
-        scores = scores.join(queries["part"]).assign(system=system).join(queries["group"])
-        tables.append(scores)
+        # Column by column, for the order in which they are added is that of the table.
+        scores = scores.join(queries["part"])
+        scores["system"] = system
+        tables.append(scores.join(queries["group"]))
     return pd.concat(tables).reset_index()

@@ -26,12 +26,16 @@ def design_effect(difference: Floats, labels: list[str]) -> float:
     (Kish 1965).
     """
     n = len(difference)
-    independent = float(np.var(difference, ddof=1)) / n if n > 1 else 0.0
-    if independent == 0 or len(set(labels)) < 2:
+    # Where there is no spread, or but one group, the two variances have no ratio.
+    if n < 2 or len(set(labels)) < 2:
+        return 1.0
+    independent = float(np.var(difference, ddof=1)) / n
+    if independent == 0:
         return 1.0
     centred = pd.Series(difference - difference.mean())
     sums = centred.groupby(np.asarray(labels)).sum()
     g = len(sums)
+    # Few groups make their variance look too small; g / (g - 1) makes up for it, as ddof=1 does above.
     clustered = float((sums**2).sum()) / n**2 * g / (g - 1)
     return max(1.0, clustered / independent)
 
@@ -70,7 +74,9 @@ def queries_needed(error: float, gain: float, min_gain: float = 0.0, confidence:
     if gain <= min_gain:
         return None
     needed = (z_sum(confidence) * error / (gain - min_gain)) ** 2
-    return max(1, math.ceil(needed)) if needed <= MOST_QUERIES else None
+    if needed > MOST_QUERIES:
+        return None
+    return max(1, math.ceil(needed))
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ def seed_spread(scores: Floats, labels: list[str] | None = None) -> SeedSpread:
         raise DataError(f"scores of shape {scores.shape}: expected two seeds and two queries or more")
     of_query, of_seed = scores.mean(axis=0), scores.mean(axis=1)
     effect = 1.0 if labels is None else design_effect(of_query, labels)
+    # The seeds are averaged first, so that this is the doubt that more seeds would not take away.
     variance = float(np.var(of_query, ddof=1)) / len(of_query) * effect
     return SeedSpread(
         mean=float(scores.mean()),
@@ -124,7 +131,8 @@ def paired_spread(scores: Mapping[str, pd.Series], groups: Mapping[str, str]) ->
         difference = (scores[two] - scores[one]).to_numpy(dtype=float)
         labels = [groups[q] for q in scores[one].index]
         sd = float(np.std(difference, ddof=1)) if len(difference) > 1 else 0.0
-        rows.append((f"{two} - {one}", sd, design_effect(difference, labels), unit_error(difference, labels)))
+        effect = design_effect(difference, labels)
+        rows.append((f"{two} - {one}", sd, effect, unit_error(difference, labels)))
     table = pd.DataFrame(rows, columns=["pair", "sd", "design effect", "unit error"])
     return table.sort_values(["unit error", "pair"], ascending=[False, True], ignore_index=True)
 

@@ -32,7 +32,8 @@ def read_log(path: str | Path) -> pd.Series:
         found = _queries_of(file)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"query_log {file}: cannot be read: {error}") from None
-    texts = pd.Series([text.strip() for text in found if text.strip()], dtype=str)
+    stripped = [text.strip() for text in found]
+    texts = pd.Series([text for text in stripped if text], dtype=str)
     if texts.empty:
         raise DataError(f"query_log {file}: no query in it; expected one a line, or a column 'query'")
     return texts
@@ -42,10 +43,15 @@ def _queries_of(file: Path) -> list[str]:
     lines = file.read_text(encoding="utf-8").splitlines()
     if file.suffix in (".csv", ".tsv"):
         separator = "," if file.suffix == ".csv" else "\t"
+        # By itself pandas would take a query such as "null" or "NA" for a missing one.
         frame = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False)
         return frame[_column(file, list(frame.columns))].tolist()
     if file.suffix == ".jsonl":
-        return [_of_object(file, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+        queries = []
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                queries.append(_of_object(file, number, line))
+        return queries
     return lines
 
 
@@ -99,9 +105,11 @@ def log_weights(queries: pd.Series, log: pd.Series) -> tuple[pd.Series, float]:
     cell, of_log = _cells(queries), _cells(log)
     share = cell.value_counts(normalize=True)
     wanted = of_log.value_counts(normalize=True)
+    # A cell that the log lacks weighs 0; one that the queries lack can weigh nothing, and is uncovered.
     of_cell = wanted.reindex(share.index).fillna(0.0) / share
     weights = cell.map(of_cell.to_dict()).astype(float)
-    uncovered = float(wanted[~wanted.index.isin(share.index)].sum())
+    is_covered = wanted.index.isin(share.index)
+    uncovered = float(wanted[~is_covered].sum())
     if weights.sum() > 0:
         return weights / weights.mean(), uncovered
     # The log asks for nothing of what the queries are: weights would all be 0, so all count the same.
@@ -116,4 +124,7 @@ def _cells(texts: pd.Series) -> pd.Series:
 def weighted_mean(scores: pd.Series, weights: pd.Series) -> tuple[float, float]:
     """Return the weighted mean of per-query scores, and how many equal queries that is worth (Kish 1965)."""
     w = weights.reindex(scores.index).fillna(0.0)
-    return float((scores * w).sum() / w.sum()), float(w.sum() ** 2 / (w**2).sum())
+    total = w.sum()
+    mean = (scores * w).sum() / total
+    worth = total**2 / (w**2).sum()
+    return float(mean), float(worth)

@@ -13,6 +13,7 @@ from embedlab.errors import ParameterError
 
 NEGATION = re.compile(r"\b(not|no|never|without|except|none|cannot|can't|don't|doesn't|isn't)\b", re.I)
 
+# A word of letters and digits, capitals alone, digits behind a dot, dash or slash, or an option with its value.
 CODE = re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])\w{2,}\b|\b[A-Z]{2,}\b|\w+[._/\\-]\w*\d\w*|--?\w+=")
 
 SHORT_QUERY, LONG_QUERY = 6, 20
@@ -61,24 +62,33 @@ def text_slices(texts: pd.Series) -> pd.DataFrame:
         {
             "short query": words <= SHORT_QUERY,
             "long query": words >= LONG_QUERY,
-            "negation": texts.map(lambda text: bool(NEGATION.search(text))).astype(bool),
-            "abbreviation or code": texts.map(lambda text: bool(CODE.search(text))).astype(bool),
+            "negation": _found_in(texts, NEGATION),
+            "abbreviation or code": _found_in(texts, CODE),
         }
     )
+
+
+def _found_in(texts: pd.Series, pattern: re.Pattern[str]) -> pd.Series:
+    """Return for each text whether the pattern is anywhere in it."""
+    found = texts.map(lambda text: bool(pattern.search(text)))
+    return found.astype(bool)  # of no texts at all it would be a column of objects
 
 
 def _by_relevant(collection: Collection) -> pd.DataFrame:
     """Return the slices that the relevant documents' texts decide."""
     documents, relevant = collection.document_texts(), collection.relevant()
+    # Shared words are counted once and folded, lengths as the text stands.
     words = {doc_id: set(fold(text).split()) for doc_id, text in documents.items()}
     lengths = {doc_id: len(text.split()) for doc_id, text in documents.items()}
     rows = {}
     for query_id, text in collection.query_texts().items():
-        known = [doc_id for doc_id in relevant.get(str(query_id), ()) if doc_id in words]
+        judged = relevant.get(str(query_id), ())
+        known = [doc_id for doc_id in judged if doc_id in words]
         own = set(fold(text).split())
         overlap = 0.0
         for doc_id in known:
-            overlap = max(overlap, len(own & words[doc_id]) / max(len(own), 1))
+            shared = own & words[doc_id]
+            overlap = max(overlap, len(shared) / max(len(own), 1))
         shortest = min((lengths[doc_id] for doc_id in known), default=0)
         rows[query_id] = (overlap < LOW_OVERLAP, shortest > LONG_DOCUMENT, len(known) > 1)
     columns = ["other words", "long document", "several relevant"]
@@ -95,11 +105,13 @@ def _by_metadata(collection: Collection) -> pd.DataFrame:
         for value in _few_values(queries[field]):
             columns[f"{field}={value}"] = own == value
     best = _best_documents(collection.qrels)
+    # Of a field that queries have too, theirs alone makes slices.
     for field in sorted(set(corpus.columns) - NO_METADATA - set(queries.columns)):
         of_document = best["doc_id"].map(corpus[field].astype(str))
         for value in _few_values(corpus[field]):
             members = best.loc[of_document == value, "query_id"]
-            columns[f"document {field}={value}"] = pd.Series(queries.index.isin(members), index=queries.index)
+            is_member = queries.index.isin(members)
+            columns[f"document {field}={value}"] = pd.Series(is_member, index=queries.index)
     return pd.DataFrame(columns, index=queries.index, dtype=bool)
 
 
@@ -118,10 +130,15 @@ def _best_documents(qrels: pd.DataFrame) -> pd.DataFrame:
 
 def _named(collection: Collection, named: Sequence[str]) -> pd.DataFrame:
     queries = collection.queries.set_index("query_id")
-    return pd.DataFrame(dict(_one_named(queries, entry) for entry in named), index=queries.index, dtype=bool)
+    columns: dict[str, pd.Series] = {}
+    for entry in named:
+        name, members = _one_named(queries, entry)
+        columns[name] = members
+    return pd.DataFrame(columns, index=queries.index, dtype=bool)
 
 
 def _one_named(queries: pd.DataFrame, entry: str) -> tuple[str, pd.Series]:
+    # The colon is looked for first: a regular expression may well hold an equals sign.
     name, _, pattern = (part.strip() for part in entry.partition(":"))
     if name and pattern:
         return name, _matching(queries["text"], pattern, entry)
@@ -140,7 +157,7 @@ def _matching(texts: pd.Series, pattern: str, entry: str) -> pd.Series:
         compiled = re.compile(pattern)
     except re.error as error:
         raise ParameterError(f"slices of step 01: {entry!r}: not a regular expression: {error}") from None
-    return texts.map(lambda text: bool(compiled.search(text))).astype(bool)
+    return _found_in(texts, compiled)
 
 
 ANSWERED, MISSED, AMBIGUOUS = "answered", "missed", "ambiguous"
@@ -163,16 +180,17 @@ def followed_queries(part: Collection, rank: pd.Series, shown: int) -> pd.DataFr
     Returns:
         ``query_id, text, why``.
     """
-    texts, several = part.query_texts(), _several_best(part).reindex(rank.index, fill_value=False)
-    found = rank <= shown
-    kinds = {
-        ANSWERED: (rank == 1) & ~several,
-        MISSED: ~found,
-        AMBIGUOUS: found & several if (found & several).any() else rank == 2,
-    }
+    texts = part.query_texts()
+    several = _several_best(part).reindex(rank.index, fill_value=False)
+    found = rank <= shown  # NaN compares false, so what is found nowhere is missed
+    ambiguous = found & several
+    if not ambiguous.any():
+        ambiguous = rank == 2
+    kinds = {ANSWERED: (rank == 1) & ~several, MISSED: ~found, AMBIGUOUS: ambiguous}
     rows = []
     for why, of_kind in kinds.items():
-        ids = sorted(rank.index[of_kind], key=lambda q: (len(texts[q].split()), q))
+        by_length = sorted((len(texts[query_id].split()), query_id) for query_id in rank.index[of_kind])
+        ids = [query_id for _, query_id in by_length]
         if ids:
             median = ids[len(ids) // 2]
             rows.append((median, texts[median], why))
@@ -182,5 +200,6 @@ def followed_queries(part: Collection, rank: pd.Series, shown: int) -> pd.DataFr
 def _several_best(part: Collection) -> pd.Series:
     """Return whether several documents have a query's highest grade, by query id."""
     relevant = part.qrels[part.qrels["relevance"] >= 1]
-    best = relevant["relevance"] == relevant.groupby("query_id")["relevance"].transform("max")
-    return best.groupby(relevant["query_id"]).sum() > 1
+    highest = relevant.groupby("query_id")["relevance"].transform("max")
+    is_best = relevant["relevance"] == highest
+    return is_best.groupby(relevant["query_id"]).sum() > 1

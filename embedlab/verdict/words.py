@@ -15,7 +15,8 @@ SUCCESS = "The process worked: today's model stays, and this was known before an
 def sentence(verdict: Mapping[str, Any]) -> str:
     """Return what to do and why in one sentence, then what stands in the way of it or limits it."""
     clauses = [_measured(verdict), *beside(verdict), *costs(verdict)]
-    return " ".join([f"{WORDS[verdict['verdict']]}: {'; '.join(clauses)}.", *limits(verdict)])
+    first = f"{WORDS[verdict['verdict']]}: {'; '.join(clauses)}."
+    return " ".join([first, *limits(verdict)])
 
 
 def limits(verdict: Mapping[str, Any]) -> list[str]:
@@ -24,7 +25,8 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
     The last one says that a run which ends in "do not ship" has done its job.
     """
     found = _carried(verdict)
-    found += [f"Blocked by {'; '.join(verdict['blocked_by'])}."] if verdict["blocked_by"] else []
+    if verdict["blocked_by"]:
+        found.append(f"Blocked by {'; '.join(verdict['blocked_by'])}.")
     narrow = (verdict.get("concentration") or {}).get("narrow")
     if narrow:
         found.append(f"The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum.")
@@ -32,12 +34,18 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
     if unsure:
         found.append(f"Too small to tell whether it got worse: {', '.join(unsure)}.")
     retention = verdict.get("retention")
-    if retention and retention["ci95"][0] < -retention["tolerance"] <= retention["ci95"][1]:
-        found.append(f"To be seen with it: {retention_sentence(retention)}.")
+    if retention:
+        low, high = retention["ci95"]
+        # Wholly beyond the tolerance it blocks, wholly within it is no worry; what lies across it is told here.
+        if low < -retention["tolerance"] <= high:
+            found.append(f"To be seen with it: {retention_sentence(retention)}.")
     if verdict["verdict"] == "INCONCLUSIVE" and verdict["queries_needed"]:
         found.append(f"About {verdict['queries_needed']:,} queries would settle it, were the gain seen the true one.")
+    # With a broken seal the numbers are not to be trusted, so nothing was known before.
     untrusted = any(reason.startswith("seal") for reason in verdict["blocked_by"])
-    return found + ([SUCCESS] if verdict["verdict"] == "DO_NOT_SHIP" and not untrusted else [])
+    if verdict["verdict"] == "DO_NOT_SHIP" and not untrusted:
+        found.append(SUCCESS)
+    return found
 
 
 def _measured(verdict: Mapping[str, Any]) -> str:
@@ -72,7 +80,8 @@ def _kept_base(verdict: Mapping[str, Any]) -> bool:
 
 def beside(verdict: Mapping[str, Any]) -> list[str]:
     """Return how the gain stands against hybrid search, and who gains and loses."""
-    hybrid, spread = verdict.get("versus_hybrid"), verdict.get("concentration")
+    hybrid = verdict.get("versus_hybrid")
+    spread = verdict.get("concentration")
     found = []
     if hybrid is not None:
         low, high = hybrid["ci95"]
@@ -85,7 +94,9 @@ def beside(verdict: Mapping[str, Any]) -> list[str]:
 def costs(verdict: Mapping[str, Any]) -> list[str]:
     """Return what shipping costs, where the steps measured it."""
     price = verdict.get("price")
-    if not price or price["migration"] is None or price["monthly"] is None or _kept_base(verdict):
+    if not price or _kept_base(verdict):
+        return []
+    if price["migration"] is None or price["monthly"] is None:
         return []
     hours = f"{price['hours']:,.1f} hours" if price["hours"] >= 0.1 else "minutes"
     return [
@@ -98,8 +109,14 @@ def retention_sentence(found: Mapping[str, Any] | None) -> str:
     """Return in words what was measured on the retention set; see :func:`~embedlab.evaluation.compare_retention`."""
     if found is None:
         return "general ability was not measured, for the package with the other domain is not installed"
-    (low, high), tolerance = found["ci95"], found["tolerance"]
-    said = "within" if low >= -tolerance else "beyond" if high < -tolerance else "not surely within"
+    low, high = found["ci95"]
+    tolerance = found["tolerance"]
+    if low >= -tolerance:
+        said = "within"
+    elif high < -tolerance:
+        said = "beyond"
+    else:
+        said = "not surely within"
     return (
         f"on {found['queries']:,} queries of {found['set']}, another domain, {found['metric']} changes by "
         f"{found['delta']:+.3f} [{low:+.3f}, {high:+.3f}], {said} the accepted loss of {tolerance:.3f}"
@@ -107,4 +124,6 @@ def retention_sentence(found: Mapping[str, Any] | None) -> str:
 
 
 def _money(amount: float) -> str:
-    return f"{amount:,.2f}" if amount >= 0.01 or amount == 0 else "under 0.01"
+    if amount >= 0.01 or amount == 0:
+        return f"{amount:,.2f}"
+    return "under 0.01"  # two digits would say that it costs nothing
