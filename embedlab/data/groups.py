@@ -92,9 +92,12 @@ def links_between(corpus: pd.DataFrame, queries: pd.DataFrame, qrels: pd.DataFra
     # A document ties its queries, so what ties documents alone need not name the queries again.
     for same in _near_duplicate_documents(corpus):
         links.append(Link("near-duplicate documents", same[0], _documents(same), _asking(asked, same)))
-    if "family" in corpus:
-        for name, ids in corpus.groupby("family")["doc_id"]:
-            links.append(Link("family", str(name), _documents(ids), _asking(asked, ids)))
+    of_family: dict[str, list[str]] = {}
+    for doc_id, family in _families(corpus).items():
+        of_family.setdefault(family, []).append(doc_id)
+    for family in sorted(of_family):
+        ids = of_family[family]
+        links.append(Link("family", family, _documents(ids), _asking(asked, ids)))
     return links
 
 
@@ -189,16 +192,22 @@ def relatives_of(corpus: pd.DataFrame) -> dict[str, str]:
     Args:
         corpus: ``doc_id, title, text`` and, where documents form families, ``family``.
     """
-    ids = corpus["doc_id"].tolist()
     ties: list[list[Hashable]] = [list(same) for same in _near_duplicate_documents(corpus)]
-    if "family" not in corpus:
-        found = connected(ids, ties)
-        sizes = Counter(found.values())
-        return {doc_id: name for doc_id, name in found.items() if sizes[name] > 1}
-    # A family ties its documents as a pair, so that no document can have the same id.
-    for doc_id, family in zip(ids, corpus["family"], strict=True):
+    families = _families(corpus)
+    for doc_id, family in families.items():
+        # A family ties its documents as a pair, so that no document can have the same id.
         ties.append([("family", family), doc_id])
-    return connected(ids, ties)
+    found = connected(corpus["doc_id"].tolist(), ties)
+    sizes = Counter(found.values())
+    return {doc_id: name for doc_id, name in found.items() if doc_id in families or sizes[name] > 1}
+
+
+def _families(corpus: pd.DataFrame) -> dict[str, str]:
+    """Return the family of each document that has one: a blank is no family that documents could share."""
+    if "family" not in corpus:
+        return {}
+    families = corpus["family"].fillna("").astype(str)
+    return {doc_id: family for doc_id, family in zip(corpus["doc_id"], families, strict=True) if family}
 
 
 def connected(members: Sequence[Member], ties: Iterable[Iterable[Hashable]]) -> dict[Member, Member]:

@@ -128,8 +128,10 @@ def paired_spread(scores: Mapping[str, pd.Series], groups: Mapping[str, str]) ->
     """
     rows = []
     for one, two in combinations(scores, 2):
-        difference = (scores[two] - scores[one]).to_numpy(dtype=float)
-        labels = [groups[q] for q in scores[one].index]
+        # pandas puts queries side by side by their ids, so the labels must follow the difference's own order.
+        per_query = scores[two] - scores[one]
+        difference = per_query.to_numpy(dtype=float)
+        labels = [groups[query_id] for query_id in per_query.index]
         sd = float(np.std(difference, ddof=1)) if len(difference) > 1 else 0.0
         effect = design_effect(difference, labels)
         rows.append((f"{two} - {one}", sd, effect, unit_error(difference, labels)))

@@ -40,7 +40,7 @@ def read_log(path: str | Path) -> pd.Series:
 
 
 def _queries_of(file: Path) -> list[str]:
-    lines = file.read_text(encoding="utf-8").splitlines()
+    lines = file.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets put a byte order mark first
     if file.suffix in (".csv", ".tsv"):
         separator = "," if file.suffix == ".csv" else "\t"
         # By itself pandas would take a query such as "null" or "NA" for a missing one.

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 
+from embedlab.errors import ParameterError
 from embedlab.retrieval.base import DEPTH, Encodes, as_run, top_k
 from embedlab.retrieval.dense import exact_search
 
 
 def passages(text: str, words: int, overlap: int) -> list[str]:
-    """Cut a text into passages of ``words`` words that overlap by ``overlap``; an empty text is one passage."""
+    """Cut a text into passages of ``words`` words that overlap by ``overlap``; an empty text is one passage.
+
+    Raises:
+        ParameterError: passages that overlap by all their words, which would never come to an end.
+    """
+    if not 0 <= overlap < words:
+        raise ParameterError(
+            f"passages of {words} words cannot overlap by {overlap}: choose an overlap from 0 to {words - 1} words"
+        )
     tokens = text.split()
     # A passage that starts later would hold words of the passage before it alone.
     stop = max(len(tokens) - overlap, 1)

@@ -61,6 +61,16 @@ def must_stay_together(corpus, queries, qrels, unit):
                             yield a, b
 
 
+@pytest.mark.parametrize("blank", ["", None, float("nan")])
+def test_a_blank_family_ties_nothing(blank):
+    texts = ["the first text of all", "something else entirely", "a third about otters", "harbour and salmon"]
+    corpus = pd.DataFrame({"doc_id": list("abcd"), "title": "", "text": texts, "family": ["f", blank, "f", blank]})
+    assert relatives_of(corpus) == {"a": "a", "c": "a"}
+    queries = pd.DataFrame({"query_id": ["q1", "q2"], "text": ["salmon", "entirely"]})
+    qrels = pd.DataFrame({"query_id": ["q1", "q2"], "doc_id": ["d", "b"], "relevance": 1})
+    assert group_queries(corpus, queries, qrels).group.nunique() == 2
+
+
 @given(collections(), st.integers(0, 5))
 @settings(max_examples=150, deadline=None)
 def test_no_group_is_torn_apart(data, seed):

@@ -140,6 +140,9 @@ def test_the_spread_is_that_of_the_pairs_at_hand_with_their_design_effect():
     assert 4 < row["design effect"] < 6
     assert row["unit error"] == pytest.approx(row["sd"] * math.sqrt(row["design effect"]))
     assert table["unit error"].is_monotonic_decreasing
+    shuffled = {**scores, "grouped": scores["grouped"].sample(frac=1, random_state=0)}
+    found = paired_spread(shuffled, groups).set_index("pair")
+    assert found.loc["grouped - base", "design effect"] == pytest.approx(row["design effect"])
 
 
 def test_the_curve_falls_with_the_number_of_queries():
@@ -160,8 +163,9 @@ def test_the_curve_falls_with_the_number_of_queries():
     ],
 )
 def test_a_log_is_read_from_text_csv_tsv_and_jsonl(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
-    assert read_log(tmp_path / name).tolist() == ["first query", "second query"]
+    for byte_order_mark in ("", "\ufeff"):
+        (tmp_path / name).write_text(byte_order_mark + text, encoding="utf-8")
+        assert read_log(tmp_path / name).tolist() == ["first query", "second query"]
 
 
 @pytest.mark.parametrize(

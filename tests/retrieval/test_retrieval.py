@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from conftest import frame_of_run
 
+from embedlab.errors import ParameterError
 from embedlab.retrieval import (
     BM25,
     Chunked,
@@ -146,6 +147,12 @@ def test_passages_cover_every_word_with_the_overlap():
     assert set().union(*cut) == set(words)
     assert passages("", 40, 10) == [""]
     assert passages("one two", 40, 10) == ["one two"]
+
+
+@pytest.mark.parametrize("overlap", [40, 41, -1])
+def test_passages_that_would_not_come_to_an_end_are_refused(overlap):
+    with pytest.raises(ParameterError, match=rf"of 40 words cannot overlap by {overlap}: .* from 0 to 39 words"):
+        passages("one two", 40, overlap)
 
 
 def test_a_document_scores_as_its_best_passage():
