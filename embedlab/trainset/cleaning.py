@@ -42,11 +42,13 @@ def malformed(text: str) -> str:
 
 def drop_empty(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
     """Remove rows without query text, or none of whose positives has any text."""
+    # Folded, a query of punctuation alone is blank, too.
     blank = rows["text"].map(fold) == ""
     hollow = rows["positive_ids"].map(lambda ids: not any(documents.get(d, "").strip() for d in ids))
-    gone = rows[blank | hollow]
+    empty = blank | hollow
+    gone = rows[empty]
     evidence = ["blank query" if not fold(q) else "no positive has text" for q in gone["text"]]
-    return rows[~(blank | hollow)], removal(gone, "empty", gone["positive_ids"].map(", ".join), evidence)
+    return rows[~empty], removal(gone, "empty", gone["positive_ids"].map(", ".join), evidence)
 
 
 def drop_malformed(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
@@ -66,8 +68,11 @@ def _identifier() -> Any:
 def corpus_language(documents: Mapping[str, str]) -> str:
     """Return the language of nine documents in ten (ISO 639-1, of a fixed sample), or nothing."""
     some = sorted(documents, key=lambda d: stable_hash("language", d))[:LANGUAGE_SAMPLE]
-    found = pd.Series([_identifier().classify(documents[d])[0] for d in some], dtype=str).value_counts(normalize=True)
-    return str(found.index[0]) if len(found) and found.iloc[0] >= LANGUAGE_SHARE else ""
+    languages = [_identifier().classify(documents[d])[0] for d in some]
+    shares = pd.Series(languages, dtype=str).value_counts(normalize=True)
+    if len(shares) and shares.iloc[0] >= LANGUAGE_SHARE:
+        return str(shares.index[0])
+    return ""
 
 
 def drop_foreign(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
@@ -100,7 +105,9 @@ def know_near_duplicates(rows: pd.DataFrame, near: Mapping[str, set[str]]) -> Cl
     for positives in rows["positive_ids"]:
         found = set[str]().union(*(near.get(d, set()) for d in positives))
         others.append(found - {*positives})
-    known = [[*own, *sorted(more - {*own})] for own, more in zip(rows["known_ids"], others, strict=True)]
+    known = []
+    for own, more in zip(rows["known_ids"], others, strict=True):
+        known.append([*own, *sorted(more - {*own})])
     cleaned = rows.assign(known_ids=_column(known, rows))
     return _without_negatives(cleaned, others, "near-duplicate of a positive")
 
@@ -154,7 +161,9 @@ def drop_conflicts(rows: pd.DataFrame, documents: Mapping[str, str]) -> Cleaned:
 
 def _conflict(same: pd.DataFrame) -> bool:
     """Return whether two rows of one query want documents that neither knows of the other."""
-    rows = [(set(wanted), set(known)) for wanted, known in zip(same["positive_ids"], known_answers(same), strict=True)]
+    rows = []
+    for wanted, known in zip(same["positive_ids"], known_answers(same), strict=True):
+        rows.append((set(wanted), set(known)))
     for (one, one_knows), (two, two_knows) in combinations(rows, 2):
         if one.isdisjoint(two_knows) and two.isdisjoint(one_knows):
             return True
@@ -187,8 +196,10 @@ def drop_irrelevant(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scor
         left = [d for d in positives if d not in weak]
         kept.append(left)
         if weak:
+            # The first one stands for all: each line of the list has one evidence.
             at = position[weak[0]]
-            evidence = "; ".join(f"{name} {line[name][at]:.2f}, random {mean:.2f}" for name, mean in means.items())
+            told = [f"{name} {line[name][at]:.2f}, random {mean:.2f}" for name, mean in means.items()]
+            evidence = "; ".join(told)
             reason = "positive taken out" if left else "irrelevant"
             removed.append(removal(rows.iloc[[number]], reason, [", ".join(weak)], [evidence]))
     cleaned = rows.assign(positive_ids=_column(kept, rows))
@@ -204,8 +215,10 @@ def drop_over_long(rows: pd.DataFrame, lengths: pd.Series, limit: int) -> Cleane
     """Remove rows whose query is longer than the model reads; ``lengths`` are tokens, a limit of 0 means none."""
     if not limit:
         return rows, removals([])
-    over = lengths.to_numpy() > limit
-    evidence = [f"{n} tokens, the model reads {limit}" for n in lengths.to_numpy()[over]]
+    # By place, not by label: the lengths need not have the index of the rows.
+    tokens = lengths.to_numpy()
+    over = tokens > limit
+    evidence = [f"{n} tokens, the model reads {limit}" for n in tokens[over]]
     return rows[~over], removal(rows[over], "over-long", [""] * len(evidence), evidence)
 
 
@@ -213,7 +226,9 @@ def over_long(lengths: pd.Series, limit: int) -> tuple[float, float]:
     """Return the share of texts over a token limit, and the share of all tokens lost by cutting."""
     if not limit or lengths.empty:
         return 0.0, 0.0
-    return float((lengths > limit).mean()), float((lengths - limit).clip(lower=0).sum() / lengths.sum())
+    texts_over = (lengths > limit).mean()
+    tokens_cut = (lengths - limit).clip(lower=0).sum()
+    return float(texts_over), float(tokens_cut / lengths.sum())
 
 
 def shares_read(lengths: pd.Series, limits: Iterable[int]) -> pd.DataFrame:

@@ -30,7 +30,10 @@ def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.Data
     found = []
     for source, part in rows.groupby("source"):
         hit = set(part["positive_ids"].explode())
+        # Real queries beside themselves would look as if they could not be told apart.
         themselves = part["query_id"].isin(set(real["query_id"])).any()
+        auc = float("nan") if themselves else told_apart(part["text"], real["text"])
+        n_words = part["text"].map(lambda query: len(query.split()))
         line: dict[str, object] = {
             "source": source,
             "rows": len(part),
@@ -38,9 +41,9 @@ def source_table(rows: pd.DataFrame, documents: Mapping[str, str], real: pd.Data
             "documents": len(hit),
             "never hit": 1 - len(hit) / len(documents),
             "duplicates": int(part["query_id"].isin(elsewhere).sum()),
-            "median words": float(part["text"].map(lambda query: len(query.split())).median()),
+            "median words": float(n_words.median()),
             "overlap": _overlap(part, documents),
-            "AUC against real": float("nan") if themselves else told_apart(part["text"], real["text"]),
+            "AUC against real": auc,
         }
         found.append(line)
     return pd.DataFrame(found).set_index("source").round(4)
@@ -51,7 +54,8 @@ def _overlap(part: pd.DataFrame, documents: Mapping[str, str]) -> float:
     shares = []
     for query, ids in zip(part["text"], part["positive_ids"], strict=True):
         words = set(fold(query).split())
-        there = set(fold(" ".join(documents.get(d, "") for d in ids)).split())
+        answers = " ".join(documents.get(d, "") for d in ids)
+        there = set(fold(answers).split())
         shares.append(len(words & there) / max(len(words), 1))
     return sum(shares) / len(shares)
 
@@ -63,7 +67,9 @@ def _in_other_sources(rows: pd.DataFrame) -> set[str]:
     ids, sources = rows["query_id"].tolist(), rows["source"].tolist()
     found: set[str] = set()
     for same in near_duplicates(rows["text"].tolist()):
-        if len({sources[i] for i in same}) > 1:
+        of = {sources[i] for i in same}
+        # Repeats within one source say nothing about how sources overlap.
+        if len(of) > 1:
             found.update(ids[i] for i in same)
     return found
 

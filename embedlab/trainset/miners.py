@@ -74,7 +74,9 @@ def _sibling_fields(corpus: pd.DataFrame) -> list[str]:
     for name in corpus.columns:
         values = corpus[name].dropna().astype(str)
         most_have_it = len(values) > len(corpus) / 2
-        if name not in NO_METADATA and most_have_it and 1 < values.nunique() <= len(values) / 2:
+        # One value makes all documents siblings; mostly different ones make none.
+        repeats = 1 < values.nunique() <= len(values) / 2
+        if name not in NO_METADATA and most_have_it and repeats:
             found.append(name)
     return found
 
@@ -97,12 +99,17 @@ class Proposals:
     def __init__(self, collection: Collection, rows: pd.DataFrame, mining: Mining) -> None:
         texts = collection.document_texts()
         self.rows, self.mining = rows, mining
-        self.doc_ids, self.position = texts.index.to_numpy(), {d: i for i, d in enumerate(texts.index)}
-        self.positives = [self._known(q, ids) for q, ids in zip(rows["query_id"], rows["positive_ids"], strict=True)]
+        self.doc_ids = texts.index.to_numpy()
+        self.position = {d: i for i, d in enumerate(texts.index)}
+        self.positives = []
+        for query_id, ids in zip(rows["query_id"], rows["positive_ids"], strict=True):
+            self.positives.append(self._known(query_id, ids))
         minable = (texts.str.strip() != "").to_numpy()
         if mining.pool is not None:
-            minable = minable & np.isin(np.arange(len(texts)), self._known("the pool", mining.pool))
+            in_pool = np.isin(np.arange(len(texts)), self._known("the pool", mining.pool))
+            minable = minable & in_pool
         self.members = np.flatnonzero(minable)
+        # All documents are encoded, the pool or not: a positive need not be minable to have a cosine.
         self.documents = mining.encoder.encode(texts.tolist(), "document")
         self.queries = mining.encoder.encode(rows["text"].tolist(), "query")
         wants_words = LEXICAL in mining.miners and len(self.members)
@@ -131,11 +138,14 @@ class Proposals:
             candidates = {miner: propose[miner](at) for miner in self.mining.miners}
             cosines = {miner: self._cosines(at, found) for miner, found in candidates.items()}
             own = self._cosines(at, _padded([self.positives[i] for i in at]))
-            worst = np.where(np.isnan(own), np.inf, own).min(axis=1).astype(np.float32)
+            # Padding is no positive: infinite, it is never the least similar.
+            present = np.where(np.isnan(own), np.inf, own)
+            worst = present.min(axis=1).astype(np.float32)
             yield Block(self.rows.iloc[at.start : at.stop], worst, candidates, cosines)
 
     def _cosines(self, at: range, found: Positions) -> Floats:
         """Return inner products of unit vectors, not a number where there is no document."""
+        # A position of -1 reads the last document here, and its product is thrown away below.
         products = np.einsum("bwd,bd->bw", self.documents[found], self.queries[at.start : at.stop])
         return np.where(found >= 0, products, np.nan).astype(np.float32)
 
@@ -154,10 +164,14 @@ class Proposals:
         best = np.zeros((len(queries), 0), dtype=np.int64)
         for start in range(0, len(members), CHUNK):
             part = members[start : start + CHUNK]
-            near, which = faiss.knn(queries, self.documents[part], min(k, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
-            scores, best = np.hstack([scores, near]), np.hstack([best, part[which]])
+            count = min(k, len(part))
+            near, which = faiss.knn(queries, self.documents[part], count, metric=faiss.METRIC_INNER_PRODUCT)
+            scores = np.hstack([scores, near])
+            best = np.hstack([best, part[which]])
+            # Stable: of equal scores the one of the earlier chunk stays in front.
             order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-            scores, best = np.take_along_axis(scores, order, 1), np.take_along_axis(best, order, 1)
+            scores = np.take_along_axis(scores, order, 1)
+            best = np.take_along_axis(best, order, 1)
         return best
 
     def _none(self, at: range) -> Positions:
@@ -167,6 +181,7 @@ class Proposals:
         found = self._none(at)
         if self._bm25 is not None:
             texts = self.rows["text"].iloc[at.start : at.stop].to_numpy()
+            # Rows are named by their place in the block, so that the run says which line of `found` is theirs.
             run = self._bm25.search(pd.Series(texts, index=range(len(at))), self.mining.last_rank)
             rank = run.groupby("query_id").cumcount().to_numpy()
             found[run["query_id"].to_numpy(), rank] = run["doc_id"].map(self.position).to_numpy()
@@ -180,10 +195,12 @@ class Proposals:
             asking.setdefault(labels, []).append(row)
         found = self._none(at)
         for labels, rows in asking.items():
-            members = [self._labelled[label] for label in labels if label in self._labelled]
-            if members:
-                best = self._closest(self.queries[rows], np.unique(np.concatenate(members)))
-                found[[row - at.start for row in rows], : best.shape[1]] = best
+            groups = [self._labelled[label] for label in labels if label in self._labelled]
+            if groups:
+                siblings = np.unique(np.concatenate(groups))
+                best = self._closest(self.queries[rows], siblings)
+                places = [row - at.start for row in rows]
+                found[places, : best.shape[1]] = best
         return found
 
     def _random(self, at: range) -> Positions:
@@ -203,6 +220,7 @@ class Proposals:
         lists = []
         for query_id, negatives in zip(rows["query_id"], own, strict=True):
             named = [*(n["id"] for n in negatives), *self._judged_zero.get(query_id, ())]
+            # A negative that is no document has -1, which is not minable. Each place counts once.
             places = dict.fromkeys(self.position.get(d, -1) for d in named)
             lists.append([place for place in places if place in minable])
         return _padded(lists)

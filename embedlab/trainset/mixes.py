@@ -20,9 +20,14 @@ def with_texts(asked: pd.DataFrame, texts: pd.DataFrame, numbers: Iterable[int],
         numbers: of texts to try; 0 is always among the results.
         seed: chooses which texts.
     """
+    # One shuffle for all numbers: each takes the front of it, so a larger one holds the smaller.
     shuffled = texts.sample(frac=1, random_state=seed)
     counts = sorted({min(n, len(texts)) for n in (0, *numbers)})
-    return {n: pd.concat([asked, shuffled.head(n)]).sort_index().reset_index(drop=True) for n in counts}
+    mixes = {}
+    for n in counts:
+        mix = pd.concat([asked, shuffled.head(n)])
+        mixes[n] = mix.sort_index().reset_index(drop=True)
+    return mixes
 
 
 def choose_mix(compared: Mapping[int, Comparison], numbers: Iterable[int], most_lost: float) -> int:
@@ -36,4 +41,6 @@ def choose_mix(compared: Mapping[int, Comparison], numbers: Iterable[int], most_
     affordable = [n for n, found in compared.items() if found.delta >= -most_lost]
     if affordable:
         return max(affordable)
-    return min((n for n in numbers if n), default=0)
+    # Nothing was measured, or all cost too much: the least, but not none while there is a choice.
+    some = [n for n in numbers if n]
+    return min(some, default=0)

@@ -56,20 +56,25 @@ class _Labels:
 
     def __init__(self, positive_ids: pd.Series, vectors: NDArray[np.float32], doc_ids: list[str]) -> None:
         position = {d: i for i, d in enumerate(doc_ids)}
-        labels = []
+        labels: list[tuple[int, int]] = []
         for row, ids in enumerate(positive_ids):
             labels += [(row, position[d]) for d in ids if d in position]
         every = 1 + len(labels) // MOST_LABELS
-        self.rows, self.documents = np.array(labels[::every], dtype=int).reshape(-1, 2).T
+        # Without a label the array would have no second axis of its own.
+        pairs = np.array(labels[::every], dtype=int).reshape(-1, 2)
+        self.rows, self.documents = pairs[:, 0], pairs[:, 1]
         self.vectors = vectors[self.rows]
         self.count = len(doc_ids)
 
     def scores(self, row: int, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return each document's nearest label by cosine, the row's own left out; the mean where it has none."""
-        similarity = np.where(self.rows == row, -np.inf, self.vectors @ vector)
+        own = self.rows == row
+        similarity = np.where(own, -np.inf, self.vectors @ vector)
         best = np.full(self.count, -np.inf, dtype=np.float32)
+        # Plain indexing would keep only the last label of a document that has several.
         np.maximum.at(best, self.documents, similarity)
         labelled = np.isfinite(best)
+        # The mean counts neither for nor against a document once scores are standardized.
         middle = best[labelled].mean() if labelled.any() else 0
         return np.where(labelled, best, middle)
 
@@ -88,24 +93,29 @@ def standing(rows: pd.DataFrame, doc_ids: list[str], lines: Iterable[Scores]) ->
         ``query_id, text, doc_id, above`` (share of those documents that score higher, 0 is best) and
         ``rival``, the best of them, blank where there is none; one row a positive.
     """
-    position, names = {d: i for i, d in enumerate(doc_ids)}, np.array(doc_ids, dtype=object)
+    position = {d: i for i, d in enumerate(doc_ids)}
+    names = np.array(doc_ids, dtype=object)
     found = []
     columns = zip(rows["query_id"], rows["text"], rows["positive_ids"], known_answers(rows), strict=True)
     for (query_id, text, positives, known), line in zip(columns, lines, strict=True):
+        # Cosine and BM25 have different scales: only standardized can they be added up.
         fused = np.sum([_standardized(scores) for scores in line.values()], axis=0)
         answers = [position[d] for d in known if d in position]
         # What also answers the query may stand before the label: only the others count.
-        others, other_names = np.delete(fused, answers), np.delete(names, answers)
+        others = np.delete(fused, answers)
+        other_names = np.delete(names, answers)
         rival = str(other_names[others.argmax()]) if len(others) else ""
         for d in positives:
-            above = float((others > fused[position[d]]).mean()) if len(others) else 0.0
+            own = fused[position[d]]
+            above = float((others > own).mean()) if len(others) else 0.0
             found.append((query_id, text, d, round(above, 6), rival))
     return pd.DataFrame(found, columns=["query_id", "text", "doc_id", "above", "rival"])
 
 
 def _standardized(scores: NDArray[np.float32]) -> NDArray[np.float64]:
     values = scores.astype(np.float64)
-    return (values - values.mean()) / (values.std() or 1.0)
+    spread = values.std() or 1.0  # a system that tells no documents apart adds 0
+    return (values - values.mean()) / spread
 
 
 @dataclass(frozen=True)
@@ -140,17 +150,21 @@ def looks_random(above: pd.Series, beyond: float = 0.5) -> Chance:
         return min(1.0, float(late_share) / (1 - beyond))
 
     late, labels = int((above > beyond).sum()), len(above)
-    ends = stats.binomtest(late, max(labels, 1)).proportion_ci(0.95)
-    share = late / max(labels, 1)
-    return Chance(of_all(share), of_all(ends.low), of_all(ends.high), late, labels)
+    # Without labels, none late of one: a share of 0 whose interval is wide.
+    trials = max(labels, 1)
+    ends = stats.binomtest(late, trials).proportion_ci(0.95)
+    return Chance(of_all(late / trials), of_all(ends.low), of_all(ends.high), late, labels)
 
 
 def beyond_both(rows: pd.DataFrame, runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Return ``query_id, text, doc_id`` of positives that no run found at its depth."""
     pairs = rows[["query_id", "text", "positive_ids"]].explode("positive_ids")
     pairs = pairs.rename(columns={"positive_ids": "doc_id"})
-    found = {key for run in runs for key in zip(run["query_id"], run["doc_id"], strict=True)}
-    missed = [key not in found for key in zip(pairs["query_id"], pairs["doc_id"], strict=True)]
+    found: set[tuple[str, str]] = set()
+    for run in runs:
+        found.update(zip(run["query_id"], run["doc_id"], strict=True))
+    wanted = zip(pairs["query_id"], pairs["doc_id"], strict=True)
+    missed = [pair not in found for pair in wanted]
     return pairs[missed].reset_index(drop=True)
 
 
@@ -177,13 +191,17 @@ def to_read(standing: pd.DataFrame, missed: pd.DataFrame, catch: float) -> pd.Da
     waiting = missed[["query_id", "doc_id"]].assign(waits=True)
     marked = standing.merge(waiting, how="left", on=["query_id", "doc_id"])
     marked = marked.fillna({"waits": False}).astype({"waits": bool})
-    listed = marked[marked["waits"] | (marked["above"] > 1 - catch)]
+    late = marked["above"] > 1 - catch
+    listed = marked[marked["waits"] | late]
+    # Equals are ordered by their id, so that the list is the same each time.
     return listed.sort_values(["waits", "above", "query_id"], ascending=[False, False, True], ignore_index=True)
 
 
 def unusable_positives(rows: pd.DataFrame, documents: Mapping[str, str]) -> pd.DataFrame:
     """Return ``query_id, doc_id, reason, evidence`` of positives that are no document, or a blank one."""
-    pairs = rows[["query_id", "positive_ids"]].explode("positive_ids").rename(columns={"positive_ids": "doc_id"})
+    pairs = rows[["query_id", "positive_ids"]].explode("positive_ids")
+    pairs = pairs.rename(columns={"positive_ids": "doc_id"})
+    # The map of no rows is not boolean by itself.
     blank = pairs["doc_id"].map(lambda d: not documents.get(d, "").strip()).astype(bool)
     found = pairs[blank]
     evidence = ["blank" if d in documents else "unknown" for d in found["doc_id"]]
@@ -202,6 +220,10 @@ def drop_positives(rows: pd.DataFrame, unwanted: pd.DataFrame) -> tuple[pd.DataF
     """
     out = set(zip(unwanted["query_id"], unwanted["doc_id"], strict=True))
     left = lists_without(rows, "positive_ids", out)
-    named = unwanted.assign(text=unwanted["query_id"].map(dict(zip(rows["query_id"], rows["text"], strict=True))))
-    removed = [removal(part, str(why), part["doc_id"], part["evidence"]) for why, part in named.groupby("reason")]
-    return rows.assign(positive_ids=left)[left.map(len) > 0].reset_index(drop=True), removals(removed)
+    text_of = dict(zip(rows["query_id"], rows["text"], strict=True))
+    named = unwanted.assign(text=unwanted["query_id"].map(text_of))
+    removed = []
+    for reason, part in named.groupby("reason"):
+        removed.append(removal(part, str(reason), part["doc_id"], part["evidence"]))
+    kept = rows.assign(positive_ids=left)[left.map(len) > 0]
+    return kept.reset_index(drop=True), removals(removed)

@@ -27,7 +27,9 @@ def judged_rows(collection: Collection) -> pd.DataFrame:
     """Return a row for each judged query: positives have its highest grade, judged negatives grade 0."""
     relevant = collection.qrels[collection.qrels["relevance"] >= 1]
     highest = relevant.groupby("query_id")["relevance"].transform("max")
-    positives = relevant[relevant["relevance"] == highest].groupby("query_id")["doc_id"].agg(sorted)
+    best = relevant[relevant["relevance"] == highest]
+    positives = best.groupby("query_id")["doc_id"].agg(sorted)
+    # Lower grades answer in part: too little for a positive, too much for a negative.
     known = relevant.groupby("query_id")["doc_id"].agg(sorted)
     wrong = _judged_negatives(collection.qrels)
     queries = collection.queries[collection.queries["query_id"].isin(positives.index)]
@@ -58,6 +60,7 @@ def group_of_documents(judged: pd.DataFrame, relatives: Mapping[str, str]) -> di
     of_queries = dict(zip(pairs["positive_ids"], pairs["group"], strict=True))
     of_families = {relatives[d]: group for d, group in of_queries.items() if d in relatives}
     of_relatives = {d: of_families[family] for d, family in relatives.items() if family in of_families}
+    # A document's own queries count before those of its relatives.
     return of_relatives | of_queries
 
 
@@ -104,7 +107,11 @@ def _store(**columns: Iterable[Any]) -> pd.DataFrame:
     given.setdefault("negatives", [[] for _ in range(count)])
     given.setdefault("part", [""] * count)
     given.setdefault("weight", [1.0] * count)
-    return pd.DataFrame({name: pd.Series(given[name], dtype=DTYPES.get(name, str)) for name in STORE_COLUMNS})
+    # Types are set even where there are no rows, which would have none of their own.
+    store = {}
+    for name in STORE_COLUMNS:
+        store[name] = pd.Series(given[name], dtype=DTYPES.get(name, str))
+    return pd.DataFrame(store)
 
 
 def with_reviews(judged: pd.DataFrame, weights: Mapping[str, float], where: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -116,9 +123,11 @@ def with_reviews(judged: pd.DataFrame, weights: Mapping[str, float], where: str)
         where: the file, for provenance.
     """
     seen = judged["query_id"].isin(set(weights))
-    rows = judged.assign(weight=judged["query_id"].map(weights).fillna(judged["weight"]).astype(float))
+    weight = judged["query_id"].map(weights).fillna(judged["weight"])
+    rows = judged.assign(weight=weight.astype(float))
     rows["provenance"] = rows["provenance"].where(~seen, rows["provenance"] + f", reviewed in {where}")
-    others = pd.DataFrame({"query_id": sorted(set(weights) - set(judged["query_id"])), "text": ""}, dtype=str)
+    missing = sorted(set(weights) - set(judged["query_id"]))
+    others = pd.DataFrame({"query_id": missing, "text": ""}, dtype=str)
     why = ["not in the train part: it stays for evaluation, or is unknown"] * len(others)
     return rows, removal(others, "reviewed, but no training query", [where] * len(others), why)
 
@@ -151,7 +160,8 @@ def removal(rows: pd.DataFrame, reason: str, other: Iterable[str] | str, evidenc
 
 def removals(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Return all removals in one table, empty with its columns where there are none."""
-    return pd.concat([pd.DataFrame(columns=REMOVED, dtype=str), *parts], ignore_index=True).astype(str)
+    nothing = pd.DataFrame(columns=REMOVED, dtype=str)  # `concat` refuses an empty list
+    return pd.concat([nothing, *parts], ignore_index=True).astype(str)
 
 
 def by_reason(removed: pd.DataFrame) -> pd.DataFrame:
@@ -223,7 +233,9 @@ def cap_per_document(rows: pd.DataFrame, cap: int, seed: int) -> set[str]:
     """Return ids of rows to keep so that no document has more than ``cap``; which depends on the seed."""
     counts: Counter[str] = Counter()
     keep = set()
-    order = rows.assign(order=[stable_hash("rows", seed, q) for q in rows["query_id"]]).sort_values("order")
+    # Rows come in an order drawn by the seed, so that no source fills a document because it stands first.
+    drawn = [stable_hash("rows", seed, q) for q in rows["query_id"]]
+    order = rows.assign(order=drawn).sort_values("order")
     for query_id, positives in zip(order["query_id"], order["positive_ids"], strict=True):
         if all(counts[d] < cap for d in positives):
             counts.update(positives)

@@ -51,12 +51,17 @@ def counts(table: Table, documents: Collection[str], chunk: int = CHUNK) -> pd.D
         rank = pd.to_numeric(frame["rank"], errors="coerce")
         clicked = frame["clicked"].str.strip().str.lower()
         sane = (rank >= 1) & (rank % 1 == 0) & clicked.isin(YES | NO)
-        for row, r, c in frame.loc[~sane, ["row", "rank", "clicked"]].itertuples(index=False):
+        insane = frame.loc[~sane, ["row", "rank", "clicked"]]
+        for row, r, c in insane.itertuples(index=False):
             table.fault("malformed", int(row), "", f"expected a rank from 1 and clicked 0 or 1, found {r!r}, {c!r}")
-        good = sane & frame["document"].isin(known) & (frame["query"].str.strip() != "")
-        for row, query, document in frame.loc[sane & ~good, ["row", "query", "document"]].itertuples(index=False):
-            usable(table, int(row), query, [document], known)
-        part = frame[good].assign(rank=rank[good].astype(int), shown=1, clicks=clicked[good].isin(YES).astype(int))
+        named = frame["document"].isin(known) & (frame["query"].str.strip() != "")
+        good = sane & named
+        unnamed = frame.loc[sane & ~named, ["row", "query", "document"]]
+        for row, query, document in unnamed.itertuples(index=False):
+            usable(table, int(row), query, [document], known)  # for its findings alone
+        clicks = clicked[good].isin(YES).astype(int)
+        part = frame[good].assign(rank=rank[good].astype(int), shown=1, clicks=clicks)
+        # Each chunk is summed up at once: memory grows with the different rows, not with the log.
         both = pd.concat([total, part[[*KEY, "shown", "clicks", "row"]]]) if len(total) else part
         total = both.groupby(KEY, sort=False).agg({"shown": "sum", "clicks": "sum", "row": "min"}).reset_index()
     return total
@@ -71,16 +76,19 @@ def propensities(counted: pd.DataFrame, eta: float = 1.0) -> Propensities:
     joins all ratios. Ranks that no chain of swaps ties to rank 1 follow the curve through the
     others; without any swap, ``1 / rank^eta`` (Joachims et al. 2017).
     """
-    ranks = np.arange(1, int(counted["rank"].max()) + 1 if len(counted) else 2)
+    worst = int(counted["rank"].max()) if len(counted) else 1
+    ranks = np.arange(1, worst + 1)
     links = _links(counted)
     reached = _reached(links)
     if len(reached) < 2:
         curve = pd.Series(1.0 / ranks**eta, index=ranks)
         return Propensities(curve, f"no rank can be compared with rank 1: 1/rank^{eta:g} is assumed", False)
+    # Links among ranks that nothing ties to rank 1 say nothing relative to it.
     used = links[links["a"].isin(reached)]
     logs = _least_squares(used, reached)
-    spread = np.log(np.array(reached[1:], dtype=float))
-    fitted = float(-(logs[1:] @ spread) / (spread @ spread))
+    # Slope through the origin, for rank 1 has log 0: log propensity = -fitted * log rank.
+    log_ranks = np.log(np.array(reached[1:], dtype=float))
+    fitted = float(-(logs[1:] @ log_ranks) / (log_ranks @ log_ranks))
     values = pd.Series(1.0 / ranks**fitted, index=ranks)
     values[reached] = np.exp(logs)
     how = f"estimated for {len(reached)} ranks from {int(used['pairs'].sum()):,} pairs seen at two ranks"
@@ -91,13 +99,17 @@ def _links(counted: pd.DataFrame) -> pd.DataFrame:
     """Return for each two ranks ``a < b`` the log ratio of click rates, its weight and the pairs."""
     both = counted.merge(counted, on=["query", "document"], suffixes=("_a", "_b"))
     both = both[both["rank_a"] < both["rank_b"]]
+    # Numerator and denominator of the pooled ratio; a ratio of each pair alone would rest on few clicks.
     shown = both["shown_a"] + both["shown_b"]
     both["upper"] = both["clicks_a"] * both["shown_b"] / shown
     both["lower"] = both["clicks_b"] * both["shown_a"] / shown
     pools = both.groupby(["rank_a", "rank_b"])
-    sums = pools[["upper", "lower", "clicks_a", "clicks_b"]].sum().assign(pairs=pools.size()).astype(float)
-    sums = sums[sums[["clicks_a", "clicks_b"]].min(axis=1) >= LINK].reset_index()
+    sums = pools[["upper", "lower", "clicks_a", "clicks_b"]].sum()
+    sums = sums.assign(pairs=pools.size()).astype(float)
+    fewer_clicks = sums[["clicks_a", "clicks_b"]].min(axis=1)
+    sums = sums[fewer_clicks >= LINK].reset_index()
     ratio = np.log((sums["upper"] / sums["lower"]).to_numpy(dtype=float))
+    # About the inverse variance of a log ratio of two counts.
     weight = 1 / (1 / sums["clicks_a"] + 1 / sums["clicks_b"])
     return pd.DataFrame(
         {"a": sums["rank_a"], "b": sums["rank_b"], "ratio": ratio, "weight": weight, "pairs": sums["pairs"]}
@@ -108,6 +120,7 @@ def _reached(links: pd.DataFrame) -> list[int]:
     """Return the ranks that links tie to rank 1, in order."""
     pairs = [{int(a), int(b)} for a, b in zip(links["a"], links["b"], strict=True)]
     reached, before = {1}, set[int]()
+    # A link may come before the one that ties it to rank 1: repeat until nothing is added.
     while reached != before:
         before = set(reached)
         for pair in pairs:
@@ -119,11 +132,16 @@ def _reached(links: pd.DataFrame) -> list[int]:
 def _least_squares(links: pd.DataFrame, ranks: list[int]) -> np.ndarray:
     """Return log propensities of the ranks, 0 for rank 1, that agree best with the ratios."""
     column = {rank: i for i, rank in enumerate(ranks)}
+    each = np.arange(len(links))
     design = np.zeros((len(links), len(ranks)))
-    design[np.arange(len(links)), links["a"].map(column)] = 1
-    design[np.arange(len(links)), links["b"].map(column)] -= 1
+    design[each, links["a"].map(column)] = 1
+    design[each, links["b"].map(column)] -= 1
+    # Least squares weighs an equation by the square of its factor.
     root = np.sqrt(links["weight"].to_numpy())
-    found = np.linalg.lstsq(design[:, 1:] * root[:, None], links["ratio"].to_numpy() * root, rcond=None)[0]
+    # Rank 1 is fixed at 0, so its column is left out.
+    unknown = design[:, 1:] * root[:, None]
+    target = links["ratio"].to_numpy() * root
+    found = np.linalg.lstsq(unknown, target, rcond=None)[0]
     return np.concatenate([[0.0], found])
 
 
@@ -147,7 +165,8 @@ def labels(counted: pd.DataFrame, bias: Propensities) -> pd.DataFrame:
     )
     sums = {"clicks": "sum", "shown": "sum", "weighted": "sum", "examined": "sum"}
     table = table.groupby(["query", "document"], sort=False).agg(sums | {"low": "max", "top": "min", "row": "min"})
-    table["rate"], table["corrected"] = table["clicks"] / table["shown"], table["weighted"] / table["shown"]
+    table["rate"] = table["clicks"] / table["shown"]
+    table["corrected"] = table["weighted"] / table["shown"]
     table["weight"] = table["weighted"] / table["clicks"].clip(lower=1)
     return table.drop(columns="weighted").reset_index()
 
@@ -165,7 +184,9 @@ def read(table: Table, reading: Reading) -> Harvest:
     examples = []
     for query, shown in labels(counted, bias).groupby("query", sort=False):
         enough = shown[shown["clicks"] >= MIN_CLICKS]
-        good = enough[enough["corrected"] >= SHARE_OF_BEST * enough["corrected"].max()]
+        # The best of those with enough clicks: a single click on a late rank has a high rate by luck.
+        limit = SHARE_OF_BEST * enough["corrected"].max()
+        good = enough[enough["corrected"] >= limit]
         if len(good):
             examples.append(_example(str(query), shown, good, table))
     mean = float(np.mean([e.weight for e in examples])) if examples else 1.0
@@ -180,8 +201,10 @@ def _example(query: str, shown: pd.DataFrame, good: pd.DataFrame, table: Table) 
     example = Example(query, good["document"].tolist(), where, "click log")
     example.known = shown.loc[shown["clicks"] > 0, "document"].tolist()
     example.weight = float(np.average(good["weight"], weights=good["clicks"]))
+    # Shown once and not clicked says little: it takes as many impressions as a positive takes clicks.
     never_clicked = (shown["clicks"] == 0) & (shown["shown"] >= MIN_CLICKS)
-    skipped = shown[never_clicked & (shown["top"] < good["low"].max())]
+    above_a_click = shown["top"] < good["low"].max()
+    skipped = shown[never_clicked & above_a_click]
     skipped = skipped.sort_values("examined", ascending=False, kind="stable")
     for doc_id, looks in zip(skipped["document"], skipped["examined"], strict=True):
         example.negatives.append({"id": doc_id, "miner": "skipped above", "score": round(float(looks), 4)})
@@ -190,10 +213,11 @@ def _example(query: str, shown: pd.DataFrame, good: pd.DataFrame, table: Table) 
 
 def _notes(counted: pd.DataFrame, bias: Propensities) -> list[str]:
     clicks = int(counted["clicks"].sum())
-    first = int(counted.loc[counted["rank"] == 1, "clicks"].sum())
+    on_first = int(counted.loc[counted["rank"] == 1, "clicks"].sum())
+    share = on_first / clicks if clicks else 0.0
     notes = [f"position bias: {bias.how}"]
-    if clicks and first / clicks > 0.5:
-        notes.append(f"warning: {first / clicks:.0%} of {clicks:,} clicks are on rank 1: clicks say more about rank")
+    if share > 0.5:
+        notes.append(f"warning: {share:.0%} of {clicks:,} clicks are on rank 1: clicks say more about rank")
     if clicks == counted["shown"].sum():
         notes.append("warning: every row is clicked: without impressions neither bias nor click rates can be told")
     return notes
