@@ -164,7 +164,8 @@ def beyond_both(rows: pd.DataFrame, runs: Iterable[pd.DataFrame]) -> pd.DataFram
     for run in runs:
         found.update(zip(run["query_id"], run["doc_id"], strict=True))
     wanted = zip(pairs["query_id"], pairs["doc_id"], strict=True)
-    missed = [pair not in found for pair in wanted]
+    # Of no rows at all pandas would take an empty list for a choice of columns, an array it does not.
+    missed = np.array([pair not in found for pair in wanted], dtype=bool)
     return pairs[missed].reset_index(drop=True)
 
 

@@ -6,7 +6,7 @@ from given_files import source_rows
 from toy_encoder import ToyEncoder
 
 from embedlab.retrieval import BM25, Dense
-from embedlab.trainset import found_again, shares_read, to_read
+from embedlab.trainset import beyond_both, found_again, shares_read, to_read
 
 
 def test_a_query_comes_back_where_hybrid_search_finds_its_positives_among_the_first():
@@ -14,6 +14,12 @@ def test_a_query_comes_back_where_hybrid_search_finds_its_positives_among_the_fi
     rows = source_rows("a", "b").assign(text=["otter in the river", "falcon dives"])
     again = found_again(rows, Dense(ToyEncoder(), documents), BM25(documents), k=1)
     assert again.tolist() == [True, False]
+
+
+def test_of_an_empty_store_no_positive_is_beyond_a_search():
+    rows = source_rows("a")[:0]
+    run = pd.DataFrame({"query_id": ["a"], "doc_id": ["d1"], "score": [1.0]})
+    assert list(beyond_both(rows, [run])) == ["query_id", "text", "doc_id"]
 
 
 def test_what_waits_is_read_first_then_what_stands_latest():
