@@ -17,6 +17,8 @@ from makers import WEIGHTS, eval_set, good_run, write_artifacts, write_decisions
 from toy_encoder import toy_service
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# As in the runner: threads that spin while they wait make tests slow beside any other program.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import embedlab
 from embedlab.chain import STEPS, Contract, Lab, Store, get_step

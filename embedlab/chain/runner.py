@@ -103,6 +103,8 @@ def _environment(token: str, outputs: Path) -> Iterator[None]:
 
     wanted = {TOKEN: token, "EMBEDLAB_OUTPUTS": str(outputs), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     wanted |= {} if CHOSEN in os.environ else {CHOSEN: PROVISIONER}
+    # By default torch's threads spin while they wait: beside another busy program a step then takes many times as long.
+    wanted |= {} if "OMP_WAIT_POLICY" in os.environ else {"OMP_WAIT_POLICY": "PASSIVE"}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
