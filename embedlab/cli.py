@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from embedlab.chain.steps import STEPS, Step, step_number
+from embedlab.chain.steps import LAST, STEPS, Step, step_number
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Fine-tune an embedding model for retrieval, honestly: 22 notebooks, one verdict.",
+    help=f"Fine-tune an embedding model for retrieval, honestly: {len(STEPS)} notebooks, one verdict.",
 )
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -39,7 +39,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 def run(
     params: Annotated[Path, typer.Argument(help="Params file, such as params/attack.yaml")],
     from_: Annotated[str, typer.Option("--from", help="First step")] = "01",
-    to: Annotated[str, typer.Option(help="Last step")] = "22",
+    to: Annotated[str, typer.Option(help="Last step")] = LAST,
     only: Annotated[str | None, typer.Option(help="This step alone")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value, such as 14.steps=30 or run=mine")] = None,
     force: Annotated[bool, typer.Option(help="Execute steps that are up to date too")] = False,
@@ -143,7 +143,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder, such as outp
 def steps(
     folder: Annotated[Path | None, typer.Argument(help="Run folder: say of each step whether it is up to date")] = None,
 ) -> None:
-    """List the 22 steps; of a run, whether each is up to date, and why not."""
+    """List the steps; of a run, whether each is up to date, and why not."""
     table = Table(box=None, header_style="bold")
     if folder is None:
         for column in ("step", "question", "reads"):

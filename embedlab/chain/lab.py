@@ -166,7 +166,10 @@ class Lab:
         number = get_step(step).number
         if number not in (*self.step.reads, self.step.number):
             allowed = ", ".join(self.step.reads) or "none"
-            raise MissingInputError(f"step {self.step.name} does not read step {number} (it reads: {allowed})")
+            raise MissingInputError(
+                f"step {self.step.name} does not read step {number} (it reads: {allowed}); a step that does says so "
+                "in `reads` of its row in embedlab/chain/steps.py"
+            )
         if name.endswith((QRELS_TEST.file, "_test.run")):
             seal.check_right(self.step)
 

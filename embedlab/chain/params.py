@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.chain.paths import notebook_path
-from embedlab.chain.steps import BY_NUMBER, STEPS, get_step, step_number
+from embedlab.chain.steps import BY_NUMBER, LAST, STEPS, get_step, step_number
 from embedlab.errors import ParameterError, nearest
 
 SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "test_from")
@@ -132,7 +132,7 @@ def _place(params: RunParams, key: Any, value: Any, where: str) -> None:
         return
     if not str(key).strip().split("_")[0].isdigit():
         hint = nearest(str(key), list(SHARED))
-        raise ParameterError(f"{where}: unknown shared parameter {key!r}{hint}; step keys are 01 to 22")
+        raise ParameterError(f"{where}: unknown shared parameter {key!r}{hint}; step keys are 01 to {LAST}")
     number = step_number(key)
     if number in params.steps:
         raise ParameterError(f"{where}: step {number} is given twice (5, 05 and '05' are the same step)")

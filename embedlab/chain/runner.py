@@ -153,6 +153,13 @@ def _execute(store: Store, step: Step, params: RunParams, run: str) -> float:
     if store.entry(step.number).get("status") != "done":
         store.update(step.number, status="failed")
         raise StepFailedError(f"step {step.name} ended without lab.finish(...): nothing was recorded")
+    unwritten = store.unwritten(step)
+    if unwritten:
+        store.update(step.number, status="failed")
+        raise StepFailedError(
+            f"step {step.name} ended without writing {', '.join(unwritten)}, which its row in embedlab/chain/steps.py "
+            "lists: write it by lab.write before lab.finish, or take it out of the row"
+        )
     return time.perf_counter() - begin
 
 

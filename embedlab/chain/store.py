@@ -128,6 +128,11 @@ class Store:
         """Return a JSON artifact as what it is; raises as :meth:`read` does, and where a field is missing."""
         return parse(kind, self.read(kind.step, kind.file), f"{self.folder.name}: {self.place(kind.step, kind.file)}")
 
+    def unwritten(self, step: Step) -> list[str]:
+        """Return the files that a finished step's row lists and the step did not write."""
+        recorded = {output["path"] for output in self.entry(step.number).get("outputs", [])}
+        return [name for name in step.writes if self.place(step.number, name) not in recorded]
+
     @staticmethod
     def place(step: str, name: str) -> str:
         """Return an artifact's path inside the run folder."""

@@ -12,7 +12,7 @@ from embedlab.chain.artifacts.base import Kind, Summary
 from embedlab.chain.artifacts.define_problem import Settings
 from embedlab.chain.contract import Contract
 from embedlab.chain.keys import stale_steps
-from embedlab.chain.steps import STEPS, Step, proof_of
+from embedlab.chain.steps import LAST, STEPS, Step, proof_of
 from embedlab.chain.store import FINISHED, Store
 from embedlab.report.charts import interval_chart, systems_chart
 from embedlab.verdict.words import beside, costs, limits, retention_sentence
@@ -123,7 +123,7 @@ def caveats(verdict: Mapping[str, Any], stale: Sequence[str] = ()) -> list[str]:
         found.append(f"{capitalize(retention_sentence(verdict['retention']))}.")
     found += [f"{capitalize(clause)}." for clause in costs(verdict)]
     if verdict.get("stage") != "final":
-        found.append("This verdict rests on the offline evaluation; the steps up to 22 can still change it.")
+        found.append(f"This verdict rests on the offline evaluation; the steps up to {LAST} can still change it.")
     if stale:
         found.append(f"Out of date since something before them changed, and to be run again: steps {', '.join(stale)}.")
     return found

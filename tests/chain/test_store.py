@@ -32,6 +32,13 @@ def test_what_is_written_is_read_back(started):
     assert started.read("02", "summary.json")["conclusion"] == "done"
 
 
+def test_what_a_row_lists_and_a_step_did_not_write_is_named(started):
+    lab = open_step("02")
+    lab.write(RUNGS, pd.DataFrame({"rung": [], "delta": [], "low": [], "high": [], "wins": [], "losses": []}))
+    lab.finish("done")
+    assert started.unwritten(get_step("02")) == ["per_query.parquet", "need.json"]
+
+
 def test_the_runs_of_a_part_are_read_back_by_system(started):
     runs = {"base": frame_of_run({"q1": {"d1": 2.0, "d2": 1.0}}), "BM25": frame_of_run({"q1": {"d2": 3.0}})}
     stems = {"base": "base", "BM25": "bm25"}
@@ -196,7 +203,7 @@ def test_a_step_opened_in_a_run_that_does_not_exist_says_how_to_start_it(outputs
 
 
 def test_a_step_reads_only_what_the_table_says(started):
-    with pytest.raises(MissingInputError, match=r"06_select_metrics does not read step 04 \(it reads: 01, 05\)"):
+    with pytest.raises(MissingInputError, match=r"06_select_metrics does not read step 04 \(it reads: 01, 05\); .*`reads` of its row"):
         open_step("06").read("04", "guard.parquet")
 
 
