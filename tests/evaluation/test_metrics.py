@@ -2,15 +2,17 @@
 
 import random
 import re
+import sys
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 import pytrec_eval
-from conftest import CRANFIELD, frame_of_run, needs_cranfield
+from conftest import CRANFIELD, PROJECT, frame_of_run, needs_cranfield
 
 import embedlab
+from embedlab.cli import main
 from embedlab.data import Collection, parse_run, run_text, trec_order
 from embedlab.errors import ParameterError
 from embedlab.evaluation import first_relevant_rank, parse_measure, per_query, ranks_of, score_table, unjudged_share
@@ -314,3 +316,18 @@ def test_the_score_table_has_a_row_a_system_and_query_with_its_part_and_group():
     ]
     assert table["RR"].tolist() == [1.0, 0.0, 0.5, 1.0]
     assert table["R@1"].tolist() == [1.0, 0.0, 0.0, 1.0]
+
+
+def test_the_command_line_and_the_parameters_say_that_any_measure_is_legal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["embedlab", "compare", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    said = [capsys.readouterr().out]
+    said += [
+        (PROJECT / name).read_text("utf-8") for name in ("params/own_data.yaml", "notebooks/01_define_problem.ipynb")
+    ]
+    for text in said:
+        assert re.search(
+            r"any measure that ir-measures computes through trec_eval, or .*ours such as Judged@10", text, re.I
+        )
