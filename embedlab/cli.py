@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXIT_OF = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}
 USAGE: type[Any] = typer.BadParameter.__mro__[2]  # click's ClickException, whichever copy of click typer carries
+MEASURES = "Any measure that ir-measures computes through trec_eval, or one of ours such as Judged@10"
 NO_VERDICT, BAD_INPUT, FINDINGS = 3, 4, 5
 
 app = typer.Typer(
@@ -204,7 +205,7 @@ def compare(
     baseline: Annotated[Path, typer.Argument(help="TREC run to beat")],
     candidate: Annotated[Path, typer.Argument(help="TREC run that should be better")],
     qrels: Annotated[Path, typer.Option(help="Judgments: TREC qrels or BEIR TSV")],
-    metric: Annotated[str, typer.Option(help="ir-measures name")] = "nDCG@10",
+    metric: Annotated[str, typer.Option(help=MEASURES)] = "nDCG@10",
     min_gain: Annotated[float, typer.Option(help="Smallest gain worth having")] = 0.0,
     groups: Annotated[Path | None, typer.Option(help="TSV with header query-id, group")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, run_python
 
+from embedlab.chain import load_params
+
 TEXT = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.M | re.S)
 
@@ -45,16 +47,21 @@ def project(tmp_path) -> Path:
     return tmp_path
 
 
+def change(project: Path, title: str, block: Block) -> None:
+    """Make the file that a block shows, or apply its patch."""
+    if block.said.startswith("file="):
+        (project / block.said.removeprefix("file=")).write_text(block.text, encoding="utf-8")
+    elif block.language == "diff":
+        done = subprocess.run(["git", "apply", "-"], input=block.text, cwd=project, capture_output=True, text=True)
+        assert done.returncode == 0, f"{title}: mend its patch: {done.stderr}"
+
+
 def follow(project: Path, title: str) -> int:
     """Do what an example shows, block by block; return how many of them were run."""
     ran = 0
     for block in EXAMPLES[title]:
-        if block.said.startswith("file="):
-            (project / block.said.removeprefix("file=")).write_text(block.text, encoding="utf-8")
-        elif block.language == "diff":
-            done = subprocess.run(["git", "apply", "-"], input=block.text, cwd=project, capture_output=True, text=True)
-            assert done.returncode == 0, f"{title}: mend its patch: {done.stderr}"
-        elif block.said == "run":
+        change(project, title, block)
+        if block.said == "run":
             code = block.text if block.language == "python" else commands(block.text)
             place = f"import os, sys; os.chdir({str(project)!r}); sys.path.insert(0, {str(project)!r})\n"
             env = {"EMBEDLAB_OUTPUTS": str(project / "outputs"), "PYTHONPATH": str(project)}
@@ -85,6 +92,31 @@ def test_an_example_of_the_workbench_works_as_it_stands(project, smoke, title):
     assert follow(project, title) >= 1
     if title == "A step":
         assert (project / "outputs/smoke/artifacts/23_count_words/words.json").is_file()
+
+
+def test_mypy_finds_nothing_in_the_examples(project):
+    for title, blocks in EXAMPLES.items():
+        for block in blocks:
+            change(project, title, block)
+    shutil.copy(PROJECT / "pyproject.toml", project)
+    # What mypy knows of the project and of what it imports makes seconds of many; without it, the test takes longer.
+    if (PROJECT / ".mypy_cache").is_dir():
+        shutil.copytree(PROJECT / ".mypy_cache", project / ".mypy_cache")
+    program = Path(sys.executable).parent / "mypy"
+    done = subprocess.run([program], cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_setting_that_is_shown_is_legal():
+    shown = re.findall(r"--set '?([\w.]+=[^'`\n]+)", TEXT)
+    assert "01.primary_metric=Best@10" in shown
+    load_params(PROJECT / "params" / "smoke.yaml", shown)
+
+
+def test_every_python_that_is_shown_is_that_of_the_environment():
+    for page in [PROJECT / "CONTRIBUTING.md", *(PROJECT / "tools").iterdir()]:
+        if page.suffix in {".md", ".py"}:
+            assert re.findall(r"(?<!\.venv/bin/)python tools/\S+", page.read_text(encoding="utf-8")) == [], page.name
 
 
 def test_every_example_is_tested():

@@ -337,7 +337,7 @@ def test_docs_artifacts_is_what_the_tool_prints(call):
     status, printed = call("artifacts.py")
     assert status == 0
     written = (PROJECT / "docs" / "artifacts.md").read_text(encoding="utf-8")
-    assert written == printed, "run: python tools/artifacts.py > docs/artifacts.md"
+    assert written == printed, "run: .venv/bin/python tools/artifacts.py > docs/artifacts.md"
 
 
 def test_the_page_has_every_file_that_a_step_writes_under_its_step(call):

@@ -1,6 +1,6 @@
 """Print docs/artifacts.md: what each step hands on, from the table of steps and the definitions of its artifacts.
 
-    python tools/artifacts.py > docs/artifacts.md
+    .venv/bin/python tools/artifacts.py > docs/artifacts.md
 
 A test compares the page with what this prints.
 """

@@ -1,7 +1,7 @@
 """Say whether two run folders hold the same numbers.
 
-    python tools/compare_runs.py outputs/before/attack outputs/after/attack
-    python tools/compare_runs.py BEFORE AFTER --tolerance 1e-9
+    .venv/bin/python tools/compare_runs.py outputs/before/attack outputs/after/attack
+    .venv/bin/python tools/compare_runs.py BEFORE AFTER --tolerance 1e-9
 
 Exits 0 where these are equal, 1 otherwise:
 

@@ -1,8 +1,8 @@
 """Measure how dense Python code and notebooks are, the same way for any project.
 
-    python tools/style.py embedlab=embedlab notebooks=notebooks
-    python tools/style.py here=. there=FOLDER --worst 5
-    python tools/style.py embedlab=embedlab --json
+    .venv/bin/python tools/style.py embedlab=embedlab notebooks=notebooks
+    .venv/bin/python tools/style.py here=. there=FOLDER --worst 5
+    .venv/bin/python tools/style.py embedlab=embedlab --json
 
 FOLDER is a package, a folder of notebooks, or both: everything below it counts, tests too, so name the
 package itself to leave its tests out. Hidden folders and those in ``LEFT_OUT`` are not entered.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import pandas as pd
@@ -24,6 +26,12 @@ LOWEST = {"cutoff": 1, "rel": 1, "recall": 0, "beta": 0}
 LARGEST = 2**31 - 1
 
 SWITCHES = ("relative",)
+
+OWN_FILE = "embedlab/evaluation/metrics.py"
+"""Where measures of our own are registered, for messages."""
+
+SHOWN = 3
+"""Query ids that a message names."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,8 @@ def judged(qrels: pd.DataFrame, run: pd.DataFrame, cutoff: int) -> pd.Series:
 OWN: dict[str, Callable[[pd.DataFrame, pd.DataFrame, int], pd.Series]] = {"Judged": judged}
 """Measures of our own by name: ``(qrels, run, cutoff)`` gives a value between 0 and 1 by query id.
 
-A new one is registered here and nowhere else; ``NAME@k`` is then legal wherever a measure is named.
+A new one is registered here and nowhere else; ``NAME@k`` is then legal wherever a measure is named. A judged
+query that the result lacks scores 0; one that is in the run alone is left out.
 """
 
 
@@ -78,7 +87,7 @@ def parse_measure(name: str) -> Any:
         own = ", ".join(f"{name}@10" for name in OWN)
         raise ParameterError(
             f"unknown measure {name!r}{_near(name)}; valid: nDCG@10, R@100, P@5, RR@10, AP, at any cutoff, what else "
-            f"trec_eval computes: {', '.join(_names())}; and {own}"
+            f"trec_eval computes: {', '.join(_names())}; and ours: {own}, registered in OWN of {OWN_FILE}"
         )
     return measure
 
@@ -132,10 +141,14 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
     Args:
         qrels: ``query_id, doc_id, relevance``.
         run: ``query_id, doc_id, score``.
-        measures: ir-measures names.
+        measures: ir-measures names, or ours such as ``Judged@10``.
 
     Returns:
         one row a judged query, sorted by id (the index), one float column a measure.
+
+    Raises:
+        ParameterError: if there is no such measure, or one of ours gives something else than a value between
+            0 and 1 by query id.
     """
     parsed = {name: parse_measure(name) for name in measures}
     uncut = {name: _uncut(measure) for name, measure in parsed.items()}
@@ -144,8 +157,7 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
     values = _values(qrels, run, [measure for measure in wanted if not isinstance(measure, Own)])
     for measure in wanted:
         if isinstance(measure, Own):
-            found = OWN[measure.NAME](qrels, run, measure.cutoff) if len(run) else pd.Series(dtype=float)
-            values[measure] = {str(query_id): float(value) for query_id, value in found.items()}
+            values[measure] = _own_values(measure, qrels, run) if len(run) else {}
     ids = sorted(qrels["query_id"].unique())
     table = pd.DataFrame({name: values[measure] for name, measure in uncut.items()}, index=ids)
     table = table.fillna(0.0).astype(float)
@@ -155,6 +167,43 @@ def per_query(qrels: pd.DataFrame, run: pd.DataFrame, measures: Sequence[str] = 
             within = table[name] * measure["cutoff"] >= 1 - 1e-9
             table[name] = table[name].where(within, 0.0)
     return table.rename_axis("query_id")
+
+
+def _own_values(measure: Own, qrels: pd.DataFrame, run: pd.DataFrame) -> dict[str, float]:
+    """Return the value of a measure of ours by query id, once it is sure that it gives what was agreed."""
+    found: object = OWN[measure.NAME](qrels, run, measure.cutoff)
+    name = f"measure {measure.NAME}@{measure.cutoff}"
+    mend = f"; mend its function, registered in OWN of {OWN_FILE}"
+    expected = f"{name}: expected a Series of scores by query id, found"
+    if not isinstance(found, pd.Series):
+        raise ParameterError(f"{expected} {type(found).__name__}{mend}")
+    ids = [str(query_id) for query_id in found.index]
+    known = {str(query_id) for frame in (qrels, run) for query_id in frame["query_id"].unique()}
+    unknown = [query_id for query_id in ids if query_id not in known]
+    if unknown:
+        such = f"which are not among the query ids, such as {min(known)!r}"
+        raise ParameterError(f"{expected} {_some(unknown)} in its index, {such}{mend}")
+    twice = [query_id for query_id, times in Counter(ids).items() if times > 1]
+    if twice:
+        raise ParameterError(f"{expected} more than one score of {_some(twice)}{mend}")
+    for query_id, value in zip(ids, found, strict=True):
+        if not _is_score(value):
+            raise ParameterError(
+                f"{name}: query {query_id!r} scores {value!r}, expected a number between 0 and 1; a query that the "
+                f"Series leaves out scores 0{mend}"
+            )
+    return {query_id: float(value) for query_id, value in zip(ids, found, strict=True)}
+
+
+def _is_score(value: object) -> bool:
+    """Whether this is a number between 0 and 1, but for rounding; NaN is not."""
+    return isinstance(value, Real) and -1e-9 <= float(value) <= 1 + 1e-9
+
+
+def _some(ids: Sequence[str]) -> str:
+    """Return the first ids, and how many more there are."""
+    shown = ", ".join(repr(query_id) for query_id in ids[:SHOWN])
+    return shown if len(ids) <= SHOWN else f"{shown} and {len(ids) - SHOWN} more"
 
 
 def _values(qrels: pd.DataFrame, run: pd.DataFrame, measures: list[Any]) -> dict[Any, dict[str, float]]:

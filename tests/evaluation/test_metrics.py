@@ -1,18 +1,22 @@
 """Per-query measures agree with trec_eval's own code, ties and grades included."""
 
 import random
+import re
+import sys
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 import pytrec_eval
-from conftest import CRANFIELD, frame_of_run, needs_cranfield
+from conftest import CRANFIELD, PROJECT, frame_of_run, needs_cranfield
 
 import embedlab
+from embedlab.cli import main
 from embedlab.data import Collection, parse_run, run_text, trec_order
 from embedlab.errors import ParameterError
 from embedlab.evaluation import first_relevant_rank, parse_measure, per_query, ranks_of, score_table, unjudged_share
+from embedlab.evaluation.metrics import OWN
 
 NL2BASH = CRANFIELD.parent / "nl2bash"
 needs_nl2bash = pytest.mark.skipif(not NL2BASH.is_dir(), reason="the NL2Bash collection is not beside the project")
@@ -200,6 +204,57 @@ def test_a_measure_of_our_own_is_legal_at_any_cutoff_and_scores_each_query():
         per_query(qrels, run, ["judged@5"])
 
 
+def test_an_unknown_measure_is_told_where_ours_are_registered():
+    with pytest.raises(ParameterError, match=r"ours: Judged@10, registered in OWN of embedlab/evaluation/metrics\.py"):
+        parse_measure("Best@10")
+
+
+def scored_by(monkeypatch, result):
+    """Return what two queries score by a measure of our own that gives this."""
+    monkeypatch.setitem(OWN, "Mine", lambda qrels, run, cutoff: result)
+    qrels = pd.DataFrame({"query_id": ["q1", "q2"], "doc_id": "d", "relevance": 1})
+    run = frame_of_run({"q1": {"d": 1.0}, "q2": {"d": 1.0}, "unjudged": {"d": 1.0}})
+    return per_query(qrels, run, ["Mine@10"])["Mine@10"].to_dict()
+
+
+@pytest.mark.parametrize("result", [None, {"q1": 1.0}, 0.5, pd.DataFrame({"q1": [1.0]})])
+def test_a_measure_of_our_own_that_gives_no_series_is_named(monkeypatch, result):
+    kind = type(result).__name__
+    with pytest.raises(
+        ParameterError, match=rf"measure Mine@10: expected a Series of scores by query id, found {kind}"
+    ):
+        scored_by(monkeypatch, result)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (pd.Series([1.0, 0.5]), r"found '0', '1' in its index, which are not among the query ids, such as 'q1'"),
+        (pd.Series(1.0, index=["q1", "other"]), r"found 'other' in its index, .* such as 'q1'"),
+        (pd.Series(1.0, index=list("abcde")), r"found 'a', 'b', 'c' and 2 more in its index"),
+        (pd.Series(1.0, index=pd.MultiIndex.from_tuples([("q1", "d")])), r"found .*q1.*d.* in its index"),
+        (pd.Series(1.0, index=["q1", "q2", "q2"]), r"found more than one score of 'q2'"),
+    ],
+)
+def test_a_measure_of_our_own_whose_index_is_not_the_query_ids_is_named(monkeypatch, result, said):
+    with pytest.raises(ParameterError, match=rf"measure Mine@10: expected a Series of scores by query id, {said}"):
+        scored_by(monkeypatch, result)
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, float("nan"), float("inf"), None, "high", [1.0]])
+def test_a_score_of_our_own_that_is_not_between_0_and_1_names_query_and_value(monkeypatch, value):
+    result = pd.Series([0.5, value], index=["q1", "q2"], dtype=object)
+    said = re.escape(f"measure Mine@10: query 'q2' scores {value!r}, expected a number between 0 and 1")
+    with pytest.raises(ParameterError, match=said):
+        scored_by(monkeypatch, result)
+
+
+def test_a_query_that_a_measure_of_our_own_leaves_out_scores_zero(monkeypatch):
+    assert scored_by(monkeypatch, pd.Series(1.0, index=["q2", "unjudged"])) == {"q1": 0.0, "q2": 1.0}
+    assert scored_by(monkeypatch, pd.Series(dtype=float)) == {"q1": 0.0, "q2": 0.0}
+    assert scored_by(monkeypatch, pd.Series([True, False], index=["q1", "q2"])) == {"q1": 1.0, "q2": 0.0}
+
+
 @pytest.mark.parametrize(
     ("name", "near"), [("nDCG10", "nDCG"), ("bpref", "Bpref"), ("sucess@5", "Success"), ("R-prec", "Rprec")]
 )
@@ -261,3 +316,18 @@ def test_the_score_table_has_a_row_a_system_and_query_with_its_part_and_group():
     ]
     assert table["RR"].tolist() == [1.0, 0.0, 0.5, 1.0]
     assert table["R@1"].tolist() == [1.0, 0.0, 0.0, 1.0]
+
+
+def test_the_command_line_and_the_parameters_say_that_any_measure_is_legal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["embedlab", "compare", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    said = [capsys.readouterr().out]
+    said += [
+        (PROJECT / name).read_text("utf-8") for name in ("params/own_data.yaml", "notebooks/01_define_problem.ipynb")
+    ]
+    for text in said:
+        assert re.search(
+            r"any measure that ir-measures computes through trec_eval, or .*ours such as Judged@10", text, re.I
+        )
