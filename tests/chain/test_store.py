@@ -203,7 +203,8 @@ def test_a_step_opened_in_a_run_that_does_not_exist_says_how_to_start_it(outputs
 
 
 def test_a_step_reads_only_what_the_table_says(started):
-    with pytest.raises(MissingInputError, match=r"06_select_metrics does not read step 04 \(it reads: 01, 05\); .*`reads` of its row"):
+    told = r"06_select_metrics does not read step 04 \(it reads: 01, 05\); .*`reads` of its row"
+    with pytest.raises(MissingInputError, match=told):
         open_step("06").read("04", "guard.parquet")
 
 
