@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import infer_dtype
 
 from embedlab.data.raw import Raw
 from embedlab.errors import DataError
@@ -60,7 +61,12 @@ def _missing(name: str, frame: pd.DataFrame, expected: tuple[str, ...]) -> Itera
 
 def _others(name: str, frame: pd.DataFrame, column: str, kind: type[Any], expected: str) -> Iterator[str]:
     """Yield the rows whose value in a column is of another kind."""
-    for row, value in enumerate(frame[column].tolist()):
+    values = frame[column]
+    # Columns that are sound as a whole are not gone through value by value.
+    whole = "string" if kind is str else "integer"
+    if infer_dtype(values, skipna=False) == whole and not values.hasnans:
+        return
+    for row, value in enumerate(values.tolist()):
         # A truth value counts as a whole number in Python, and is none here.
         if not isinstance(value, kind) or isinstance(value, bool):
             found = f"{value!r} ({type(value).__name__})"
