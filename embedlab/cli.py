@@ -176,7 +176,7 @@ def validate(
     most: Annotated[int, typer.Option(help="Findings to list of each kind")] = 20,
 ) -> None:
     """Say whether a folder is a usable collection, and what is wrong with it, row by row."""
-    from embedlab.data.load import read_raw, stop_at_errors
+    from embedlab.data.load import collection_of, read_raw, stop_at_errors
 
     raw = read_raw("beir", path=path)
     seen: dict[str, int] = {}
@@ -193,6 +193,7 @@ def validate(
     out.print(f"{len(raw.corpus):,} documents, {len(raw.queries):,} queries, {len(raw.qrels):,} judgments")
     try:
         stop_at_errors(raw)
+        collection_of(raw)
     except EmbedlabError as error:
         out.print(f"[red]Not usable:[/] {escape(str(error))}")
         raise typer.Exit(FINDINGS) from None

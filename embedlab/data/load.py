@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from embedlab.data.collection import FINDING_COLUMNS, Collection
+from embedlab.data.collection import FINDING_COLUMNS, PARTS, Collection
 from embedlab.data.dates import parts_by_date, wanted
 from embedlab.data.findings import validate
+from embedlab.data.frames import check_frames
 from embedlab.data.groups import GLUED, Grouping, group_queries, query_groups
 from embedlab.data.parts import assign_parts, cap_per_document
 from embedlab.data.raw import Finding, Raw
@@ -34,13 +35,14 @@ def read_raw(source: str, **options: Any) -> Raw:
 
     Args:
         source: a name in :data:`embedlab.data.sources.registry.SOURCES`.
-        **options: of the source, by name; those of other sources are ignored.
+        **options: of the source, by name; numbers and blanks for other sources are ignored.
 
     Raises:
-        ParameterError: if the source is unknown, or an option that no source has.
-        DataError: if files are missing or cannot be read.
+        ParameterError: if the source is unknown, an option that no source has, or a path for another source.
+        DataError: if files are missing or cannot be read, or the source returns frames of another shape.
     """
     raw = source_named(source).read(**options_for(source, options))
+    check_frames(source, raw)
     raw.findings.extend(validate(raw))
     return raw
 
@@ -60,16 +62,28 @@ def load_collection(
         dev_from: with ``test_from``: parts by the queries' ``created``, whatever parts the collection
             brings; dev begins on this day. The unit is then the query with its near-duplicates.
         test_from: test begins on this day.
-        **options: of the source, by name, such as ``path``; see its ``read``. Those of other sources
-            are ignored.
+        **options: of the source, by name, such as ``path``; see its ``read``. Numbers and blanks for
+            other sources are ignored.
 
     Raises:
-        DataError: if the collection cannot be used; names file and row.
+        DataError: if the collection cannot be used; names file and row. Also if a part would be empty.
         ParameterError: if the source or an option is unknown, or a date is none.
     """
-    by_date = wanted(dev_from, test_from)
+    # Wrong dates are told before a large collection is read.
+    wanted(dev_from, test_from)
     raw = read_raw(source, **options)
     stop_at_errors(raw, strict)
+    return collection_of(raw, seed=seed, dev_from=dev_from, test_from=test_from)
+
+
+def collection_of(raw: Raw, *, seed: int = 0, dev_from: str = "", test_from: str = "") -> Collection:
+    """Decide which part each judged query of a source without errors belongs to; see :func:`load_collection`.
+
+    Raises:
+        DataError: if a part would be empty.
+        ParameterError: if a date is none.
+    """
+    by_date = wanted(dev_from, test_from)
     judged = set(raw.qrels["query_id"])
     queries = raw.queries[raw.queries["query_id"].isin(judged)].reset_index(drop=True)
     given = {query_id: part for query_id, part in raw.given.items() if query_id in judged}
@@ -82,6 +96,7 @@ def load_collection(
     else:
         parted = _made(queries, raw, seed)
     kept = _capped(parted.queries, raw, seed)
+    _require_parts(kept)
     qrels = raw.qrels[raw.qrels["query_id"].isin(kept["query_id"])].reset_index(drop=True)
     findings = pd.DataFrame([vars(f) for f in [*raw.findings, *parted.findings]], columns=FINDING_COLUMNS).astype(str)
     return Collection(raw.corpus, kept, qrels, parted.unit, raw.documentation, findings, raw.notice, parted.by)
@@ -146,6 +161,19 @@ def _capped(queries: pd.DataFrame, raw: Raw, seed: int) -> pd.DataFrame:
         keep = cap_per_document(queries[~trains], raw.qrels, raw.cap, seed)
         queries = queries[trains | queries["query_id"].isin(keep)]
     return queries.reset_index(drop=True)
+
+
+def _require_parts(queries: pd.DataFrame) -> None:
+    """Raise a DataError where a part has no query: nothing could be learned, chosen or tested."""
+    sizes = {part: int((queries["part"] == part).sum()) for part in PARTS}
+    if all(sizes.values()):
+        return
+    found = ", ".join(f"{part} {size}" for part, size in sizes.items())
+    groups = queries["group"].nunique()
+    raise DataError(
+        f"parts: {found} queries ({groups} {'group' if groups == 1 else 'groups'}): each needs at least one; "
+        "bring your own train, dev and test, or split by date (dev_from, test_from)"
+    )
 
 
 def swallowing(grouping: Grouping) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from embedlab.data.raw import Raw
@@ -17,7 +18,7 @@ class Source:
 
     Attributes:
         read: reads it; takes the options by name.
-        options: their names, no other source's among them.
+        options: the names of what ``read`` takes; sources may share a name, such as ``path``.
         package: the importable package that carries the data; None where the user brings it.
     """
 
@@ -41,20 +42,30 @@ def source_named(name: str) -> Source:
         ParameterError: if there is none; names the nearest.
     """
     if name not in SOURCES:
-        raise ParameterError(f"unknown source {name!r}{nearest(name, list(SOURCES))}")
+        place = "embedlab/data/sources/registry.py"
+        raise ParameterError(f"unknown source {name!r}{nearest(name, list(SOURCES))} (register a new one in {place})")
     return SOURCES[name]
 
 
 def options_for(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the given options that this source takes; what only others take is left out.
+    """Return those of the given options that this source takes; numbers and blanks for others are left out.
 
-    So a caller that offers all of them, such as a parameters cell, need not know which is whose.
+    So a caller that offers all of them, such as a parameters cell, need not know which is whose. A
+    number says how much of other data to keep; a path names data that would not be read.
 
     Raises:
-        ParameterError: if there is no such source, or an option that no source takes.
+        ParameterError: if there is no such source, an option that no source takes, or a path for another source.
     """
+    taken = source_named(name).options
     known = [option for source in SOURCES.values() for option in source.options]
     for option in given:
         if option not in known:
             raise ParameterError(f"source {name}: no source has an option {option!r}{nearest(option, known)}")
-    return {option: value for option, value in given.items() if option in source_named(name).options}
+    for option, value in given.items():
+        if option not in taken and isinstance(value, (str, Path)) and str(value):
+            takers = ", ".join(other for other, source in SOURCES.items() if option in source.options)
+            raise ParameterError(
+                f"source {name} takes no {option}, found {option}={str(value)!r}: leave it out, or set source to one "
+                f"that takes it: {takers}"
+            )
+    return {option: value for option, value in given.items() if option in taken}
