@@ -4,7 +4,8 @@ import pandas as pd
 from conftest import open_step
 from notebook_cells import run_cells, write_guard
 
-from embedlab.trainset import FITS, checked, judged_rows
+from embedlab.chain.artifacts.create_negatives import TRAINING
+from embedlab.trainset import FITS, judged_rows
 
 
 def test_the_losses_of_each_format_that_has_rows_are_written_with_their_counts(started):
@@ -13,7 +14,7 @@ def test_the_losses_of_each_format_that_has_rows_are_written_with_their_counts(s
     rows = judged_rows(lab.collection("train"))
     other = rows["positive_ids"].iloc[1][0]
     negatives = [[{"id": other, "miner": "dense", "score": 0.1}], *[[] for _ in rows["query_id"][1:]]]
-    lab.write("training.parquet", checked(rows.assign(negatives=pd.Series(negatives, dtype=object))))
+    lab.write(TRAINING, rows.assign(negatives=pd.Series(negatives, dtype=object)))
     lab.finish("written by a test")
     run_cells("10")
     written = started.read("10", "formats.json")
