@@ -1,11 +1,14 @@
 """Notebook 10 over the toy collection: which formats have rows, and which losses take them; a few seconds."""
 
 import pandas as pd
+import pytest
 from conftest import open_step
 from notebook_cells import run_cells, write_guard
 
 from embedlab.chain.artifacts.create_negatives import TRAINING
 from embedlab.trainset import FITS, judged_rows
+
+pytestmark = pytest.mark.chain
 
 
 def test_the_losses_of_each_format_that_has_rows_are_written_with_their_counts(started):
