@@ -11,6 +11,7 @@ from embedlab.chain.paths import notebook_path
 from embedlab.chain.steps import BY_NUMBER
 from embedlab.data import fold
 from embedlab.models import MINILM, EmbeddingIdentity
+from embedlab.trainset import judged_rows
 
 
 def run_cells(number: str, **values) -> dict:
@@ -43,6 +44,17 @@ def write_guard(store) -> pd.DataFrame:
     lab.write(build_eval_set.GUARD, guard)
     lab.finish("written by a test")
     return queries.merge(answers.rename("known_ids"), left_on="query_id", right_index=True)
+
+
+def write_judged(table, **changes) -> pd.DataFrame:
+    """Write the judged queries of the train part as a table of its step; ``changes`` go to the first row."""
+    lab = open_step(table.step)
+    rows = judged_rows(lab.collection("train"))
+    for column, value in changes.items():
+        rows.at[0, column] = value
+    lab.write(table, rows)
+    lab.finish("written by a test")
+    return rows
 
 
 def toy_store() -> tuple[pd.DataFrame, dict[str, str]]:

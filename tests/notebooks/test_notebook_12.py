@@ -3,24 +3,12 @@
 import pandas as pd
 import pytest
 from conftest import open_step
-from notebook_cells import run_cells, write_guard
+from notebook_cells import run_cells, write_guard, write_judged
 
 from embedlab.chain.artifacts.create_negatives import TRAINING
 from embedlab.errors import EmbedlabError
-from embedlab.trainset import judged_rows
 
 pytestmark = pytest.mark.chain
-
-
-def write_rows(**changes):
-    """Write the judged rows as step 09 does; ``changes`` go to the first row."""
-    lab = open_step("09")
-    rows = judged_rows(lab.collection("train"))
-    for column, value in changes.items():
-        rows.at[0, column] = value
-    lab.write(TRAINING, rows)
-    lab.finish("written by a test")
-    return rows
 
 
 @pytest.fixture
@@ -31,7 +19,7 @@ def ready(started):
 
 @pytest.mark.model
 def test_where_nothing_is_removed_no_probe_is_spent_and_it_says_so(ready):
-    rows = write_rows()
+    rows = write_judged(TRAINING)
     run_cells("12")
     assert not (ready.folder / "probes").exists()
     assert ready.read("12", "effect.json")["said"].endswith("is not measured: nothing was removed.")
@@ -41,7 +29,7 @@ def test_where_nothing_is_removed_no_probe_is_spent_and_it_says_so(ready):
 
 @pytest.mark.model
 def test_mojibake_is_removed_and_named_unless_its_rule_is_switched_off(ready):
-    row = write_rows(text="der schÃ¶ne otter am groÃŸen fluss").iloc[0]
+    row = write_judged(TRAINING, text="der schÃ¶ne otter am groÃŸen fluss").iloc[0]
     run_cells("12", probe_seeds=0)
     gone = ready.read("12", "removed.parquet").set_index("query_id")
     assert gone.loc[row["query_id"], ["reason", "evidence"]].tolist() == ["malformed", "mojibake"]
@@ -54,7 +42,7 @@ def test_mojibake_is_removed_and_named_unless_its_rule_is_switched_off(ready):
 
 
 def test_an_unknown_rule_names_those_there_are(ready):
-    write_rows()
+    write_judged(TRAINING)
     with pytest.raises(
         EmbedlabError, match=r"no rule \['typos'\]; there are: near-duplicate answers, empty, malformed"
     ):
@@ -63,7 +51,7 @@ def test_an_unknown_rule_names_those_there_are(ready):
 
 @pytest.mark.model
 def test_the_effect_of_cleaning_is_measured_on_dev(ready):
-    rows = write_rows()
+    rows = write_judged(TRAINING)
     lab = open_step("09")
     copied = rows.iloc[[0]].assign(query_id="again")
     lab.write(TRAINING, pd.concat([rows, copied], ignore_index=True))

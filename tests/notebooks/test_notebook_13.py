@@ -3,12 +3,11 @@
 import pandas as pd
 import pytest
 from conftest import open_step, toy_rows, write_beir, write_collection
-from notebook_cells import run_cells, write_guard
+from notebook_cells import run_cells, write_guard, write_judged
 
 import embedlab
 from embedlab.chain.artifacts.clean_dataset import CLEAN
 from embedlab.errors import EmbedlabError
-from embedlab.trainset import judged_rows
 
 pytestmark = pytest.mark.chain
 
@@ -29,17 +28,6 @@ def started_with(store_path, queries=None, corpus=None, splits=None, spoil=lambd
     return lab.store
 
 
-def write_clean(**changes):
-    """Write the judged queries of the train part as step 12 does; ``changes`` go to its first row."""
-    lab = open_step("12")
-    rows = judged_rows(lab.collection("train"))
-    for column, value in changes.items():
-        rows.at[0, column] = value
-    lab.write(CLEAN, rows)
-    lab.finish("written by a test")
-    return rows
-
-
 def thirds(judgments):
     return {"train": judgments[:20], "dev": judgments[20:30], "test": judgments[30:]}
 
@@ -50,7 +38,7 @@ def run_13(**values):
 
 def test_parts_made_here_leak_nothing_and_what_was_not_measured_says_so(outputs, tmp_path):
     store = started_with(tmp_path)
-    write_clean()
+    write_judged(CLEAN)
     found = run_13()
     assert store.read("13", "leakage.json")["total"] == 0
     assert store.read("13", "leakage.json")["inflated_by"] is None
@@ -64,7 +52,7 @@ def test_a_documents_twin_under_another_id_across_the_split_is_found_and_named(o
     corpus[0]["title"] = corpus[35]["title"]
     splits = thirds(judgments)
     started_with(tmp_path, queries, corpus, lambda _: splits)
-    rows = write_clean(group="a group of its own")
+    rows = write_judged(CLEAN, group="a group of its own")
     assert rows["positive_ids"].iloc[0] == ["d0"]
     with pytest.raises(EmbedlabError, match=r"families.*q0 with d0 ~ q35 with d35"):
         run_13()
@@ -83,7 +71,7 @@ def test_where_embedlab_makes_the_parts_a_documents_twin_stays_on_one_side(tmp_p
 def test_a_training_query_that_nearly_repeats_a_held_out_one_is_named(outputs, tmp_path):
     store = started_with(tmp_path, splits=thirds)
     words = store.read("01", "queries.parquet").set_index("query_id").loc["q35", "text"].split()
-    write_clean(text=" ".join([*words[:-1], "brook"]))
+    write_judged(CLEAN, text=" ".join([*words[:-1], "brook"]))
     with pytest.raises(EmbedlabError, match=r"near-duplicate texts.*q35 ~ q0"):
         run_13()
 
@@ -120,7 +108,7 @@ def dated_queries():
 
 def test_parts_by_date_are_proven_to_hold_nothing_late(outputs, tmp_path):
     started_with(tmp_path, dated_queries(), **DATES)
-    write_clean()
+    write_judged(CLEAN)
     found = run_13()
     assert found["days"].loc["train", "last day"] < "2021-01-01"
     assert found["days"].loc["test", "first day"] >= "2022-01-01"
@@ -133,6 +121,6 @@ def test_a_training_query_as_late_as_dev_stops_the_step(outputs, tmp_path):
         collection.queries.loc[first, "created"] = "2021-02-03"
 
     started_with(tmp_path, dated_queries(), spoil=one_is_late, **DATES)
-    write_clean()
+    write_judged(CLEAN)
     with pytest.raises(EmbedlabError, match=r"training queries from 2021-01-01 on: .*2021-02-03"):
         run_13()
