@@ -206,17 +206,19 @@ class Lab:
         Without parts: documents only, with the queries of ``train`` and ``dev``. Asking for
         ``test`` needs :meth:`open_test` first.
         """
-        from embedlab.data.collection import Collection
-
         parts = parts or ("train", "dev")
         if "test" in parts:
             raise ParameterError("the test part is sealed: use lab.open_test(reason)")
+        return self._with_judgments(QRELS).part(*parts)
+
+    def _with_judgments(self, table: Table) -> Collection:
+        """Return all queries with the judgments of one table: those of train and dev, or those of the test."""
+        from embedlab.data.collection import Collection
+
         settings = self.settings
         corpus = self.read(CORPUS)
         queries = self.read(QUERIES)
-        qrels = self.read(QRELS)
-        whole = Collection(corpus, queries, qrels, settings.unit, notice=settings.notice)
-        return whole.part(*parts)
+        return Collection(corpus, queries, self.read(table), settings.unit, notice=settings.notice)
 
     def open_test(self, reason: str, models: list[str] | None = None) -> Collection:
         """Open the sealed test, log it, and return its queries and judgments.
@@ -228,14 +230,10 @@ class Lab:
         Raises:
             SealedTestError: if this step has no right to it.
         """
-        from dataclasses import replace
-
-        qrels = self.read(QRELS_TEST)
+        # Read before it is logged: who has no right to it has opened nothing.
+        whole = self._with_judgments(QRELS_TEST)
         seal.record(self.store, self.step, self.key, reason, "opening", models or [])
-        whole = self.collection("train", "dev")
-        queries = self.read(QUERIES)
-        held = queries[queries["part"] == "test"].reset_index(drop=True)
-        return replace(whole, queries=held, qrels=qrels)
+        return whole.part("test")
 
     def note_choice(self, what: str) -> None:
         """Count that dev was looked at to choose something; see :func:`embedlab.chain.seal.note_look`."""
