@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from embedlab.chain.artifacts import define_problem
 from embedlab.chain.artifacts.base import NUMBER, TEXT, TEXTS, Artifact, Table
 
 
@@ -49,12 +50,7 @@ class EvalSet(Artifact, step="04", file="eval_set.json"):
     query_log: QueryLog | None = None
 
 
-FINDINGS = Table(
-    "04",
-    "findings.parquet",
-    "a finding about the collection",
-    {"kind": TEXT, "level": TEXT, "where": TEXT, "id": TEXT, "detail": TEXT},
-)
+FINDINGS = Table("04", "findings.parquet", "a finding about the collection", define_problem.FINDINGS.columns)
 GUARD = Table(
     "04",
     "guard.parquet",
