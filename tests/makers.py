@@ -18,11 +18,11 @@ from embedlab.chain.artifacts.clean_dataset import Change, Effect
 from embedlab.chain.artifacts.confirm_need import Need
 from embedlab.chain.artifacts.create_negatives import MinedAgainstRandom
 from embedlab.chain.artifacts.define_problem import QRELS_TEST, Settings
-from embedlab.chain.artifacts.deploy_with_rollback import Rollout, Seen
+from embedlab.chain.artifacts.deploy_with_rollback import Rollout
 from embedlab.chain.artifacts.establish_baseline import Baseline
 from embedlab.chain.artifacts.evaluate import Evaluation, Prices
 from embedlab.chain.artifacts.monitor_drift import Drift, Trigger
-from embedlab.chain.artifacts.plan_reindex import Checked, Planned, Reindexed, ReindexPlan
+from embedlab.chain.artifacts.plan_reindex import Reindexed, ReindexPlan
 from embedlab.chain.artifacts.qualitative_review import Changes
 from embedlab.chain.artifacts.reembed_corpus import Reembedding
 from embedlab.chain.artifacts.select_metrics import Metrics
@@ -35,6 +35,7 @@ from embedlab.chain.store import plain
 from embedlab.evaluation import AmongUnseen, Comparison, Concentration, LeftOut, Moved, Retained, SliceResult
 from embedlab.files import sha256_file
 from embedlab.models import EmbeddingIdentity
+from embedlab.rollout.results import Check, Plan, Stage
 
 WEIGHTS = "a" * 64
 """The sha256 of the tuned model's weights."""
@@ -365,7 +366,7 @@ def shadow(**changes) -> Shadow:
 
 
 def reindex_plan(**changes) -> ReindexPlan:
-    here = Planned(839, 128, 7, 384, 1_288_704, 0, "tuned", "c" * 64)
+    here = Plan(839, 128, 7, 384, 1_288_704, 0, "tuned", "c" * 64)
     found = ReindexPlan(here=here, production=replace(here, documents=1_000_000), index="flat", steps=["plan", "drain"])
     return replace(found, **changes)
 
@@ -383,7 +384,7 @@ def reindexed(**changes) -> Reindexed:
         quality_before=0.4,
         quality_after=0.5,
         metric=METRIC,
-        checks=[Checked("documents", 839, "839", passed=True)],
+        checks=[Check("documents", 839, "839", passed=True)],
     )
     return replace(found, **changes)
 
@@ -393,7 +394,7 @@ def rollout(**changes) -> Rollout:
         passed=True,
         reason="",
         rollback_drill=True,
-        stages=[Seen(1, 20, 0.4, 0.5, 0.1, 0.0, 0.0, "")],
+        stages=[Stage(1, 20, 0.4, 0.5, 0.1, None, 0.0, 0.0, "")],
         live="new",
         noticed_at_percent=5,
         drill_alarm="quality",

@@ -5,7 +5,6 @@ from .canary import roll_out as roll_out
 from .canary import stages_table as stages_table
 from .canary import traffic_scores as traffic_scores
 from .canary import watch as watch
-from .checks import Check as Check
 from .checks import checks_table as checks_table
 from .checks import failed_checks as failed_checks
 from .checks import validate as validate
@@ -19,12 +18,13 @@ from .drift import text_signals as text_signals
 from .periods import mean_difference as mean_difference
 from .periods import period_changes as period_changes
 from .periods import periods_of as periods_of
-from .reindex import Plan as Plan
 from .reindex import Reindex as Reindex
 from .reindex import make_plan as make_plan
 from .releases import Registry as Registry
 from .releases import Release as Release
 from .releases import copy_registry as copy_registry
+from .results import Check as Check
+from .results import Plan as Plan
 from .shadow import gate as gate
 from .shadow import latencies as latencies
 from .shadow import latest as latest

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from embedlab.data.text import stable_hash
 from embedlab.rollout.releases import Registry
+from embedlab.rollout.results import Stage
 
 STAGES = (1, 5, 25, 50, 100)
 """Percent of the traffic that the candidate answers."""
@@ -34,33 +35,6 @@ class Limits:
     fewest: int = 5
     error_rate: float = 0.01
     empty_rate: float = 0.05
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What was seen at one share of the traffic.
-
-    Attributes:
-        percent: of the traffic that the candidate answers.
-        queries: that it answered.
-        live: mean of the measure, had the live release answered them.
-        candidate: mean of the measure.
-        difference: candidate minus live.
-        upper: upper confidence bound of the difference; None where too few queries decide nothing.
-        errors: share of failed requests.
-        empty: share of queries without any result.
-        alarm: what rang, joined by commas; empty where all is well.
-    """
-
-    percent: int
-    queries: int
-    live: float
-    candidate: float
-    difference: float
-    upper: float | None
-    errors: float
-    empty: float
-    alarm: str
 
 
 def goes_to_candidate(key: str, percent: float, salt: str = "") -> bool:

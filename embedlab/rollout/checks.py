@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -12,22 +12,13 @@ from embedlab.models.cache import Vectors
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.dense import exact_search
 from embedlab.retrieval.index import Indexed, VectorIndex, recall_against
+from embedlab.rollout.results import Check
 
 SAME_COSINE = 0.999
 """A text encoded again must come this near; bf16 in another batch stays above it."""
 
 LEAST_RECALL = 0.95
 """Share of the exact neighbours that an index must find."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One validation check: what was found, what is wanted, and whether it holds."""
-
-    check: str
-    found: float
-    wanted: str
-    passed: bool
 
 
 def validate(

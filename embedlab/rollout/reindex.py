@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +19,11 @@ from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.index import build_index
-from embedlab.rollout.checks import Check, failed_checks
+from embedlab.rollout.checks import failed_checks
 from embedlab.rollout.releases import Registry, Release
+from embedlab.rollout.results import Check, Plan
 
 JOURNAL = "journal.jsonl"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a re-indexing will do; sizes in bytes.
-
-    ``content`` is a hash of ids, texts, encoder and batch size: a journal belongs to one plan.
-    """
-
-    documents: int
-    batch_size: int
-    batches: int
-    dimensions: int
-    vector_bytes: int
-    extra_bytes: int
-    model: str
-    content: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields, for JSON."""
-        return asdict(self)
-
-    def hours(self, documents_per_second: float) -> float:
-        """Return how long encoding takes at a measured speed."""
-        return self.documents / documents_per_second / 3600
 
 
 def make_plan(documents: int, identity: EmbeddingIdentity, batch_size: int, content: str = "") -> Plan:

@@ -5,21 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from embedlab.chain.artifacts.base import INTEGER, NUMBER, TEXT, Artifact, Table
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What was seen at one share of the traffic; ``alarm`` is empty where all is well."""
-
-    percent: int
-    queries: int
-    live: float
-    candidate: float
-    difference: float
-    errors: float
-    empty: float
-    alarm: str
-    upper: float | None = None
+from embedlab.rollout.results import Stage
 
 
 @dataclass(frozen=True)
@@ -42,7 +28,7 @@ class Rollout(Artifact, step="21", file="rollout.json"):
     passed: bool
     reason: str
     rollback_drill: bool
-    stages: list[Seen]
+    stages: list[Stage]
     live: str
     noticed_at_percent: int
     drill_alarm: str

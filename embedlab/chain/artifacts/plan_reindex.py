@@ -5,40 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from embedlab.chain.artifacts.base import INTEGER, TEXT, Artifact, Table
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What a re-indexing will do; sizes in bytes, ``content`` a hash of all that it depends on."""
-
-    documents: int
-    batch_size: int
-    batches: int
-    dimensions: int
-    vector_bytes: int
-    extra_bytes: int
-    model: str
-    content: str
+from embedlab.rollout.results import Check, Plan
 
 
 @dataclass(frozen=True)
 class ReindexPlan(Artifact, step="20", file="plan.json"):
     """The plan for this corpus and for production, the kind of index, and the steps in order."""
 
-    here: Planned
-    production: Planned
+    here: Plan
+    production: Plan
     index: str
     steps: list[str]
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One validation check of the candidate."""
-
-    check: str
-    found: float
-    wanted: str
-    passed: bool
 
 
 @dataclass(frozen=True)
@@ -71,7 +48,7 @@ class Reindexed(Artifact, step="20", file="reindex.json"):
     quality_before: float
     quality_after: float
     metric: str
-    checks: list[Checked]
+    checks: list[Check]
 
 
 BATCHES = Table(
