@@ -20,7 +20,6 @@ from embedlab.chain.paths import run_folder
 from embedlab.chain.steps import Step, get_step
 from embedlab.chain.store import Store, plain
 from embedlab.errors import MissingInputError, ParameterError
-from embedlab.trainset.schema import checked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -272,10 +271,8 @@ class Lab:
             value = plain(what.as_dict())
             # Read back at once: a wrong type shows here, not in a later step.
             parse(type(what), value, f"step {what.step}: {what.file}")
-        elif isinstance(what, Table) and what.rows:
-            value = checked(value, f"step {self.step.number}")
         elif isinstance(what, Table):
-            what.check(value)
+            value = what.for_writing(value)
         # A score says under which contract it was made, so that none is read under another.
         if self.step.scores:
             value = stamped(value, self.store)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from embedlab.errors import DataError, IntegrityError
-from embedlab.trainset.schema import read_rows
+from embedlab.trainset.schema import StoreRows, checked, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,8 +93,8 @@ class Table:
     further: str = ""
     rows: bool = False
 
-    def check(self, frame: pd.DataFrame) -> None:
-        """Check a frame that is to be written.
+    def for_writing(self, frame: pd.DataFrame) -> pd.DataFrame | StoreRows:
+        """Return what is written of a frame, after checking its columns.
 
         Raises:
             DataError: if a column is missing, has another kind, or is not declared; names it.
@@ -102,11 +102,14 @@ class Table:
         import pyarrow as pa
 
         where = f"step {self.step}: {self.file}"
+        if self.rows:
+            return checked(frame, where)
         undeclared = [str(name) for name in frame if name not in self.columns]
         if undeclared and not self.further:
             raise DataError(f"{where}: column {undeclared[0]!r} is not declared; declared {', '.join(self.columns)}")
         declared = [name for name in self.columns if name in frame]
         self._compare(pa.schema([(name, _type_of(frame[name], where)) for name in declared]), len(frame), where)
+        return frame
 
     def read(self, path: Path) -> pd.DataFrame:
         """Return the table after checking its columns.

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from embedlab.chain.artifacts.base import NEGATIVES, NUMBER, TEXT, TEXTS, Table
+from embedlab.trainset.schema import STORE_COLUMNS
 
-ROWS = {
-    "query_id": TEXT,
-    "text": TEXT,
-    "positive_ids": TEXTS,
-    "known_ids": TEXTS,
-    "negatives": NEGATIVES,
-    "source": TEXT,
-    "provenance": TEXT,
-    "group": TEXT,
-    "part": TEXT,
-    "weight": NUMBER,
-}
+KINDS = {"positive_ids": TEXTS, "known_ids": TEXTS, "negatives": NEGATIVES, "weight": NUMBER}
+"""Of those columns that hold no text."""
+
+ROWS = {name: KINDS.get(name, TEXT) for name in STORE_COLUMNS}
 """A training query: what it is trained to find, what else is known to answer it, and its negatives."""
 
 
