@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+# Two workers: while one executes the smoke run, the other does what needs none.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Models and data come with installed packages: nothing is fetched at run time unless you set this to 0.
 export HF_HUB_OFFLINE ?= 1
@@ -34,13 +36,13 @@ demo: $(STAMP)
 	$(BIN)/embedlab run params/attack.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m 'not full'
+	$(PYTEST) -m 'not full'
 
 test-full: $(STAMP)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: lint
-	$(BIN)/python -m pytest -q -m 'not model and not chain and not full'
+	$(PYTEST) -q -m 'not model and not chain and not full'
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks

@@ -3,16 +3,22 @@
 import ast
 import gzip
 import hashlib
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from chat_service import Service
+from filelock import FileLock
 from makers import WEIGHTS, eval_set, good_run, write_artifacts, write_decisions, write_sealed
 from toy_encoder import toy_service
 
@@ -26,6 +32,7 @@ from embedlab.chain.artifacts import define_problem
 from embedlab.chain.params import cell_parameters
 from embedlab.chain.seal import record
 from embedlab.chain.steps import BY_NUMBER
+from embedlab.cli import main
 from embedlab.data import Collection, document_facts
 from embedlab.evaluation import MISSED
 from embedlab.files import sha256_file
@@ -47,11 +54,15 @@ MARKS = {"minilm": ["model"], "smoke": ["chain", "model"]}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark what needs a model or a chain by the fixtures that it takes; other tests carry their mark themselves."""
+    """Mark what needs a model or a chain by the fixtures that it takes; other tests carry their mark themselves.
+
+    What looks at the smoke run goes first: one worker executes it while the other does the rest.
+    """
     for item in items:
         for fixture in MARKS.keys() & set(item.fixturenames):
             for mark in MARKS[fixture]:
                 item.add_marker(mark)
+    items.sort(key=lambda item: ("smoke" not in item.fixturenames, item.get_closest_marker("chain") is None))
 
 
 @pytest.fixture(autouse=True)
@@ -250,25 +261,46 @@ def serve(monkeypatch):
 # --- the finished smoke run that several modules look at --------------------------------------
 
 
-def command(outputs: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
-    """Run a program of the environment with the run folders under ``outputs`` and ``more`` in its environment."""
-    env = {
-        **os.environ,
-        **more,
+def surroundings(outputs: Path) -> dict[str, str]:
+    """Return what a command needs in its environment to find the project and the run folders under ``outputs``."""
+    return {
         "EMBEDLAB_OUTPUTS": str(outputs),
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "tests")]),
     }
+
+
+def command(outputs: Path, *words: str, **more: str) -> subprocess.CompletedProcess:
+    """Run a program of the environment with the run folders under ``outputs`` and ``more`` in its environment."""
+    env = {**os.environ, **more, **surroundings(outputs)}
     return subprocess.run([BIN / words[0], *words[1:]], cwd=PROJECT, env=env, capture_output=True, text=True)
+
+
+def embedlab_here(outputs: Path, *words: str) -> subprocess.CompletedProcess:
+    """Run the command line in this process, whose kernels' server is warm: a process of its own imports for seconds."""
+    printed, said = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as here, redirect_stdout(printed), redirect_stderr(said):
+        here.chdir(PROJECT)
+        for name, value in surroundings(outputs).items():
+            here.setenv(name, value)
+        here.setattr(sys, "argv", ["embedlab", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return subprocess.CompletedProcess(words, ended.value.code or 0, printed.getvalue(), said.getvalue())
 
 
 class Smoke:
     """A finished smoke run: its outputs folder, its run folder and what the command printed."""
 
-    def __init__(self, outputs: Path, done: subprocess.CompletedProcess) -> None:
+    def __init__(self, outputs: Path, printed: str) -> None:
         self.outputs = outputs
         self.folder = outputs / "smoke"
-        self.done = done
+        self.printed = printed
+
+    def copy(self, outputs: Path) -> "Smoke":
+        """Copy the run to another outputs folder, without the checkpoints, which only a killed run needs."""
+        shutil.copytree(self.folder, outputs / "smoke", ignore=shutil.ignore_patterns("scratch"))
+        return Smoke(outputs, self.printed)
 
     def notebook(self, number: str) -> Path:
         step = next(s for s in STEPS if s.number == number)
@@ -287,8 +319,35 @@ class Smoke:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> Smoke:
-    outputs = tmp_path_factory.mktemp("chain")
-    finished = Smoke(outputs, command(outputs, "embedlab", "run", "params/smoke.yaml"))
-    assert finished.done.returncode == 0, finished.done.stdout + finished.done.stderr
-    return finished
+def shared(tmp_path_factory) -> Path:
+    """A folder of this test session, the same for all of its workers."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def once(folder: Path, name: str, make: Callable[[], Any]) -> Any:
+    """Return what ``make`` gives, as plain JSON, made by the first worker that asks; others wait for it."""
+    file = folder / f"{name}.json"
+    with FileLock(file.with_suffix(".lock")):
+        if not file.exists():
+            file.write_text(json.dumps(make()))
+    return json.loads(file.read_text())
+
+
+@pytest.fixture(scope="session")
+def smoke(shared) -> Smoke:
+    """The smoke run, executed once a session. Tests read it; those that write take ``copied``."""
+
+    def execute() -> list[str | int]:
+        done = command(shared / "chain", "embedlab", "run", "params/smoke.yaml")
+        return [done.returncode, done.stdout, done.stderr]
+
+    code, printed, said = once(shared, "chain", execute)
+    assert code == 0, printed + said
+    return Smoke(shared / "chain", printed)
+
+
+@pytest.fixture
+def copied(smoke, tmp_path) -> Smoke:
+    """A copy of the finished smoke run in an outputs folder of its own, without what training continues from."""
+    return smoke.copy(tmp_path / "outputs")

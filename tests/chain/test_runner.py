@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -11,21 +10,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import BIN, PROJECT, Smoke, command
+from conftest import BIN, PROJECT, command, embedlab_here
 
 from embedlab.chain import STEPS
 from embedlab.chain.lock import RunLock
 
 
-@pytest.fixture
-def copied(smoke, tmp_path) -> Smoke:
-    """A copy of the finished smoke run in an outputs folder of its own."""
-    shutil.copytree(smoke.outputs, tmp_path / "outputs")
-    return Smoke(tmp_path / "outputs", smoke.done)
-
-
 def run(outputs: Path, *options: str) -> subprocess.CompletedProcess:
-    return command(outputs, "embedlab", "run", "params/smoke.yaml", *options)
+    return embedlab_here(outputs, "run", "params/smoke.yaml", *options)
 
 
 def test_a_changed_parameter_runs_its_step_and_nothing_before(copied):
@@ -37,7 +29,7 @@ def test_a_changed_parameter_runs_its_step_and_nothing_before(copied):
 
 def test_steps_after_a_change_make_the_verdict_stale(copied):
     assert run(copied.outputs, "--only", "13", "--set", "13.validation_share=0.2").returncode == 0
-    found = command(copied.outputs, "embedlab", "check", str(copied.folder))
+    found = embedlab_here(copied.outputs, "check", str(copied.folder))
     assert found.returncode == 3
     assert "stale" in found.stderr
     page = (copied.folder / "report/index.html").read_text(encoding="utf-8")
@@ -49,7 +41,7 @@ def test_a_changed_byte_of_an_artifact_is_noticed_and_repaired(copied, number):
     path = next(o["path"] for o in copied.manifest()[number]["outputs"] if o["path"].endswith("parquet"))
     before = copied.state()
     (copied.folder / path).write_bytes((copied.folder / path).read_bytes()[:-1] + b"\0")
-    assert command(copied.outputs, "embedlab", "check", str(copied.folder)).returncode == 3
+    assert embedlab_here(copied.outputs, "check", str(copied.folder)).returncode == 3
     assert run(copied.outputs, "--to", number).returncode == 0
     assert copied.state()[path] == before[path]
 
@@ -70,14 +62,13 @@ def start_run(outputs: Path, *options: str) -> subprocess.Popen:
 
 def test_killed_in_the_middle_it_continues_and_ends_with_the_same_result(copied):
     before, finished = copied.state(), copied.manifest()["12"]["finished_at"]
-    shutil.rmtree(copied.folder / "scratch", ignore_errors=True)
     process = start_run(copied.outputs, "--from", "14", "--to", "14", "--force")
     checkpoints = copied.folder / "scratch"
     wait_for(lambda: any(checkpoints.rglob("step-*")))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert copied.manifest()["14"]["status"] == "running"
-    assert command(copied.outputs, "embedlab", "check", str(copied.folder)).returncode == 3
+    assert embedlab_here(copied.outputs, "check", str(copied.folder)).returncode == 3
     again = run(copied.outputs)
     assert again.returncode == 0, again.stdout + again.stderr
     assert copied.manifest()["12"]["finished_at"] == finished
@@ -173,14 +164,14 @@ def test_plain_papermill_takes_the_runs_parameters_and_leaves_it_valid(copied, t
     assert copied.state() == before
     verdict = copied.verdict()["verdict"]
     code = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}[verdict]
-    assert command(copied.outputs, "embedlab", "check", str(copied.folder)).returncode == code
+    assert embedlab_here(copied.outputs, "check", str(copied.folder)).returncode == code
 
 
 def test_a_value_changed_in_a_notebook_marks_the_step_and_those_after_it_stale(copied, tmp_path):
     words = ["notebooks/13_split_data.ipynb", str(tmp_path / "out.ipynb"), "-p", "run", "smoke"]
     changed = ["-p", "validation_share", "0.3"]
     assert command(copied.outputs, "papermill", "--no-progress-bar", *words, *changed).returncode == 0
-    found = command(copied.outputs, "embedlab", "check", str(copied.folder))
+    found = embedlab_here(copied.outputs, "check", str(copied.folder))
     assert found.returncode == 3
     assert "step 13 is stale" in found.stderr
 
@@ -204,7 +195,7 @@ def test_check_says_no_verdict_where_there_is_none(tmp_path):
 def test_a_verdict_edited_by_hand_is_not_believed(copied):
     path = copied.folder / "verdict.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"verdict": "SHIP", "blocked_by": [], "delta": 0.9}))
-    found = command(copied.outputs, "embedlab", "check", str(copied.folder))
+    found = embedlab_here(copied.outputs, "check", str(copied.folder))
     assert found.returncode == 3
     assert "not what the artifacts give" in found.stderr
 

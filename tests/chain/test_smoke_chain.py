@@ -1,19 +1,16 @@
-"""The whole chain at small size, and its executed notebooks run again with all outputs compared.
-
-Time on two idle cores: about three minutes for the chain, two for nbval.
-"""
+"""The whole chain at small size, and its executed notebooks run again with all outputs compared."""
 
 import json
 import os
 import re
-import shutil
 import subprocess
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import PROJECT, command
+from conftest import PROJECT, Smoke, command, embedlab_here, once
 
 from embedlab.chain import STEPS, Store, seal
 from embedlab.chain.kernels import PROVISIONER, IpcKernelManager
@@ -42,18 +39,33 @@ def nbval(outputs: Path, *notebooks: Path) -> subprocess.CompletedProcess:
     return command(outputs, *words, JUPYTER_DEFAULT_PROVISIONER_NAME=PROVISIONER)
 
 
+@dataclass(frozen=True)
+class Again:
+    """A copy of the smoke run after all its notebooks were executed once more, and what nbval said of that."""
+
+    run: Smoke
+    returncode: int
+    printed: str
+
+
 @pytest.fixture(scope="session")
-def checked(smoke) -> subprocess.CompletedProcess:
-    """All executed notebooks, executed once more and compared."""
-    smoke.before = (smoke.state(), seal.ledger(Store(smoke.folder)), smoke.verdict())
-    return nbval(smoke.outputs, smoke.folder / "notebooks")
+def again(smoke, shared) -> Again:
+    """All executed notebooks, executed once more and compared, in a copy of the run."""
+    run = Smoke(shared / "again", smoke.printed)
+
+    def execute() -> list[int | str]:
+        smoke.copy(run.outputs)
+        found = nbval(run.outputs, run.folder / "notebooks")
+        return [found.returncode, found.stdout]
+
+    return Again(run, *once(shared, "again", execute))
 
 
 def test_the_chain_prints_a_line_a_step_the_verdict_and_the_reports_path(smoke):
     for step in STEPS:
-        assert re.search(rf"{step.number} {step.title} +[\d.]+ s", smoke.done.stdout), step.number
-    assert re.search(r"ship|inconclusive", smoke.done.stdout, re.I)
-    assert str(smoke.folder / "report/index.html") in smoke.done.stdout
+        assert re.search(rf"{step.number} {step.title} +[\d.]+ s", smoke.printed), step.number
+    assert re.search(r"ship|inconclusive", smoke.printed, re.I)
+    assert str(smoke.folder / "report/index.html") in smoke.printed
     assert (smoke.folder / "report/index.html").exists()
 
 
@@ -130,33 +142,32 @@ def test_executed_notebooks_show_no_error_output(smoke):
         assert "error" not in kinds
 
 
-def test_every_executed_notebook_gives_the_same_outputs_again(checked):
-    assert checked.returncode == 0, checked.stdout[-20_000:]
-    assert re.search(r"\d+ passed", checked.stdout)
+def test_every_executed_notebook_gives_the_same_outputs_again(again):
+    assert again.returncode == 0, again.printed[-20_000:]
+    assert re.search(r"\d+ passed", again.printed)
 
 
-def test_executing_again_leaves_the_run_folder_as_it_was(smoke, checked):
-    state, _, verdict = smoke.before
-    assert smoke.state() == state
-    assert smoke.verdict() == verdict
-    assert {e["status"] for e in smoke.manifest().values()} == {"done"}
+def test_executing_again_leaves_the_run_folder_as_it_was(smoke, again):
+    assert again.run.state() == smoke.state()
+    assert again.run.verdict() == smoke.verdict()
+    assert {e["status"] for e in again.run.manifest().values()} == {"done"}
 
 
-def test_executing_again_is_no_second_opening_of_the_test(smoke, checked):
-    _, ledger, _ = smoke.before
-    store = Store(smoke.folder)
-    assert seal.ledger(store) == ledger
+def test_executing_again_is_no_second_opening_of_the_test(smoke, again):
+    store = Store(again.run.folder)
+    assert seal.ledger(store) == seal.ledger(Store(smoke.folder))
     assert scored_model_sets(store) == 1
     assert verify(store) is None
 
 
-def test_the_same_command_again_does_nothing_and_says_so(smoke, checked):
-    before = {number: entry["finished_at"] for number, entry in smoke.manifest().items()}
-    again = command(smoke.outputs, "embedlab", "run", "params/smoke.yaml")
-    assert again.returncode == 0, again.stderr
-    assert "Nothing to do: all 22 steps are up to date" in again.stdout
-    assert {number: entry["finished_at"] for number, entry in smoke.manifest().items()} == before
-    assert {entry["status"] for entry in smoke.manifest().values()} == {"skipped"}
+def test_the_same_command_again_does_nothing_and_says_so(again, tmp_path):
+    copied = again.run.copy(tmp_path / "outputs")
+    before = {number: entry["finished_at"] for number, entry in copied.manifest().items()}
+    repeated = embedlab_here(copied.outputs, "run", "params/smoke.yaml")
+    assert repeated.returncode == 0, repeated.stderr
+    assert "Nothing to do: all 22 steps are up to date" in repeated.stdout
+    assert {number: entry["finished_at"] for number, entry in copied.manifest().items()} == before
+    assert {entry["status"] for entry in copied.manifest().values()} == {"skipped"}
 
 
 # --- a check that cannot fail is a defect: plant a fault and see it caught ----------------------
@@ -188,8 +199,8 @@ def tampered(source: Path, target: Path, mime: str) -> Path:
 
 
 @pytest.mark.parametrize("mime", ["text/html", "text/markdown", "image/png"])
-def test_a_changed_output_of_an_executed_notebook_is_caught(smoke, tmp_path, mime):
-    found = nbval(smoke.outputs, tampered(smoke.notebook("06"), tmp_path / "06.ipynb", mime))
+def test_a_changed_output_of_an_executed_notebook_is_caught(copied, tmp_path, mime):
+    found = nbval(copied.outputs, tampered(copied.notebook("06"), tmp_path / "06.ipynb", mime))
     assert found.returncode == 1
     assert "Cell outputs differ" in found.stdout
     assert " 1 failed" in f" {found.stdout.strip().splitlines()[-1]}"
@@ -212,22 +223,20 @@ def test_what_is_sanitized_is_progress_and_paths_alone():
         assert clean(kept) == kept
 
 
-def test_a_notebook_runs_in_plain_papermill(smoke, tmp_path):
+def test_a_notebook_runs_in_plain_papermill(copied, tmp_path):
     target = tmp_path / "out.ipynb"
     words = ("--no-progress-bar", "notebooks/06_select_metrics.ipynb", str(target), "-p", "run", "smoke")
-    done = command(smoke.outputs, "papermill", *words)
+    done = command(copied.outputs, "papermill", *words)
     assert done.returncode == 0, done.stderr
     assert nbformat.read(target, as_version=4).cells[-1].outputs
 
 
-def test_an_interrupted_run_continues_where_it_stopped(smoke, tmp_path):
-    copy = tmp_path / "smoke"
-    shutil.copytree(smoke.folder, copy)
-    Store(copy).update("22", status="running")
-    again = command(tmp_path, "embedlab", "run", "params/smoke.yaml")
-    assert again.returncode == 0, again.stderr
-    assert "1 steps executed, 21 up to date" in again.stdout
-    assert json.loads((copy / "verdict.json").read_text())["delta"] == smoke.verdict()["delta"]
+def test_an_interrupted_run_continues_where_it_stopped(smoke, copied):
+    Store(copied.folder).update("22", status="running")
+    continued = embedlab_here(copied.outputs, "run", "params/smoke.yaml")
+    assert continued.returncode == 0, continued.stderr
+    assert "1 steps executed, 21 up to date" in continued.stdout
+    assert copied.verdict()["delta"] == smoke.verdict()["delta"]
 
 
 def test_two_chains_at_once_do_not_share_their_kernels_sockets():
