@@ -56,13 +56,20 @@ MARKS = {"minilm": ["model"], "smoke": ["chain", "model"]}
 def pytest_collection_modifyitems(items):
     """Mark what needs a model or a chain by the fixtures that it takes; other tests carry their mark themselves.
 
-    What looks at the smoke run goes first: one worker executes it while the other does the rest.
+    What looks at the smoke run goes first: one worker executes it while the other does the rest. What looks at the
+    demo's collection stands together, so that one worker loads it.
     """
+
     for item in items:
         for fixture in MARKS.keys() & set(item.fixturenames):
             for mark in MARKS[fixture]:
                 item.add_marker(mark)
-    items.sort(key=lambda item: ("smoke" not in item.fixturenames, item.get_closest_marker("chain") is None))
+
+    def place(item):
+        taken = item.fixturenames
+        return "smoke" not in taken, item.get_closest_marker("chain") is None, "attack" not in taken
+
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from conftest import command, open_step
+from conftest import command, embedlab_here, open_step
 from makers import comparison, end_to_end, eval_set, evaluation, good_run, training
 
 from embedlab.chain import STEPS
@@ -40,7 +40,7 @@ def sealing(store):
 
 
 def check(folder):
-    return command(folder.parent, "embedlab", "check", str(folder))
+    return embedlab_here(folder.parent, "check", str(folder))
 
 
 ENDS = [
