@@ -235,23 +235,25 @@ def _show(found: Comparison, baseline: str, candidate: str) -> None:
 def _compared(found: Comparison, baseline: str, candidate: str) -> list[tuple[str, str, str]]:
     """Return what, how much, and what that means: a row each."""
     wanted = f"at least {found.min_gain:+.4f} is wanted" if found.min_gain else "more than zero is wanted"
-    spans = [("queries", found.n_queries, found.ci95_queries)]
-    if found.ci95_groups is not None:
-        spans.append(("groups", found.n_groups, found.ci95_groups))
     rows = [
         (f"{found.metric}, baseline", f"{found.baseline:.4f}", baseline),
         (f"{found.metric}, candidate", f"{found.candidate:.4f}", candidate),
         ("gain", f"{found.delta:+.4f}", wanted),
+        ("95 % interval", _span(found.ci95_queries), f"over {found.n_queries:,} queries"),
     ]
-    for unit, count, (low, high) in spans:
-        decides = "  (the wider: decides)" if len(spans) > 1 and (low, high) == found.ci95 else ""
-        rows.append(("95 % interval", f"{low:+.4f} to {high:+.4f}", f"over {count:,} {unit}{decides}"))
+    if found.ci95_groups is not None:
+        worth = f"over {found.n_groups:,} groups, worth {found.effective_groups:.0f} of equal size"
+        rows.append(("95 % interval", _span(found.ci95_groups), worth))
+        rows.append(("95 % interval", _span(found.ci95), "the farther end on each side: decides"))
     rows.append(("better / same / worse", f"{found.wins} / {found.ties} / {found.losses}", "queries"))
     rows.append(("p-value", f"{found.p_value:.4f}", "of no difference (randomization); decides nothing"))
     if found.verdict == "INCONCLUSIVE":
-        needed = "over a million" if found.queries_needed is None else f"{found.queries_needed:,}"
-        rows.append(("queries needed", needed, "if the gain seen is the true one"))
+        rows.append(("needed", found.needed(), "if the gain seen is the true one"))
     return rows
+
+
+def _span(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:+.4f} to {ends[1]:+.4f}"
 
 
 def main() -> None:

@@ -70,6 +70,8 @@ def comparison(**changes) -> Comparison:
         ci=(0.06, 0.14),
         p_gain=0.0001,
         p_loss=0.9999,
+        groups_needed=10,
+        effective_groups=30.0,
     )
     return replace(found, **changes)
 
@@ -266,6 +268,7 @@ def training(**changes) -> Training:
         pairs=3900,
         rows=600,
         validation=comparison(n_queries=90),
+        validation_and_dev=comparison(n_queries=190),
         weights=WEIGHTS,
         recipe={"learning_rate": 1e-4, "steps": 48},
     )

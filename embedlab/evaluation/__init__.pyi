@@ -6,11 +6,9 @@ from .comparison import holm as holm
 from .comparison import several as several
 from .gain import among_unseen as among_unseen
 from .gain import concentration as concentration
-from .guardrails import loss_p as loss_p
 from .guardrails import slice_results as slice_results
 from .guardrails import slice_table as slice_table
 from .intervals import interval as interval
-from .intervals import one_sided_p as one_sided_p
 from .intervals import randomization_p as randomization_p
 from .metrics import first_relevant_rank as first_relevant_rank
 from .metrics import mean_score as mean_score
@@ -24,7 +22,9 @@ from .overlap import agreement as agreement
 from .overlap import rbo as rbo
 from .power import design_effect as design_effect
 from .power import detectable_gain as detectable_gain
+from .power import effective_groups as effective_groups
 from .power import gain_curve as gain_curve
+from .power import groups_for as groups_for
 from .power import paired_spread as paired_spread
 from .power import queries_needed as queries_needed
 from .power import seed_spread as seed_spread
@@ -36,7 +36,9 @@ from .querylog import vocabulary_of as vocabulary_of
 from .querylog import weighted_mean as weighted_mean
 from .results import HELD as HELD
 from .results import LOST as LOST
+from .results import MIN_CHANGED as MIN_CHANGED
 from .results import MIN_GROUPS as MIN_GROUPS
+from .results import MIN_QUERIES as MIN_QUERIES
 from .results import UNSURE as UNSURE
 from .results import AmongUnseen as AmongUnseen
 from .results import Comparison as Comparison
@@ -46,6 +48,7 @@ from .results import Moved as Moved
 from .results import Retained as Retained
 from .results import SliceResult as SliceResult
 from .results import decide as decide
+from .results import too_few as too_few
 from .results import with_interval as with_interval
 from .retention import compare_retention as compare_retention
 from .retention import other_domain as other_domain

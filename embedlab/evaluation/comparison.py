@@ -19,8 +19,8 @@ from embedlab.evaluation.intervals import (
     randomization_p,
 )
 from embedlab.evaluation.metrics import parse_measure, per_query
-from embedlab.evaluation.power import queries_needed, unit_error
-from embedlab.evaluation.results import Comparison, decide
+from embedlab.evaluation.power import effective_groups, groups_for, queries_needed, unit_error
+from embedlab.evaluation.results import Comparison, decide, too_few
 
 SAME = 1e-9
 """Scores closer than this tie."""
@@ -111,33 +111,37 @@ def compare_scores(
         )
     labels = _labels(baseline.index, groups)
     known = gain(difference, labels, seed)
-    deciding = known.deciding(confidence)
-    low, high = deciding.ends(confidence)
+    low, high = known.ends(confidence)
     delta = float(difference.mean())
-    error = unit_error(difference, labels)
-    n_groups = len(set(labels))
+    sizes = pd.Series(labels).value_counts()
+    needed = queries_needed(unit_error(difference, labels), abs(delta - min_gain), confidence=confidence)
+    grouped = len(sizes) < len(labels)
+    wins, losses = int((difference > SAME).sum()), int((difference < -SAME).sum())
+    few = too_few(len(difference), len(sizes), wins + losses, min_gain)
     return Comparison(
-        verdict=decide(low, high, min_gain, n_groups),
+        verdict=decide(low, high, min_gain, few),
         metric=metric,
         n_queries=len(difference),
-        n_groups=n_groups,
+        n_groups=len(sizes),
         baseline=float(baseline.mean()),
         candidate=float(candidate.mean()),
         delta=delta,
-        ci95=known.deciding().ends(0.95),
-        p_value=randomization_p(difference, seed),
+        ci95=known.ends(),
+        p_value=randomization_p(difference, labels, seed),
         min_gain=min_gain,
-        queries_needed=queries_needed(error, abs(delta - min_gain), confidence=confidence),
-        wins=int((difference > SAME).sum()),
-        ties=int((np.abs(difference) <= SAME).sum()),
-        losses=int((difference < -SAME).sum()),
+        queries_needed=needed,
+        wins=wins,
+        ties=len(difference) - wins - losses,
+        losses=losses,
         warnings=warnings,
         ci95_queries=known.over_queries(),
         ci95_groups=known.over_groups(),
         confidence=confidence,
         ci=(low, high),
-        p_gain=deciding.p_value(min_gain, "greater"),
-        p_loss=deciding.p_value(min_gain, "less"),
+        p_gain=known.p_value(min_gain, "greater"),
+        p_loss=known.p_value(min_gain, "less"),
+        groups_needed=groups_for(needed, sizes) if grouped else None,
+        effective_groups=effective_groups(sizes),
     )
 
 

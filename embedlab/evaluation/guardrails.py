@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from embedlab.evaluation.comparison import holm
-from embedlab.evaluation.intervals import Floats, by_group, cluster_t, interval
+from embedlab.evaluation.intervals import Floats, gain
 from embedlab.evaluation.results import HELD, LOST, UNSURE, SliceResult
 
 COLUMNS = ["slice", "queries", "delta", "low", "high", "guardrail", "p", "p_holm", "state"]
@@ -64,10 +64,11 @@ def slice_table(
 
 def _compared(difference: Floats, labels: list[str], tolerance: float | None, seed: int) -> dict[str, float]:
     """Return the gain with its interval and, of a guardrail, the p-value of a loss beyond the tolerance."""
-    low, high = interval(difference, labels, seed)
+    known = gain(difference, labels, seed)
+    low, high = known.ends()
     found = {"delta": float(difference.mean()), "low": low, "high": high}
     if tolerance is not None:
-        found["p"] = loss_p(difference, labels, tolerance)
+        found["p"] = known.p_value(-tolerance, "less")
     return found
 
 
@@ -85,13 +86,6 @@ def _judge(rows: list[dict[str, Any]], tolerance: float, level: float) -> None:
             row["state"] = HELD
         else:
             row["state"] = UNSURE
-
-
-def loss_p(difference: Floats, labels: list[str], tolerance: float) -> float:
-    """Return the one-sided p-value of "the mean loss is at most the tolerance", by Student's t over groups."""
-    if len(set(labels)) < 2:
-        return 1.0
-    return cluster_t(*by_group(difference, labels)).p_value(-tolerance, "less")
 
 
 def slice_results(table: pd.DataFrame) -> list[SliceResult]:

@@ -20,7 +20,10 @@ BATCH_VALUES = 4_000_000
 """Values that one batch of resamples may hold: 32 MB a copy, whatever the number of queries."""
 
 WIDEST = 1.0
-"""How far two means of a measure in 0..1 can lie apart: the interval where one group alone is left."""
+"""How far two means of a measure in 0..1 can lie apart."""
+
+FEW_UNLIKE = 10
+"""Where fewer units than this differ from the rest, which tie, the rule of three widens the interval."""
 
 Alternative = Literal["greater", "less"]
 
@@ -56,18 +59,18 @@ class Bootstrap:
 
 
 @dataclass(frozen=True)
-class ClusterT:
-    """Student's t over groups: ``groups - 1`` degrees of freedom and the jackknife's standard error."""
+class StudentT:
+    """Student's t over units, queries or groups: ``units - 1`` degrees of freedom, the jackknife's standard error."""
 
     mean: float
     error: float
-    groups: int
+    units: int
 
     def ends(self, confidence: float) -> Ends:
         """Return ``mean ± t · error``."""
         from scipy import stats
 
-        half = float(stats.t.ppf(0.5 + confidence / 2, self.groups - 1)) * self.error
+        half = float(stats.t.ppf(0.5 + confidence / 2, self.units - 1)) * self.error
         return self.mean - half, self.mean + half
 
     def p_value(self, bound: float, alternative: Alternative) -> float:
@@ -75,60 +78,122 @@ class ClusterT:
         from scipy import stats
 
         above = self.mean - bound if alternative == "greater" else bound - self.mean
-        if self.error == 0:
-            return 0.0 if above > 0 else 1.0
-        return float(stats.t.sf(above / self.error, self.groups - 1))
+        return float(stats.t.sf(above / self.error, self.units - 1))
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Units of which nearly all show the same difference: the rule of three (Hanley and Lippman-Hand 1983), exact.
+
+    Of units that are unlike these at most a share of ``1 - tail^(1 / units)`` can have gone unseen; their
+    differences may lie anywhere between minus one and one.
+    """
+
+    mean: float
+    units: int
+
+    def ends(self, confidence: float) -> Ends:
+        """Return what the mean is where all unseen ones are as low, and as high, as they can be."""
+        share = 1 - ((1 - confidence) / 2) ** (1 / self.units)
+        seen = (1 - share) * self.mean
+        return seen - share * WIDEST, seen + share * WIDEST
+
+    def p_value(self, bound: float, alternative: Alternative) -> float:
+        """Return the chance to see none of as many unlike units as take the mean to ``bound``."""
+        above = self.mean - bound if alternative == "greater" else bound - self.mean
+        farthest = WIDEST + self.mean if alternative == "greater" else WIDEST - self.mean
+        if above <= 0:
+            return 1.0
+        if above >= farthest:
+            return 0.0
+        return float((1 - above / farthest) ** self.units)
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """One unit alone, which says nothing of others."""
+
+    def ends(self, confidence: float) -> Ends:
+        """Return the widest interval there is."""
+        return -WIDEST, WIDEST
+
+    def p_value(self, bound: float, alternative: Alternative) -> float:
+        """Return that everything is as likely."""
+        return 1.0
 
 
 @dataclass(frozen=True)
 class Gain:
-    """A mean paired difference over queries and, where some share a group, over groups."""
+    """A mean paired difference as several methods see it, over queries and, where some share a group, over groups."""
 
-    queries: Estimate
+    queries: tuple[Estimate, ...]
     groups: tuple[Estimate, ...]
 
     def over_queries(self, confidence: float = 0.95) -> Ends:
         """Return the interval for other queries like these."""
-        return self.queries.ends(confidence)
+        return widest(self.queries, confidence)
 
     def over_groups(self, confidence: float = 0.95) -> Ends | None:
-        """Return the interval for other groups like these, the wider of the two methods'."""
-        return widest(self.groups, confidence).ends(confidence) if self.groups else None
+        """Return the interval for other groups like these."""
+        return widest(self.groups, confidence) if self.groups else None
 
-    def deciding(self, confidence: float = 0.95) -> Estimate:
-        """Return the estimate with the widest interval of all."""
-        return widest((self.queries, *self.groups), confidence)
+    def ends(self, confidence: float = 0.95) -> Ends:
+        """Return the interval that decides: on each side the farthest end of all."""
+        return widest((*self.queries, *self.groups), confidence)
+
+    def p_value(self, bound: float = 0.0, alternative: Alternative = "greater") -> float:
+        """Return the one-sided p-value of "the true difference is at most ``bound``", the largest of all.
+
+        It inverts the interval that decides: it is under ``(1 - confidence) / 2`` just where the lower end
+        lies above the bound. With ``less`` the null is "at least ``bound``": for a slice at minus the
+        tolerance, that the loss is at most the tolerance.
+        """
+        return max(estimate.p_value(bound, alternative) for estimate in (*self.queries, *self.groups))
 
 
-def widest(estimates: Sequence[Estimate], confidence: float) -> Estimate:
-    """Return the estimate whose interval is widest; the first of equals."""
-
-    def width(estimate: Estimate) -> float:
-        low, high = estimate.ends(confidence)
-        return high - low
-
-    return max(estimates, key=width)
+def widest(estimates: Sequence[Estimate], confidence: float) -> Ends:
+    """Return the lowest lower and the highest upper end of several intervals."""
+    ends = [estimate.ends(confidence) for estimate in estimates]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def gain(difference: Floats, labels: list[str] | None = None, seed: int = 0) -> Gain:
     """Estimate a mean paired difference.
 
-    Queries are resampled (percentile bootstrap). Where several share a label, whole groups are
-    resampled too (cluster bootstrap, Field and Welsh 2007), and Student's t over groups is
-    taken beside it, because resampling few groups gives intervals that are too narrow.
+    Queries are resampled (percentile bootstrap), and Student's t is taken beside it: of few queries
+    either alone is too narrow. Where several share a label, the same is done over whole groups
+    (cluster bootstrap, Field and Welsh 2007; cluster-robust t). BCa and the bootstrap-t are no
+    better here: where many queries tie, their intervals are narrower still.
 
     Args:
         difference: per-query differences, ``[n]``.
         labels: the group of each query; None: each its own.
         seed: of the resampling.
     """
-    ones = np.ones(len(difference))
-    queries = _bootstrap(difference, ones, seed)
+    over_queries = estimates(difference, np.ones(len(difference)), seed)
     if labels is None or len(set(labels)) == len(difference):
-        return Gain(queries, ())
-    sums, sizes = by_group(difference, labels)
-    groups: tuple[Estimate, ...] = (_bootstrap(sums, sizes, seed),)
-    return Gain(queries, groups if len(sums) < 2 else (*groups, cluster_t(sums, sizes)))
+        return Gain(over_queries, ())
+    return Gain(over_queries, estimates(*by_group(difference, labels), seed))
+
+
+def estimates(sums: Floats, sizes: Floats, seed: int) -> tuple[Estimate, ...]:
+    """Return what is known of the mean ``sum(sums) / sum(sizes)``; arguments as for :func:`student_t`."""
+    if len(sums) < 2:
+        return (Nothing(),)
+    unseen = Unseen(float(sums.sum() / sizes.sum()), len(sums))
+    unlike = unlike_the_rest(sums / sizes)
+    if unlike == 0:
+        return (unseen,)
+    found = bootstrap(sums, sizes, seed), student_t(sums, sizes)
+    # Where few units are unlike the rest, others of their kind are easily missed: resamples know only those seen.
+    rare = unlike < FEW_UNLIKE and unlike < len(sums) / 2
+    return (*found, unseen) if rare else found
+
+
+def unlike_the_rest(rates: Floats) -> int:
+    """Return how many units differ from the most frequent value."""
+    _, counts = np.unique(rates.round(12), return_counts=True)
+    return len(rates) - int(counts.max())
 
 
 def by_group(difference: Floats, labels: list[str]) -> tuple[Floats, Floats]:
@@ -141,52 +206,30 @@ def interval(
     difference: Floats, labels: list[str] | None = None, seed: int = 0, confidence: float = 0.95
 ) -> tuple[float, float]:
     """Return the interval of a mean paired difference that decides; arguments as in :func:`gain`."""
-    return gain(difference, labels, seed).deciding(confidence).ends(confidence)
+    return gain(difference, labels, seed).ends(confidence)
 
 
-def one_sided_p(
-    difference: Floats,
-    labels: list[str] | None = None,
-    bound: float = 0.0,
-    alternative: Alternative = "greater",
-    seed: int = 0,
-    confidence: float = 0.95,
-) -> float:
-    """Return the one-sided p-value of "the true difference is at most ``bound``".
+def student_t(sums: Floats, sizes: Floats) -> StudentT:
+    """Return Student's t over units of the mean ``sum(sums) / sum(sizes)``.
 
-    It inverts the interval that decides (bootstrap: Efron and Tibshirani 1993, chapter 15;
-    Student's t over groups otherwise), so it is under ``(1 - confidence) / 2`` where the lower
-    end lies above the bound. With ``alternative="less"`` the null is "at least ``bound``": for
-    a slice with ``bound=-tolerance``, that the loss is at most the tolerance.
-    """
-    return gain(difference, labels, seed).deciding(confidence).p_value(bound, alternative)
-
-
-def cluster_t(sums: Floats, sizes: Floats) -> ClusterT:
-    """Return Student's t over groups of the mean ``sum(sums) / sum(sizes)``.
-
-    The standard error leaves out one group at a time (CV3 of MacKinnon, Nielsen and Webb 2023),
+    The standard error leaves out one unit at a time (CV3 of MacKinnon, Nielsen and Webb 2023),
     which holds for groups of unequal size.
 
     Args:
-        sums: the sum of differences in each group, ``[groups]``, two or more.
-        sizes: the queries in each group.
+        sums: the sum of differences in each unit (a query, a group), ``[units]``, two or more, not all alike.
+        sizes: the queries in each unit.
     """
     n = len(sums)
     mean = float(sums.sum() / sizes.sum())
     without = (sums.sum() - sums) / (sizes.sum() - sizes)
     error = float(np.sqrt((n - 1) / n * ((without - mean) ** 2).sum()))
-    return ClusterT(mean, error, n)
+    return StudentT(mean, error, n)
 
 
-def _bootstrap(sums: Floats, sizes: Floats, seed: int) -> Bootstrap:
+def bootstrap(sums: Floats, sizes: Floats, seed: int) -> Bootstrap:
+    """Return the resampled means ``sum(sums) / sum(sizes)``; arguments as for :func:`student_t`."""
     from scipy import stats
 
-    if len(sums) < 2:
-        return Bootstrap(np.repeat([-WIDEST, WIDEST], RESAMPLES // 2))
-    rates = sums / sizes
-    if np.allclose(rates, rates[0], rtol=0, atol=1e-12):
-        return Bootstrap(np.full(RESAMPLES, sums.sum() / sizes.sum()))
     result = stats.bootstrap(
         (sums, sizes),
         lambda s, n, axis=-1: s.sum(axis=axis) / n.sum(axis=axis),
@@ -200,19 +243,25 @@ def _bootstrap(sums: Floats, sizes: Floats, seed: int) -> Bootstrap:
     return Bootstrap(result.bootstrap_distribution)
 
 
-def randomization_p(difference: Floats, seed: int = 0) -> float:
+def randomization_p(difference: Floats, labels: list[str] | None = None, seed: int = 0) -> float:
     """Return the two-sided p-value of the paired randomization test of a difference of zero.
 
-    Signs are flipped at random (Fisher 1935; Smucker et al. 2007). Queries that tie change no
-    resample and are left out.
+    The sign of each group's differences is flipped at random (Fisher 1935; Smucker et al. 2007): queries
+    of one group rise and fall together, and signs flipped one by one find differences where there are
+    none. Groups that tie change no resample and are left out.
+
+    Args:
+        difference: per-query differences, ``[n]``.
+        labels: the group of each query; None: each its own.
+        seed: of the flips.
     """
     from scipy import stats
 
-    moved = difference[np.abs(difference) > 1e-12]
-    if len(moved) == 0 or len(difference) < 2:
+    sums = difference if labels is None else by_group(difference, labels)[0]
+    moved = sums[np.abs(sums) > 1e-12]
+    # Of one group that moved both signs are equally far from zero.
+    if len(moved) < 2:
         return 1.0
-    if len(moved) == 1:
-        return 1.0  # both signs are equally far from zero
     result = stats.permutation_test(
         (moved,),
         lambda d, axis=-1: d.sum(axis=axis),

@@ -47,23 +47,35 @@ def unit_error(difference: Floats, labels: list[str]) -> float:
     return float(np.std(difference, ddof=1)) * math.sqrt(design_effect(difference, labels))
 
 
-def z_sum(confidence: float = 0.95, power: float = POWER) -> float:
-    """Return ``z(1/2 + confidence/2) + z(power)``, 2.80 at 95 % and 80 % (Cohen 1988)."""
+def quantile_sum(confidence: float = 0.95, power: float = POWER, units: float | None = None) -> float:
+    """Return ``t(1/2 + confidence/2) + t(power)`` with ``units - 1`` degrees of freedom (Cohen 1988).
+
+    2.80 at 95 % and 80 % of very many units, 3.15 of ten.
+
+    Args:
+        confidence: of the two-sided interval.
+        power: chance to find the gain.
+        units: independent ones, queries or groups, at least two; None for very many.
+    """
     from scipy import stats
 
-    return float(stats.norm.ppf(0.5 + confidence / 2) + stats.norm.ppf(power))
+    spread = stats.norm if units is None else stats.t(max(units, 2) - 1)
+    return float(spread.ppf(0.5 + confidence / 2) + spread.ppf(power))
 
 
-def detectable_gain(error: float, n: int, min_gain: float = 0.0, confidence: float = 0.95) -> float:
-    """Return the true gain that ends in SHIP with 80 % power: ``min_gain + (z.975 + z.80) · SE`` (Cohen 1988).
+def detectable_gain(
+    error: float, n: int, min_gain: float = 0.0, confidence: float = 0.95, units: float | None = None
+) -> float:
+    """Return the true gain that ends in SHIP with 80 % power: ``min_gain + (t.975 + t.80) · SE`` (Cohen 1988).
 
     Args:
         error: the standard error of one query's paired difference, see :func:`unit_error`; SE is this over ``√n``.
         n: queries.
         min_gain: the contract's.
         confidence: the contract's; .975 is its upper quantile at 95 %.
+        units: groups, where groups decide; None for each query its own.
     """
-    return min_gain + z_sum(confidence) * error / math.sqrt(n)
+    return min_gain + quantile_sum(confidence, units=units or n) * error / math.sqrt(n)
 
 
 def queries_needed(error: float, gain: float, min_gain: float = 0.0, confidence: float = 0.95) -> int | None:
@@ -73,10 +85,21 @@ def queries_needed(error: float, gain: float, min_gain: float = 0.0, confidence:
     """
     if gain <= min_gain:
         return None
-    needed = (z_sum(confidence) * error / (gain - min_gain)) ** 2
+    needed = (quantile_sum(confidence) * error / (gain - min_gain)) ** 2
     if needed > MOST_QUERIES:
         return None
     return max(1, math.ceil(needed))
+
+
+def groups_for(queries: int | None, sizes: pd.Series) -> int | None:
+    """Return in how many groups, of the mean size of those at hand, so many queries come; None where there is none."""
+    return None if queries is None else math.ceil(queries / float(sizes.mean()))
+
+
+def effective_groups(sizes: pd.Series) -> float:
+    """Return how many groups of equal size are worth what groups of these sizes are: ``(Σn)² / Σn²`` (Kish 1965)."""
+    n = sizes.to_numpy(dtype=float)
+    return float(n.sum() ** 2 / (n**2).sum())
 
 
 @dataclass(frozen=True)
@@ -139,7 +162,9 @@ def paired_spread(scores: Mapping[str, pd.Series], groups: Mapping[str, str]) ->
     return table.sort_values(["unit error", "pair"], ascending=[False, True], ignore_index=True)
 
 
-def gain_curve(unit_error: float, counts: Sequence[int], min_gain: float, confidence: float) -> pd.DataFrame:
+def gain_curve(
+    unit_error: float, counts: Sequence[int], min_gain: float, confidence: float, queries_a_group: float = 1.0
+) -> pd.DataFrame:
     """Return the detectable gain at each number of queries, for a figure."""
-    gains = [detectable_gain(unit_error, n, min_gain, confidence) for n in counts]
+    gains = [detectable_gain(unit_error, n, min_gain, confidence, units=n / queries_a_group) for n in counts]
     return pd.DataFrame({"detectable gain": gains}, index=pd.Index(counts, name="queries"))

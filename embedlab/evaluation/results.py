@@ -11,8 +11,8 @@ Ends = tuple[float, float]
 LOST, HELD, UNSURE = "lost", "held", "too small to tell"
 """What can be said of something that must not get worse."""
 
-MIN_GROUPS = 10
-"""Under this many groups an interval is not to be trusted with a SHIP."""
+MIN_QUERIES, MIN_GROUPS, MIN_CHANGED = 30, 10, 10
+"""Under so many queries, groups, or queries that change at all, an interval is not to be trusted with a SHIP."""
 
 
 def with_interval(delta: float, ends: Ends) -> str:
@@ -29,9 +29,11 @@ class Comparison:
         ci95: the 95 % interval of the gain: the wider of ``ci95_queries`` and ``ci95_groups``.
         p_value: two-sided, of no difference (paired randomization); decides nothing.
         queries_needed: to settle it, were ``delta`` the true gain; None above a million.
+        groups_needed: the same in groups of queries like these; None where each query is its own.
+        effective_groups: as many groups of equal size are worth what these are (Kish 1965).
         ci95_groups: None where each query is its own group.
         ci: the interval at ``confidence`` that the verdict rests on.
-        p_gain: one-sided, of "the gain is at most ``min_gain``", by the method of ``ci``.
+        p_gain: one-sided, of "the gain is at most ``min_gain``"; it goes with ``ci``.
         p_loss: one-sided, of "the gain is at least ``min_gain``"; at a ``min_gain`` of minus a
             tolerance: of "the loss is at most the tolerance".
     """
@@ -57,6 +59,8 @@ class Comparison:
     ci: Ends
     p_gain: float
     p_loss: float
+    groups_needed: int | None
+    effective_groups: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -86,13 +90,20 @@ class Comparison:
         if self.wins == self.losses == 0 and self.min_gain == 0:
             return "Nothing is gained: the two runs score the same on every query."
         if enough(low, self.min_gain):
-            few = f"{self.n_groups} groups are too few to ship on; {MIN_GROUPS} are needed"
+            few = too_few(self.n_queries, self.n_groups, self.wins + self.losses, self.min_gain)
             return f"These queries cannot tell: {span} lies above {least}, but {few}."
-        needed = f"About {self.queries_needed:,}" if self.queries_needed else "Over a million"
         return (
             f"These queries cannot tell: {span} reaches to both sides of {least}. "
-            f"{needed} queries would settle it, if the true gain is the {self.delta:+.4f} seen here."
+            f"{self.needed()} would settle it, if the true gain is the {self.delta:+.4f} seen here."
         )
+
+    def needed(self) -> str:
+        """Return what it takes to settle it, in queries and, where groups decide, in groups."""
+        if self.queries_needed is None:
+            return "Over a million queries"
+        if self.groups_needed is None:
+            return f"About {self.queries_needed:,} queries"
+        return f"About {self.queries_needed:,} queries in {self.groups_needed:,} groups like these"
 
 
 def enough(low: float, min_gain: float) -> bool:
@@ -100,14 +111,30 @@ def enough(low: float, min_gain: float) -> bool:
     return low > 0 if min_gain == 0 else low >= min_gain
 
 
-def decide(low: float, high: float, min_gain: float, n_groups: int) -> str:
+def decide(low: float, high: float, min_gain: float, few: str) -> str:
     """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE for an interval of the gain.
 
-    SHIP needs the lower end at ``min_gain`` or more, above 0 where that is 0, and ten groups.
+    SHIP needs the lower end at ``min_gain`` or more, above 0 where that is 0, and a sample of which
+    :func:`too_few` says nothing (``few`` is what it says).
     """
     if high < min_gain:
         return "DO_NOT_SHIP"
-    return "SHIP" if enough(low, min_gain) and n_groups >= MIN_GROUPS else "INCONCLUSIVE"
+    return "SHIP" if enough(low, min_gain) and not few else "INCONCLUSIVE"
+
+
+def too_few(n_queries: int, n_groups: int, changed: int, min_gain: float) -> str:
+    """Return why a sample is too small to ship on, blank where it is not.
+
+    That little changes speaks for a candidate that must merely be no worse (a negative ``min_gain``), so
+    there the number of queries that ``changed`` does not count.
+    """
+    if n_groups < MIN_GROUPS:
+        return f"{n_groups} groups are too few to ship on; {MIN_GROUPS} are needed"
+    if n_queries < MIN_QUERIES:
+        return f"{n_queries} queries are too few to ship on; {MIN_QUERIES} are needed"
+    if changed < MIN_CHANGED and min_gain >= 0:
+        return f"only {changed} queries change, too few to ship on; {MIN_CHANGED} are needed"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,9 @@ def blockers(facts: Facts, evaluation: Evaluation, contract: Contract) -> list[s
     broken = problem(facts.store, contract.test_openings)
     if broken is not None:
         blocked.append(f"seal: {broken}")
+    training = facts.read(Training)
+    if training is not None and training.kept == "base":
+        blocked.append(f"training: step {Training.step} kept the base model, so there is nothing to ship")
     for row in evaluation.slices:
         if row.state == LOST:
             blocked.append(

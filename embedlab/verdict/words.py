@@ -50,7 +50,11 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
 
 def _measured(verdict: Mapping[str, Any]) -> str:
     low, high = verdict["ci95"]
-    kept = "training brought no gain on validation, so step 14 kept the base model; " if _kept_base(verdict) else ""
+    kept = (
+        "training did not gain enough on validation and dev, so step 14 kept the base model; "
+        if _kept_base(verdict)
+        else ""
+    )
     text = (
         f"{kept}on {verdict['n_queries']} sealed queries in {verdict['n_groups']} groups {verdict['primary_metric']} "
         f"goes from {verdict['baseline']:.3f} to {verdict['tuned']:.3f}, {verdict['delta']:+.3f} with 95 % interval "

@@ -6,99 +6,110 @@ first tests here show that the numbers are the same.
 
 import calibration
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import PROJECT
 from PIL import Image, UnidentifiedImageError
 
-from embedlab.evaluation import compare_scores, interval
+from embedlab.evaluation import compare_scores
 from embedlab.evaluation.intervals import gain
 
-
-@pytest.fixture(scope="module")
-def cranfield():
-    return calibration.difference("cranfield")["difference"].to_numpy()
+CRANFIELD, ATTACK = calibration.populations("cranfield"), calibration.populations("attack")
 
 
-@pytest.fixture(scope="module")
-def attack():
-    table = calibration.difference("attack")
-    return table["difference"].to_numpy(), table["group"].to_numpy()
+def named(populations, name):
+    """Return the population of this name."""
+    (found,) = (p for p in populations if p.name == name)
+    return found
 
 
-def test_the_simulated_interval_over_queries_is_the_public_one(cranfield):
-    trials = cranfield[np.random.default_rng(5).integers(0, len(cranfield), (3, 50))]
-    low, high = calibration.bootstrap_ends(trials, np.ones_like(trials), calibration.draws(50))
-    for trial, ends in zip(trials, zip(low, high, strict=True), strict=True):
-        assert interval(trial) == pytest.approx(ends, abs=1e-12)
+def samples(population, n, trials, seed=5):
+    """Return differences and labels of trials that draw ``n`` whole units, each unit drawn anew a group of its own."""
+    names = sorted(set(population.labels))
+    for row in np.random.default_rng(seed).integers(0, len(names), (trials, n)):
+        units = [population.values[population.labels == names[i]] for i in row]
+        labels = [f"{place}" for place, values in enumerate(units) for _ in values]
+        yield np.concatenate(units), labels
 
 
-def test_the_simulated_interval_over_groups_is_the_public_one(attack):
-    values, labels = attack
-    chosen = sorted(set(labels))[:24]
-    kept = np.isin(labels, chosen)
-    values, labels = values[kept], labels[kept]
-    sums = np.array([[values[labels == g].sum() for g in chosen]])
-    sizes = np.array([[float((labels == g).sum()) for g in chosen]])
-    found = gain(values, labels.tolist())
-    both = calibration.bootstrap_ends(sums, sizes, calibration.draws(24)), calibration.t_ends(sums, sizes)
-    for public, simulated in zip(found.groups, both, strict=True):
-        assert public.ends(0.95) == pytest.approx(simulated[:, 0], abs=1e-12)
-    everything = [found.queries.ends(0.95), *(ends[:, 0] for ends in both)]
-    widest = calibration.widest(*(np.array(ends)[:, None] for ends in everything))[:, 0]
-    assert found.deciding().ends(0.95) == pytest.approx(widest, abs=1e-12)
+@pytest.mark.parametrize("name", ["nDCG@10, base - bm25", "RR@10, hybrid - base"])
+@pytest.mark.parametrize("n", [30, 100])
+def test_the_simulated_interval_over_queries_is_the_public_one(name, n):
+    population = named(CRANFIELD, name)
+    found = calibration.draw_trials(population, n, trials=3, seed=5).intervals(calibration.RESAMPLES)["decides"]
+    for (values, _), ends in zip(samples(population, n, 3), found.T, strict=True):
+        assert gain(values).ends() == pytest.approx(tuple(ends), abs=1e-9)
 
 
-@pytest.mark.parametrize("sign", [1, -1], ids=["base", "BM25"])
-@pytest.mark.parametrize("n", [50, 200])
-def test_over_queries_no_gain_rarely_ships_and_the_detectable_one_mostly(cranfield, n, sign):
-    rates = calibration.query_cell(sign * cranfield, n, trials=2000, resamples=1000)
+def test_the_simulated_interval_over_groups_is_the_public_one():
+    population = named(ATTACK, "nDCG@10, hybrid - base")
+    found = calibration.draw_trials(population, 24, trials=3, seed=5).intervals(calibration.RESAMPLES)["decides"]
+    for (values, labels), ends in zip(samples(population, 24, 3), found.T, strict=True):
+        assert gain(values, labels).over_groups() == pytest.approx(tuple(ends), abs=1e-9)
+
+
+def test_the_simulated_rule_of_three_is_the_public_one():
+    sample = np.zeros(40)
+    sample[:3] = [0.5, -0.2, 0.1]
+    ends = calibration.unseen_ends(sample[None], np.ones((1, 40)))[:, 0]
+    assert gain(sample).queries[-1].ends(0.95) == pytest.approx(tuple(ends))
+
+
+@pytest.mark.parametrize("name", ["nDCG@10, base - bm25", "R@10, bm25 - base", "RR@10, hybrid - base"])
+@pytest.mark.parametrize("n", [30, 200])
+def test_over_queries_no_gain_rarely_ships_and_the_detectable_one_mostly(name, n):
+    rates = calibration.cell(named(CRANFIELD, name), n, trials=2000, resamples=1000)
     assert rates["false"] <= 0.05
-    assert 0.70 <= rates["found"] <= 0.90
+    assert 0.65 <= rates["found"] <= 0.90
 
 
-def test_over_groups_no_gain_rarely_ships_but_would_over_queries_alone(attack):
-    rates = calibration.group_cell(*attack, n=20, trials=500, resamples=500)
-    assert rates["queries"] > 0.10
-    assert rates["decides"] <= 0.06, "at most .05, and as much again for 500 trials"
-    assert rates["found"] > 0.60
+def test_over_groups_no_gain_rarely_ships():
+    rates = calibration.cell(named(ATTACK, "nDCG@10, base - bm25"), 20, trials=1000, resamples=500)
+    assert rates["false"] <= 0.05
+    assert rates["found"] > 0.65
 
 
-def test_a_planted_false_interval_is_caught(cranfield, monkeypatch):
+def test_queries_in_groups_taken_as_independent_would_ship_too_often():
+    population = named(ATTACK, "nDCG@10, base - bm25")
+    truth, wrong = population.values.mean(), 0
+    for values, _ in samples(population, 20, 200):
+        low, _ = gain(values).over_queries()
+        wrong += low >= truth
+    assert wrong > 0.06 * 200
+
+
+def test_a_planted_false_interval_is_caught(monkeypatch):
     """The check can fail: an interval of 80 % ships without a gain far too often."""
+    narrow = calibration.scipy_stats.t.ppf(0.9, 10**6)
+    monkeypatch.setattr(calibration.scipy_stats.t, "ppf", lambda q, df: narrow)
     quantile = np.quantile
     monkeypatch.setattr(np, "quantile", lambda a, q, axis: quantile(a, [0.1, 0.9], axis=axis))
-    assert calibration.query_cell(cranfield, 50, trials=2000, resamples=1000)["false"] > 0.05
+    assert calibration.cell(CRANFIELD[0], 60, trials=2000, resamples=1000)["false"] > 0.05
 
 
 @pytest.mark.full
-def test_the_verdict_is_calibrated_over_queries_at_full_size(cranfield):
-    cells = [calibration.query_cell(s * cranfield, n) for n in (50, 200, 800) for s in (1, -1)]
-    assert max(c["false"] for c in cells) <= 0.05
-    assert all(0.70 <= c["found"] <= 0.90 for c in cells)
-    assert 0.75 <= np.mean([c["found"] for c in cells]) <= 0.85
+@pytest.mark.parametrize(
+    ("unit", "populations"), [("queries", CRANFIELD), ("groups", ATTACK)], ids=["queries", "groups"]
+)
+def test_the_verdict_is_calibrated_at_full_size(unit, populations):
+    counts = {"queries": calibration.QUERIES, "groups": calibration.GROUPS}[unit]
+    cells = pd.DataFrame([calibration.cell(p, n, 2000, 4000) for p in populations for n in counts])
+    mostly = calibration.possible(cells)
+    assert len(mostly) > len(cells) / 2
+    assert mostly["false"].mean() <= 0.03
+    assert mostly["false"].max() <= 0.05
+    assert 0.75 <= mostly["found"].mean() <= 0.85
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("n", calibration.GROUPS)
-def test_the_verdict_is_calibrated_over_groups_at_full_size(attack, n):
-    values, labels = attack
-    for sign in (1, -1):
-        rates = calibration.group_cell(sign * values, labels, n, trials=2000)
-        assert rates["decides"] <= 0.05
-        assert rates["queries"] > 0.10
-
-
-@pytest.mark.full
-def test_public_verdicts_of_a_few_hundred_trials_hold_too(cranfield):
-    import pandas as pd
-
-    chance, n, trials = np.random.default_rng(9), 50, 400
-    zero = pd.Series(np.zeros(n))
-    rows = cranfield[chance.integers(0, len(cranfield), (trials, n))]
-    found = [compare_scores(zero, pd.Series(d), min_gain=cranfield.mean()) for d in rows]
-    assert sum(c.verdict == "SHIP" for c in found) <= 0.05 * trials
-    low = calibration.bootstrap_ends(rows, np.ones_like(rows), calibration.draws(n))[0]
-    assert [c.verdict == "SHIP" for c in found] == (low >= cranfield.mean()).tolist()
+def test_public_verdicts_of_a_few_hundred_trials_hold_too():
+    population, trials = named(CRANFIELD, "RR@10, hybrid - base"), 300
+    least = max(0.0, population.values.mean())
+    found = []
+    for values, _ in samples(population, 60, trials, seed=9):
+        zero = pd.Series(np.zeros(len(values)))
+        found.append(compare_scores(zero, pd.Series(values), min_gain=least).verdict == "SHIP")
+    assert np.mean(found) <= 0.05
 
 
 def drawn(path):
@@ -131,4 +142,4 @@ def test_the_page_shows_its_figure_and_the_rates_it_speaks_of():
     assert picture.shape[0] >= 300
     assert picture.shape[1] >= 600
     rows = [line for line in page.splitlines() if line.startswith("| ") and line.endswith(" % |")]
-    assert len(rows) == 2 * (len(calibration.QUERIES) + len(calibration.GROUPS))
+    assert len(rows) == len(CRANFIELD) * len(calibration.QUERIES) + len(ATTACK) * len(calibration.GROUPS)

@@ -1,6 +1,7 @@
 """A comparison of per-query scores: its verdict, what must never ship, and how it is said."""
 
 import json
+import math
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from paired_scores import exact, families, scores, spread
 
 from embedlab.errors import DataError, ParameterError
-from embedlab.evaluation import MIN_GROUPS, compare_all, compare_scores, comparison_table, decide, interval
+from embedlab.evaluation import compare_all, compare_scores, comparison_table, decide, interval, too_few
 
 
 @pytest.mark.parametrize("min_gain", [0.0, 0.01, 0.5])
@@ -18,17 +19,19 @@ def test_identical_systems_never_ship(min_gain, n):
     found = compare_scores(same, same, min_gain=min_gain)
     assert found.verdict != "SHIP"
     assert (found.delta, found.p_value, found.wins, found.losses, found.ties) == (0, 1, 0, 0, n)
-    assert (found.ci95, found.p_gain) == ((0, 0), 1)
+    assert found.ci95[0] < 0 < found.ci95[1], "other queries may not tie"
+    assert found.p_gain == 1
     groups = {q: f"g{min(i, n - 2)}" for i, q in enumerate(same.index)}
     if n > 2:
         over = compare_scores(same, same, min_gain=min_gain, groups=groups)
-        assert (over.verdict == "SHIP", over.ci95, over.ci95_groups) == (False, (0, 0), (0, 0))
+        assert over.verdict != "SHIP"
+        assert over.ci95_groups[0] < 0 < over.ci95_groups[1]
 
 
-def test_identical_systems_are_not_inferior():
-    same = scores(np.linspace(0, 1, 30))
-    found = compare_scores(same, same, min_gain=-0.01)
-    assert (found.verdict, found.ci95) == ("SHIP", (0, 0))
+@pytest.mark.parametrize(("n", "verdict"), [(30, "INCONCLUSIVE"), (400, "SHIP")])
+def test_identical_systems_are_not_inferior_if_enough_queries_say_so(n, verdict):
+    same = scores(np.linspace(0, 1, n))
+    assert compare_scores(same, same, min_gain=-0.01).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,12 @@ def test_identical_systems_are_not_inferior():
     ],
 )
 def test_the_verdict_follows_from_the_interval_and_the_minimum_gain(low, high, min_gain, verdict):
-    assert decide(low, high, min_gain, MIN_GROUPS) == verdict
+    assert decide(low, high, min_gain, few="") == verdict
+    assert (
+        decide(low, high, min_gain, few="9 groups") == verdict.replace("SHIP", "INCONCLUSIVE")
+        if verdict == "SHIP"
+        else verdict
+    )
 
 
 def test_another_confidence_decides_and_ci95_stays():
@@ -64,11 +72,13 @@ def test_an_illegal_minimum_gain_or_confidence_is_an_error(min_gain, confidence)
         compare_scores(scores([0, 1]), scores([1, 0]), min_gain=min_gain, confidence=confidence)
 
 
-def test_both_intervals_are_there_and_the_wider_decides():
+def test_both_intervals_are_there_and_the_farther_ends_decide():
     difference, labels = families()
     base = scores(np.full(100, 0.4))
     found = compare_scores(base, base + difference, groups=dict(zip(base.index, labels, strict=True)))
-    assert found.ci95 == found.ci95_groups == interval(difference, labels)
+    assert found.ci95 == interval(difference, labels)
+    assert found.ci95[0] == min(found.ci95_queries[0], found.ci95_groups[0])
+    assert found.ci95[1] == max(found.ci95_queries[1], found.ci95_groups[1])
     assert found.ci95_queries == interval(difference)
     assert compare_scores(base, base + difference).ci95_groups is None
 
@@ -77,8 +87,9 @@ def test_groups_that_cancel_leave_the_decision_to_the_queries():
     difference = np.tile([0.2, -0.18], 40)
     base = scores(np.full(80, 0.4))
     found = compare_scores(base, base + difference, groups={q: f"g{i // 2}" for i, q in enumerate(base.index)})
-    assert found.ci95 == found.ci95_queries
-    assert found.ci95_groups == pytest.approx((0.01, 0.01))
+    low, high = found.ci95_groups
+    assert low < found.ci95_queries[0], "40 groups that are all alike: the rule of three"
+    assert found.ci95 == (low, high)
 
 
 def test_json_has_the_documented_names_first():
@@ -94,6 +105,7 @@ def test_json_has_the_documented_names_first():
         (0.0, 60, 0.2, "not better by enough"),
         (0.004, 60, 0.0, "cannot tell.*both sides of zero. About [0-9,]+ queries would settle it"),
         (0.3, 9, 0.0, "9 groups are too few to ship on; 10 are needed"),
+        (0.3, 29, 0.0, "29 queries are too few to ship on; 30 are needed"),
         (0.0, 60, -0.2, "not worse by more than 0.2000"),
     ],
 )
@@ -120,6 +132,51 @@ def test_a_gain_over_few_groups_never_ships():
     groups = {q: f"g{i % 9}" for i, q in enumerate(base.index)}
     found = compare_scores(base, base + 0.2, groups=groups)
     assert (found.verdict, found.n_groups) == ("INCONCLUSIVE", 9)
+
+
+def test_a_gain_that_few_queries_carry_never_ships():
+    base = scores(np.zeros(40))
+    few = base.copy()
+    few.iloc[:9] = 1.0
+    found = compare_scores(base, few, min_gain=0.001)
+    assert found.verdict == "INCONCLUSIVE"
+    few.iloc[:12] = 1.0
+    assert compare_scores(base, few, min_gain=0.001).verdict == "SHIP"
+
+
+@pytest.mark.parametrize(
+    ("sample", "said"),
+    [
+        ((300, 9, 50, 0.0), "9 groups are too few"),
+        ((29, 29, 20, 0.0), "29 queries are too few"),
+        ((300, 30, 9, 0.0), "only 9 queries change"),
+        ((300, 30, 0, -0.01), ""),
+        ((30, 10, 10, 0.02), ""),
+    ],
+)
+def test_what_is_too_few_to_ship_on_is_named(sample, said):
+    found = too_few(*sample)
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
+
+
+def test_what_would_settle_it_is_said_in_groups_where_queries_come_in_groups():
+    difference, labels = families()
+    base = scores(np.full(100, 0.4))
+    groups = dict(zip(base.index, labels, strict=True))
+    found = compare_scores(base, base + difference, min_gain=0.03, groups=groups)
+    assert found.groups_needed == math.ceil(found.queries_needed / 5)
+    assert f"queries in {found.groups_needed} groups like these" in found.in_words()
+    assert compare_scores(base, base + difference, min_gain=0.03).groups_needed is None
+
+
+def test_groups_of_unequal_size_are_worth_fewer():
+    sizes = [81, *[1] * 19]
+    labels = [f"g{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    base = scores(np.full(100, 0.4))
+    found = compare_scores(base, base + spread(100, 0.1), groups=dict(zip(base.index, labels, strict=True)))
+    assert found.n_groups == 20
+    assert found.effective_groups == pytest.approx(100**2 / (81**2 + 19))
 
 
 def test_one_query_decides_nothing():

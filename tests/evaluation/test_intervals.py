@@ -7,7 +7,7 @@ import pytest
 from conftest import literal_tail, run_python
 from paired_scores import families, spread
 
-from embedlab.evaluation import interval, one_sided_p, randomization_p
+from embedlab.evaluation import interval, randomization_p
 from embedlab.evaluation.intervals import gain
 
 
@@ -33,18 +33,51 @@ def plain_t(difference, labels, quantile):
     return mean - quantile * error, mean + quantile * error
 
 
-def test_the_interval_is_the_bootstraps():
-    difference = spread(80, 0.05)
-    assert interval(difference) == pytest.approx(plain_interval(difference), abs=0.002)
+def test_over_queries_both_the_bootstrap_and_students_t_are_inside_the_interval():
+    difference = spread(40, 0.05)
+    resampled, student = (e.ends(0.95) for e in gain(difference).queries)
+    assert resampled == pytest.approx(plain_interval(difference), abs=0.002)
+    assert student == pytest.approx(plain_t(difference, [str(i) for i in range(40)], 2.0227), abs=1e-5)
+    assert interval(difference) == (min(resampled[0], student[0]), max(resampled[1], student[1]))
 
 
-def test_over_groups_the_wider_of_cluster_bootstrap_and_t_is_shown():
+def test_over_groups_the_farther_end_of_cluster_bootstrap_and_t_is_shown_on_each_side():
     difference, labels = families()
     found = gain(difference, labels)
     resampled, student = (e.ends(0.95) for e in found.groups)
     assert resampled == pytest.approx(plain_interval(difference, labels, resamples=5000), abs=0.004)
     assert student == pytest.approx(plain_t(difference, labels, 2.0930), abs=1e-5)
-    assert found.over_groups() == max(resampled, student, key=lambda ends: ends[1] - ends[0])
+    assert found.over_groups() == (min(resampled[0], student[0]), max(resampled[1], student[1]))
+
+
+@pytest.mark.parametrize("n", [10, 100, 1000])
+def test_ties_alone_give_the_exact_rule_of_three(n):
+    low, high = interval(np.zeros(n))
+    unseen = 1 - 0.025 ** (1 / n)
+    assert (low, high) == pytest.approx((-unseen, unseen))
+    # the chance to see none of as many unlike queries is just the tail
+    assert (1 - unseen) ** n == pytest.approx(0.025)
+
+
+def test_among_ties_a_few_changes_make_no_interval_narrower_than_none():
+    ties = np.zeros(100)
+    one = np.append(np.zeros(99), 0.5)
+    assert interval(one)[0] <= interval(ties)[0] + 0.005
+    assert interval(one)[1] >= interval(ties)[1]
+
+
+def test_where_ten_change_the_rule_of_three_has_no_say():
+    changed = np.append(np.zeros(90), np.linspace(0.1, 0.5, 10))
+    assert len(gain(changed).queries) == 2
+    assert len(gain(changed[1:-1]).queries) == 3
+
+
+def test_a_rare_loss_is_inside_the_interval_in_95_of_100_samples():
+    """One query in 50 loses .8: of 60 queries a third of the samples holds none, and resamples of ties know nothing."""
+    chance, truth = np.random.default_rng(0), -0.8 / 50
+    samples = -0.8 * (chance.random((400, 60)) < 1 / 50)
+    lows = np.array([interval(sample, seed=1)[0] for sample in samples])
+    assert np.mean(lows <= truth) >= 0.95
 
 
 def test_groups_of_unequal_size_give_the_plain_t():
@@ -96,11 +129,20 @@ def test_the_one_sided_p_value_goes_with_the_interval_that_decides(labels, confi
     for bound, alternative in ((low, "greater"), (high, "less")):
         inside = bound + (1e-3 if alternative == "greater" else -1e-3)
         outside = bound - (inside - bound)
-        assert one_sided_p(difference, labels, bound, alternative, confidence=confidence) == pytest.approx(
-            tail, abs=3e-4
-        )
-        assert one_sided_p(difference, labels, inside, alternative, confidence=confidence) > tail
-        assert one_sided_p(difference, labels, outside, alternative, confidence=confidence) < tail
+        found = gain(difference, labels)
+        assert found.p_value(bound, alternative) == pytest.approx(tail, abs=3e-4)
+        assert found.p_value(inside, alternative) > tail
+        assert found.p_value(outside, alternative) < tail
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_the_p_value_of_ties_goes_with_their_interval(value):
+    found = gain(np.full(50, value))
+    low, high = found.ends()
+    assert found.p_value(low, "greater") == pytest.approx(0.025)
+    assert found.p_value(high, "less") == pytest.approx(0.025)
+    assert found.p_value(value, "greater") == 1.0
+    assert found.p_value(-1.0, "greater") == 0.0
 
 
 def test_the_p_value_of_few_queries_is_exact():
@@ -115,6 +157,27 @@ def test_the_p_value_of_many_queries_is_the_randomization_tests():
     signs = np.random.default_rng(7).choice([1, -1], (40_000, 90))
     plain = np.mean(np.abs((signs * difference).mean(axis=1)) >= abs(difference.mean()))
     assert randomization_p(difference) == pytest.approx(plain, abs=0.01)
+
+
+def test_signs_are_flipped_by_group_so_that_equal_systems_are_seldom_told_apart():
+    chance, labels = np.random.default_rng(3), [f"g{i // 10}" for i in range(200)]
+    by_query, by_group = 0, 0
+    for _ in range(200):
+        difference = np.repeat(chance.normal(0, 0.1, 20), 10) + chance.normal(0, 0.05, 200)
+        by_query += randomization_p(difference) < 0.05
+        by_group += randomization_p(difference, labels) < 0.05
+    assert by_query > 0.3 * 200, "signs flipped one by one find what is not there"
+    assert by_group <= 0.09 * 200
+
+
+def test_the_p_value_over_few_groups_is_exact():
+    difference, labels = families(n_groups=8)
+    sums = np.array(
+        [sum(d for d, g in zip(difference, labels, strict=True) if g == name) for name in sorted(set(labels))]
+    )
+    signs = np.array(list(itertools.product([1, -1], repeat=8)))
+    exact = np.mean(np.abs(signs @ sums) >= abs(sums.sum()) - 1e-12)
+    assert randomization_p(difference, labels) == pytest.approx(exact, abs=1e-3)
 
 
 def test_the_same_seed_gives_the_same_numbers():

@@ -158,7 +158,9 @@ def test_a_run_that_kept_the_base_reads_as_a_success_of_the_process(make):
     verdict = make(training(kept="base"), evaluation(comparison=no_gain))
     text = sentence(verdict)
     assert (verdict["verdict"], EXIT_OF[verdict["verdict"]]) == ("DO_NOT_SHIP", 1)
-    assert text.startswith("DO NOT SHIP: training brought no gain on validation, so step 14 kept the base model; ")
+    assert text.startswith(
+        "DO NOT SHIP: training did not gain enough on validation and dev, so step 14 kept the base model; "
+    )
     assert text.endswith(f" {SUCCESS}")
     assert "re-embedding" not in text.removesuffix(SUCCESS)
 

@@ -23,6 +23,7 @@ class Training(Artifact, step="14", file="training.json"):
         pairs: query-document pairs that were seen.
         rows: training queries.
         validation: tuned against base on the validation queries.
+        validation_and_dev: the same on those and the dev queries together, which decides what is kept.
         weights: sha256 of the model that goes on.
         recipe: every setting.
     """
@@ -36,6 +37,7 @@ class Training(Artifact, step="14", file="training.json"):
     pairs: int
     rows: int
     validation: Comparison
+    validation_and_dev: Comparison
     weights: str
     recipe: dict[str, Any]
 
