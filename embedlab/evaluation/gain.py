@@ -151,7 +151,7 @@ def among_unseen(
     change = _mean_scores(tuned, test) - _mean_scores(base, test)
     classes: list[DocumentClass] = []
     searched: list[pd.DataFrame] = []
-    for name, ids in _classes(documents.index, positives, negatives).items():
+    for name, ids in _classes(documents, positives, negatives).items():
         within = relevant[relevant["doc_id"].isin(ids)]
         found = _without_search(name, change[ids], within["query_id"].nunique())
         if name != POSITIVES and found.queries >= MIN_QUERIES:
@@ -171,14 +171,15 @@ def among_unseen(
     return _judged(classes, compare_scores(pooled["base"], pooled["tuned"], metric, groups=groups, seed=seed))
 
 
-def _classes(documents: pd.Index, positives: Ids[str], negatives: Ids[str]) -> dict[str, pd.Index]:
-    """Return the ids of each class; every document is in one of them."""
-    is_positive = documents.isin(list(positives))
-    is_negative = documents.isin(list(negatives)) & ~is_positive
+def _classes(documents: pd.Series, positives: Ids[str], negatives: Ids[str]) -> dict[str, pd.Index]:
+    """Return the ids of each class; every document is in one of them, with all that have its text."""
+    # By text, which is all that a model sees: what happens to a document in training happens to its copies.
+    is_positive = documents.isin(documents[documents.index.isin(list(positives))])
+    is_negative = documents.isin(documents[documents.index.isin(list(negatives))]) & ~is_positive
     return {
-        POSITIVES: documents[is_positive],
-        NEGATIVES: documents[is_negative],
-        NEVER_USED: documents[~is_positive & ~is_negative],
+        POSITIVES: documents.index[is_positive],
+        NEGATIVES: documents.index[is_negative],
+        NEVER_USED: documents.index[~is_positive & ~is_negative],
     }
 
 

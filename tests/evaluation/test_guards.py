@@ -362,6 +362,15 @@ def test_a_document_that_was_positive_and_negative_is_a_positive():
     assert both == found.check(Noisy(0.7), Noisy(1.2))
 
 
+@pytest.mark.parametrize(("copied", "sizes"), [("d0", [200, 101, 99]), ("d399", [201, 100, 99])])
+def test_a_document_is_of_the_class_of_what_has_the_same_text(copied, sizes):
+    found = closed()
+    corpus = found.test.corpus.copy()
+    corpus.loc[corpus["doc_id"] == "d199", "title"] = copied
+    unseen = replace(found, test=replace(found.test, corpus=corpus)).check(Noisy(0.7), Noisy(0.7))
+    assert [part.documents for part in unseen.classes] == sizes
+
+
 def test_a_query_with_relevant_documents_in_both_classes_is_one_difference_their_mean():
     found = closed()
     further = pd.DataFrame({"query_id": [f"q{i}" for i in range(60)], "doc_id": [f"d{i}" for i in range(60, 120)]})
@@ -419,7 +428,9 @@ def of_attack(attack: Collection, transductive: bool) -> Closed:
     if not transductive:
         minable -= set(attack.qrels["doc_id"])
     drawn = np.random.default_rng(0).permutation(sorted(minable))
-    return Closed(test, positives, set(drawn[: len(drawn) // 2]))
+    texts = test.document_texts()
+    negatives = texts.isin(texts[drawn[: len(drawn) // 2]])  # one document has a twin of the same text
+    return Closed(test, positives, set(texts.index[negatives]))
 
 
 @pytest.mark.full
