@@ -156,14 +156,11 @@ def among_unseen(
         found = _without_search(name, change[ids], within["query_id"].nunique())
         if name != POSITIVES and found.queries >= MIN_QUERIES:
             asked = test.query_texts()[sorted(within["query_id"].unique())]
-            runs = {
-                "base": Dense(base, documents[ids]).search(asked),
-                "tuned": Dense(tuned, documents[ids]).search(asked),
-            }
+            models = {"base": base, "tuned": tuned}
+            runs = {key: Dense(model, documents[ids]).search(asked) for key, model in models.items()}
             scores = scores_of(within, runs, metric)
-            baseline, candidate = float(scores["base"].mean()), float(scores["tuned"].mean())
-            found = replace(found, baseline=baseline, tuned=candidate, delta=candidate - baseline)
             searched.append(scores)
+            found = _with_scores(found, scores)
         classes.append(found)
     if not searched:
         return _not_judged(classes)
@@ -188,10 +185,19 @@ def _without_search(name: str, change: pd.Series, queries: int) -> DocumentClass
     return DocumentClass(name, len(change), queries, baseline=None, tuned=None, delta=None, moved=moved)
 
 
+def _with_scores(found: DocumentClass, scores: pd.DataFrame) -> DocumentClass:
+    baseline, tuned = float(scores["base"].mean()), float(scores["tuned"].mean())
+    return replace(found, baseline=baseline, tuned=tuned, delta=tuned - baseline)
+
+
 def _not_judged(classes: list[DocumentClass]) -> AmongUnseen:
+    reason = "every document was a positive of training"
+    left_out = _too_small(classes)
+    if left_out:
+        reason = f"no class of documents that were no positive can be searched by itself: {left_out}"
     return AmongUnseen(
         state=UNSETTLED,
-        reason=f"no class of documents that were no positive can be searched by itself: {_too_small(classes)}",
+        reason=reason,
         settled_by=f"{MIN_QUERIES} judged test queries about one class",
         baseline=None,
         tuned=None,

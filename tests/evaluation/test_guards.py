@@ -406,6 +406,12 @@ def test_where_no_class_is_large_enough_the_check_is_unsettled_and_says_so(make)
     assert verdict["unseen_only"]["ci95"] is None
 
 
+def test_where_every_document_was_a_positive_the_check_is_unsettled():
+    found = closed()
+    unseen = replace(found, positives=set(found.test.corpus["doc_id"])).check(Noisy(0.7), Noisy(1.2))
+    assert (unseen.state, unseen.reason) == (UNSETTLED, "every document was a positive of training")
+
+
 def test_queries_of_few_groups_do_not_hold_the_check():
     found = closed()
     queries = found.test.queries.assign(group=[f"g{i % 9}" for i in range(120)])
