@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as Ids
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
@@ -11,13 +12,30 @@ from embedlab.data.collection import Collection
 from embedlab.evaluation.comparison import SAME, compare_scores
 from embedlab.evaluation.intervals import interval
 from embedlab.evaluation.metrics import scores_of
-from embedlab.evaluation.results import MIN_GROUPS, AmongUnseen, Concentration, Ends, LeftOut, Moved
-from embedlab.models.cache import Vectors
+from embedlab.evaluation.results import (
+    BROKEN,
+    HELD,
+    MIN_GROUPS,
+    MIN_QUERIES,
+    NEGATIVES,
+    NEVER_USED,
+    POSITIVES,
+    UNSETTLED,
+    AmongUnseen,
+    Comparison,
+    Concentration,
+    DocumentClass,
+    Ends,
+    LeftOut,
+)
 from embedlab.retrieval.base import Encodes
 from embedlab.retrieval.dense import Dense
 
 LARGEST_SLICE = 0.5
 """A slice with more than this share of the queries is no part of them, and is not left out."""
+
+ROUNDING = 1e-6
+"""Mean scores this close, in cosine, differ by the rounding of 32 bits alone."""
 
 
 def concentration(
@@ -101,55 +119,147 @@ def among_unseen(
     base: Encodes,
     tuned: Encodes,
     test: Collection,
-    seen: Ids[str],
+    positives: Ids[str],
+    negatives: Ids[str],
     metric: str,
     groups: Mapping[str, str],
     seed: int = 0,
-) -> AmongUnseen | None:
-    """Compare two models among the documents that are no positive of training.
+) -> AmongUnseen:
+    """Compare two models within each class of documents that were no positive of training.
 
-    A model can look better by merely pushing training documents down; here that gains nothing.
+    A model can look better by merely raising one class of documents against another. Each class is searched by
+    itself, where that gains nothing; a query is asked in every class that holds a relevant document of it, judged
+    by those there, and its scores are averaged over these classes.
 
     Args:
         base: the model to beat.
         tuned: the other.
         test: the opened test part.
-        seen: ids of the documents that training had as positives.
+        positives: ids of the documents that training had as positives.
+        negatives: ids of those that it had as negatives; one that was both is a positive.
         metric: an ir-measures name.
         groups: group by query id.
         seed: of the resampling.
 
     Returns:
-        both scores, the gain and how far documents moved; see :class:`AmongUnseen`. None where fewer than
-        ten queries have a relevant document there: cannot tell.
+        the state, the pooled scores and gain, and every class; see :class:`AmongUnseen`.
     """
     documents = test.document_texts()
-    is_seen = documents.index.isin(list(seen))
-    unseen = documents[~is_seen]
-    is_relevant = test.qrels["relevance"] > 0
-    within = test.qrels[is_relevant & test.qrels["doc_id"].isin(unseen.index)]
-    if within["query_id"].nunique() < MIN_GROUPS:
-        return None
-    asked = test.query_texts()[sorted(within["query_id"].unique())]
-    runs = {"base": Dense(base, unseen).search(asked), "tuned": Dense(tuned, unseen).search(asked)}
-    scores = scores_of(within, runs, metric)
-    found = compare_scores(scores["base"], scores["tuned"], metric, groups=groups, seed=seed)
+    relevant = test.qrels[test.qrels["relevance"] > 0]
     change = _mean_scores(tuned, test) - _mean_scores(base, test)
-    moved = _moved(change[is_seen], change[~is_seen])
-    return AmongUnseen(found.baseline, found.candidate, found.delta, found.ci95, len(unseen), len(asked), moved)
+    classes: list[DocumentClass] = []
+    searched: list[pd.DataFrame] = []
+    for name, ids in _classes(documents, positives, negatives).items():
+        within = relevant[relevant["doc_id"].isin(ids)]
+        found = _without_search(name, change[ids], within["query_id"].nunique())
+        if name != POSITIVES and found.queries >= MIN_QUERIES:
+            asked = test.query_texts()[sorted(within["query_id"].unique())]
+            models = {"base": base, "tuned": tuned}
+            runs = {key: Dense(model, documents[ids]).search(asked) for key, model in models.items()}
+            scores = scores_of(within, runs, metric)
+            searched.append(scores)
+            found = _with_scores(found, scores)
+        classes.append(found)
+    if not searched:
+        return _not_judged(classes)
+    pooled = pd.concat(searched).groupby(level=0).mean()
+    return _judged(classes, compare_scores(pooled["base"], pooled["tuned"], metric, groups=groups, seed=seed))
 
 
-def _moved(seen: Vectors, unseen: Vectors) -> Moved:
-    """Return how far the mean scores of seen and unseen documents moved, and how far apart."""
-    far = float(unseen.mean())
-    if not len(seen):
-        return Moved(None, far, None)
-    near = float(seen.mean())
-    return Moved(near, far, far - near)
+def _classes(documents: pd.Series, positives: Ids[str], negatives: Ids[str]) -> dict[str, pd.Index]:
+    """Return the ids of each class; every document is in one of them, with all that have its text."""
+    # By text, which is all that a model sees: what happens to a document in training happens to its copies.
+    is_positive = documents.isin(documents[documents.index.isin(list(positives))])
+    is_negative = documents.isin(documents[documents.index.isin(list(negatives))]) & ~is_positive
+    return {
+        POSITIVES: documents.index[is_positive],
+        NEGATIVES: documents.index[is_negative],
+        NEVER_USED: documents.index[~is_positive & ~is_negative],
+    }
 
 
-def _mean_scores(model: Encodes, test: Collection) -> Vectors:
-    """Return each document's score averaged over the test queries."""
+def _without_search(name: str, change: pd.Series, queries: int) -> DocumentClass:
+    moved = float(change.mean()) if len(change) else None
+    return DocumentClass(name, len(change), queries, baseline=None, tuned=None, delta=None, moved=moved)
+
+
+def _with_scores(found: DocumentClass, scores: pd.DataFrame) -> DocumentClass:
+    baseline, tuned = float(scores["base"].mean()), float(scores["tuned"].mean())
+    return replace(found, baseline=baseline, tuned=tuned, delta=tuned - baseline)
+
+
+def _not_judged(classes: list[DocumentClass]) -> AmongUnseen:
+    reason = "every document was a positive of training"
+    left_out = _too_small(classes)
+    if left_out:
+        reason = f"no class of documents that were no positive can be searched by itself: {left_out}"
+    return AmongUnseen(
+        state=UNSETTLED,
+        reason=reason,
+        settled_by=f"{MIN_QUERIES} judged test queries about one class",
+        baseline=None,
+        tuned=None,
+        delta=None,
+        ci95=None,
+        queries=0,
+        groups=0,
+        apart=_apart(classes),
+        classes=classes,
+    )
+
+
+def _judged(classes: list[DocumentClass], found: Comparison) -> AmongUnseen:
+    apart = _apart(classes)
+    state, so, settled_by = _state(found, apart)
+    left_out = _too_small(classes)
+    return AmongUnseen(
+        state=state,
+        reason=f"{so}; left out: {left_out}" if left_out else so,
+        settled_by=settled_by,
+        baseline=found.baseline,
+        tuned=found.candidate,
+        delta=found.delta,
+        ci95=found.ci95,
+        queries=found.n_queries,
+        groups=found.n_groups,
+        apart=apart,
+        classes=classes,
+    )
+
+
+def _state(found: Comparison, apart: float) -> tuple[str, str, str]:
+    """Return the state, what is so, and what would settle it."""
+    low, high = found.ci95
+    gain = f"{found.metric} changes by {found} within classes on {found.n_queries:,} queries"
+    if high < 0:
+        return BROKEN, gain, ""
+    if found.n_groups < MIN_GROUPS:
+        return UNSETTLED, f"{gain}, in {found.n_groups} groups", f"queries of {MIN_GROUPS} groups"
+    # No change within a class is all that raising whole classes leaves: it is no good sign unless none was raised.
+    if found.wins == found.losses == 0 and apart > ROUNDING:
+        so = f"no query gains or loses within a class, while the classes' mean scores moved {apart:.3f} apart"
+        return UNSETTLED, so, "a gain within a class"
+    if low >= 0:
+        return HELD, gain, ""
+    needed = f"about {found.queries_needed:,}" if found.queries_needed else "over a million"
+    return UNSETTLED, gain, f"{needed} such queries, were the change seen the true one"
+
+
+def _too_small(classes: list[DocumentClass]) -> str:
+    """Return the classes that have too few queries, with their number."""
+    small = [c for c in classes if c.name != POSITIVES and c.documents and c.delta is None]
+    return ", ".join(f"{c.name} ({c.queries} queries, {MIN_QUERIES} are needed)" for c in small)
+
+
+def _apart(classes: list[DocumentClass]) -> float:
+    """Return how far the mean scores of the classes moved from one another."""
+    moved = [c.moved for c in classes if c.moved is not None]
+    return max(moved) - min(moved)
+
+
+def _mean_scores(model: Encodes, test: Collection) -> pd.Series:
+    """Return each document's score averaged over the test queries, by document id."""
     # The mean of the products is the product with the mean: one vector instead of all queries.
     queries = model.encode(test.query_texts().tolist(), "query").mean(axis=0)
-    return model.encode(test.document_texts().tolist(), "document") @ queries
+    documents = test.document_texts()
+    return pd.Series(model.encode(documents.tolist(), "document") @ queries, index=documents.index)

@@ -14,6 +14,12 @@ LOST, HELD, UNSURE = "lost", "held", "too small to tell"
 MIN_QUERIES, MIN_GROUPS, MIN_CHANGED = 30, 10, 10
 """Under so many queries, groups, or queries that change at all, an interval is not to be trusted with a SHIP."""
 
+BROKEN, UNSETTLED = "broken", "unsettled"
+"""What else can be said of a check than that it held."""
+
+POSITIVES, NEGATIVES, NEVER_USED = "positives", "negatives", "never used"
+"""Classes of documents by what they were in training; a positive that was a negative too is a positive."""
+
 
 def with_interval(delta: float, ends: Ends) -> str:
     """Return a difference with its interval, such as ``+0.104 [+0.067, +0.141]``."""
@@ -167,28 +173,60 @@ class Concentration:
 
 
 @dataclass(frozen=True)
-class Moved:
-    """By how much the mean score of a document changed, in cosine; None where no document was seen."""
+class DocumentClass:
+    """Documents that training used alike, and two models that search among them alone.
 
-    seen: float | None
-    unseen: float
-    apart: float | None
+    Attributes:
+        name: ``positives`` of training, ``negatives`` that were no positive, or ``never used``.
+        documents: how many there are.
+        queries: of the test, with a relevant document among them.
+        baseline: score of the base; None where the class was not searched by itself.
+        tuned: likewise of the tuned model.
+        delta: the difference.
+        moved: change of the documents' score, averaged over them and over all test queries, in cosine;
+            None without a document.
+    """
+
+    name: str
+    documents: int
+    queries: int
+    baseline: float | None
+    tuned: float | None
+    delta: float | None
+    moved: float | None
 
 
 @dataclass(frozen=True)
 class AmongUnseen:
-    """Two models among the documents that were no positive of training: scores, gain, 95 % interval."""
+    """Two models within each class of documents that were no positive of training, pooled: the trap check.
 
-    baseline: float
-    tuned: float
-    delta: float
-    ci95: Ends
-    documents: int
+    Numbers are None where no class was large enough to be searched.
+
+    Attributes:
+        state: ``held``: they surely do not lose there; ``broken``: they surely do; else ``unsettled``.
+        reason: what is so, in words.
+        settled_by: what would settle it, in words; empty where it is settled.
+        baseline: mean score of the base over the queries that were asked.
+        tuned: likewise of the tuned model.
+        delta: the difference.
+        ci95: its 95 % interval.
+        queries: how many were asked.
+        groups: of these queries.
+        apart: how far the classes' mean scores moved from one another, in cosine.
+        classes: each class, that of the positives too, which is never searched by itself.
+    """
+
+    state: str
+    reason: str
+    settled_by: str
+    baseline: float | None
+    tuned: float | None
+    delta: float | None
+    ci95: Ends | None
     queries: int
-    moved: Moved
-
-    def __str__(self) -> str:
-        return with_interval(self.delta, self.ci95)
+    groups: int
+    apart: float
+    classes: list[DocumentClass]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from embedlab.chain.keys import stale_steps
 from embedlab.chain.steps import LAST, STEPS, Step, proof_of
 from embedlab.chain.store import FINISHED, Store
 from embedlab.report.charts import interval_chart, systems_chart
-from embedlab.verdict.words import beside, costs, limits, retention_sentence
+from embedlab.verdict.words import beside, costs, limits, retention_sentence, unseen_sentence
 
 WORDS = {"SHIP": "Ship", "DO_NOT_SHIP": "Do not ship", "INCONCLUSIVE": "Inconclusive"}
 
@@ -114,11 +114,7 @@ def caveats(verdict: Mapping[str, Any], stale: Sequence[str] = ()) -> list[str]:
     found = limits(verdict) + [f"{capitalize(clause)}." for clause in beside(verdict)]
     unseen = verdict.get("unseen_only")
     if unseen:
-        low, high = unseen["ci95"]
-        found.append(
-            f"Among documents that training never saw as positives the gain is {unseen['delta']:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}]."
-        )
+        found.append(f"The check among documents that were no positive of training: {unseen_sentence(unseen)}.")
     if verdict.get("retention") and not any(retention_sentence(verdict["retention"]) in line for line in found):
         found.append(f"{capitalize(retention_sentence(verdict['retention']))}.")
     found += [f"{capitalize(clause)}." for clause in costs(verdict)]

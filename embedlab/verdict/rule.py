@@ -18,7 +18,7 @@ from embedlab.chain.seal import dev_looks
 from embedlab.chain.steps import LAST, STEPS
 from embedlab.chain.store import Store, plain
 from embedlab.errors import IntegrityError, MissingInputError
-from embedlab.evaluation.results import LOST, Retained
+from embedlab.evaluation.results import BROKEN, LOST, UNSETTLED, Retained
 from embedlab.verdict.checklist import checklist
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.mistakes import mistakes
@@ -39,6 +39,11 @@ def update_verdict(lab: Lab) -> dict[str, Any]:
 def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
     """Return the verdict of a run from its artifacts, those of steps after ``upto`` left out, as plain JSON.
 
+    Beside the numbers, ``blocked_by`` names what forbids shipping, and ``unsettled`` what keeps the verdict from
+    being SHIP because it cannot be judged yet: sentences ``name: what is so; what would settle it``.
+    ``unseen_only`` is None where the contract claims nothing about new documents; its numbers alone are None
+    where the trap check could not be judged, which its ``state`` and ``reason`` say.
+
     Raises:
         MissingInputError: if step 15 has not finished.
         ContractError: if a number was made under another contract than the run has now.
@@ -52,7 +57,7 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
     training = facts.read(Training)
     blocked = blockers(facts, evaluation, contract) + breaches(costs, contract)
     verdict = {
-        "verdict": decide(evaluation, contract, blocked),
+        "verdict": decide(evaluation, blocked),
         "stage": "final" if facts.done(LAST) else "offline",
         "primary_metric": found.metric,
         "contract": contract.hash,
@@ -70,6 +75,7 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "unseen_only": None if evaluation.unseen_only is None else asdict(evaluation.unseen_only),
         "slices": [asdict(row) for row in evaluation.slices],
         "blocked_by": blocked,
+        "unsettled": unsettled(evaluation),
         "claim": contract.generalize_to,
         "kept": None if training is None else training.kept,
         "versus_hybrid": {"delta": evaluation.versus_hybrid.delta, "ci95": evaluation.versus_hybrid.ci95},
@@ -86,14 +92,12 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
     return dict(plain(verdict))
 
 
-def decide(evaluation: Evaluation, contract: Contract, blocked: list[str]) -> str:
+def decide(evaluation: Evaluation, blocked: list[str]) -> str:
     """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE: what the comparison says, unless something blocks or doubts it."""
     if blocked:
         return "DO_NOT_SHIP"
-    unseen, verdict = evaluation.unseen_only, evaluation.comparison.verdict
-    if verdict == "SHIP" and unseen is not None and unseen.ci95[0] < min(0.0, contract.min_gain):
-        return "INCONCLUSIVE"
-    return verdict
+    verdict = evaluation.comparison.verdict
+    return "INCONCLUSIVE" if verdict == "SHIP" and unsettled(evaluation) else verdict
 
 
 def blockers(facts: Facts, evaluation: Evaluation, contract: Contract) -> list[str]:
@@ -111,21 +115,26 @@ def blockers(facts: Facts, evaluation: Evaluation, contract: Contract) -> list[s
                 f"guardrail slice {row.slice}: {row.delta:+.3f} [{row.low:+.3f}, {row.high:+.3f}], "
                 f"a loss of {contract.slice_tolerance:.3f} is accepted"
             )
-    blocked += _pushed_down(evaluation, contract)
+    blocked += _pushed_down(evaluation)
     blocked += _forgotten(evaluation.retention)
     blocked += _failed_gates(facts)
     return blocked + _too_large(facts, contract)
 
 
-def _pushed_down(evaluation: Evaluation, contract: Contract) -> list[str]:
-    """Return the blocker of a gain that surely is not there among documents unseen in training."""
-    unseen, least = evaluation.unseen_only, contract.min_gain
-    if unseen is None:
+def unsettled(evaluation: Evaluation) -> list[str]:
+    """Return what cannot be judged yet and must be for a SHIP: what is so, and what would settle it."""
+    unseen = evaluation.unseen_only
+    if unseen is None or unseen.state != UNSETTLED:
         return []
-    _, high = unseen.ci95
-    if high < least or (least == 0 and high <= 0):
-        return [f"unseen documents: gain {unseen.delta:+.3f} there, {least:+.3f} required"]
-    return []
+    return [f"unseen documents: {unseen.reason}; {unseen.settled_by}"]
+
+
+def _pushed_down(evaluation: Evaluation) -> list[str]:
+    """Return the blocker of a model that surely loses among documents that were no positive of training."""
+    unseen = evaluation.unseen_only
+    if unseen is None or unseen.state != BROKEN:
+        return []
+    return [f"unseen documents: {unseen.reason}"]
 
 
 def _forgotten(found: Retained | None) -> list[str]:

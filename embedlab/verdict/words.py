@@ -27,6 +27,7 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
     found = _carried(verdict)
     if verdict["blocked_by"]:
         found.append(f"Blocked by {'; '.join(verdict['blocked_by'])}.")
+    found += [f"Unsettled is {what}." for what in verdict.get("unsettled", [])]
     narrow = (verdict.get("concentration") or {}).get("narrow")
     if narrow:
         found.append(f"The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum.")
@@ -73,9 +74,12 @@ def _carried(verdict: Mapping[str, Any]) -> list[str]:
     unseen = verdict.get("unseen_only")
     if unseen is None:
         return [f"{why}; the check among unseen documents, which would carry the comparison, was not made."]
-    low, high = unseen["ci95"]
-    gain = f"{unseen['delta']:+.3f} there [{low:+.3f}, {high:+.3f}]"
-    return [f"{why}, so the check among unseen documents carries the comparison: {gain}."]
+    return [f"{why}, so the check among unseen documents carries the comparison: {unseen_sentence(unseen)}."]
+
+
+def unseen_sentence(found: Mapping[str, Any]) -> str:
+    """Return in words what the trap check found; see :func:`~embedlab.evaluation.among_unseen`."""
+    return f"{found['state']}, {found['reason']}"
 
 
 def _kept_base(verdict: Mapping[str, Any]) -> bool:

@@ -28,7 +28,9 @@ NUMBERS = (
     "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta retention unseen_only"
 )
 BESIDE = "claim kept versus_hybrid concentration price dev_looks"
-KEYS = f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by checklist mistakes".split()
+KEYS = (
+    f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by unsettled checklist mistakes".split()
+)
 
 
 def nbval(outputs: Path, *notebooks: Path) -> subprocess.CompletedProcess:

@@ -1,14 +1,20 @@
 """What stands beside the primary measure: guardrail slices, unseen documents, concentration."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import PROJECT, command
-from makers import contract, evaluation
+from makers import evaluation
 
 import embedlab
 from embedlab.data import Collection
 from embedlab.evaluation import (
+    BROKEN,
+    HELD,
+    UNSETTLED,
+    AmongUnseen,
     Comparison,
     among_unseen,
     compare_scores,
@@ -19,8 +25,6 @@ from embedlab.evaluation import (
 )
 from embedlab.evaluation.intervals import gain
 from embedlab.retrieval import Dense
-from embedlab.verdict.facts import Facts
-from embedlab.verdict.rule import blockers, decide
 
 IDS = [f"q{i:03d}" for i in range(200)]
 GROUPS = {q: f"g{i // 4}" for i, q in enumerate(IDS)}
@@ -196,92 +200,268 @@ class Noisy:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-class Pushed:
-    """Another encoder with ``by`` added to the score of every document that training did not see."""
+class Raised:
+    """Another encoder with ``by`` added to the score of some documents, whatever is asked."""
 
-    name = "pushed"
+    name = "raised"
 
-    def __init__(self, base, unseen_texts, by: float) -> None:
-        self.base, self.unseen, self.by = base, set(unseen_texts), by
+    def __init__(self, base, texts, by: float) -> None:
+        self.base, self.texts, self.by = base, set(texts), by
 
     def encode(self, texts, kind="document"):
         vectors = self.base.encode(texts, kind)
-        extra = np.ones(len(texts)) if kind == "query" else [self.by * (text in self.unseen) for text in texts]
+        extra = np.ones(len(texts)) if kind == "query" else [self.by * (text in self.texts) for text in texts]
         return np.column_stack([vectors, np.asarray(extra, dtype=np.float32)])
 
 
-@pytest.fixture(scope="module")
-def closed():
-    """A closed collection: 400 documents, 120 queries about the 120 that training did not see."""
+@dataclass(frozen=True)
+class Closed:
+    """A closed collection: the opened test, and what its documents were in training."""
+
+    test: Collection
+    positives: set[str]
+    negatives: set[str]
+
+    def texts(self, of: set[str]) -> pd.Series:
+        documents = self.test.document_texts()
+        return documents[documents.index.isin(list(of))]
+
+    def trap(self, which: str) -> set[str]:
+        """Return the documents that a trap raises."""
+        unseen = set(self.test.corpus["doc_id"]) - self.positives
+        raised = {
+            "positives pushed down": unseen,
+            "negatives raised": self.negatives,
+            "never used raised": unseen - self.negatives,
+        }
+        return raised[which]
+
+    def check(self, base, tuned) -> AmongUnseen:
+        return among_unseen(base, tuned, self.test, self.positives, self.negatives, "nDCG@10", self.test.groups())
+
+
+TRAPS = ["positives pushed down", "negatives raised", "never used raised"]
+
+NEGATIVES_OF = {
+    "queries about both classes": {f"d{i}" for i in [*range(60), *range(120, 160)]},
+    "queries about what was never used": {f"d{i}" for i in range(120, 160)},
+    "queries about negatives": {f"d{i}" for i in range(160)},
+    "no negatives": set(),
+    "all negatives": {f"d{i}" for i in range(200)},
+}
+"""What may be a negative of training: of 200 documents that were no positive, the first 120 are asked for."""
+
+
+def closed(which: str = "queries about both classes") -> Closed:
+    """Return 400 documents, 200 of them positives of training, and 120 queries about 120 of the others."""
     ids = [f"d{i}" for i in range(400)]
     corpus = pd.DataFrame({"doc_id": ids, "title": ids, "text": ""})
     asked = [f"q{i}" for i in range(120)]
     queries = pd.DataFrame({"query_id": asked, "text": asked, "part": "test", "group": asked})
     qrels = pd.DataFrame({"query_id": asked, "doc_id": ids[:120], "relevance": 1})
-    return Collection(corpus, queries, qrels), set(ids[120:])
+    return Closed(Collection(corpus, queries, qrels), set(ids[200:]), NEGATIVES_OF[which])
 
 
-def over_all(base, candidate, test, groups) -> Comparison:
+def over_all(base, candidate, test) -> Comparison:
     runs = [Dense(model, test.document_texts()).search(test.query_texts()) for model in (base, candidate)]
     scores = [per_query(test.qrels, run)["nDCG@10"] for run in runs]
-    return compare_scores(*scores, min_gain=0.02, groups=groups)
+    return compare_scores(*scores, min_gain=0.02, groups=test.groups())
 
 
-def judge(found, unseen, store) -> tuple[str, list[str]]:
-    """Decide as the verdict does, from the comparison and the unseen-only check alone."""
-    done = evaluation(comparison=found, unseen_only=unseen, slices=[], retention=None)
-    agreed = contract(min_gain=0.02)
-    why = [reason for reason in blockers(Facts(store), done, agreed) if not reason.startswith("seal")]
-    return decide(done, agreed, why), why
+def assert_never_ships(unseen: AmongUnseen, make) -> None:
+    """Assert that a check is not held with a gain, and that it keeps what else is a clear SHIP from shipping."""
+    assert unseen.state != HELD
+    verdict = make(evaluation(unseen_only=unseen))
+    assert verdict["verdict"] != "SHIP"
+    assert any("unseen documents" in why for why in verdict["blocked_by"] + verdict["unsettled"])
 
 
-def test_a_model_that_only_pushes_training_documents_down_is_caught(closed, store):
-    test, seen = closed
-    base, groups = Noisy(0.7), {q: q for q in test.queries["query_id"]}
-    pushed = Pushed(base, test.document_texts()[[d for d in test.corpus["doc_id"] if d not in seen]], 0.1)
-    found = over_all(base, pushed, test, groups)
-    unseen = among_unseen(base, pushed, test, seen, "nDCG@10", groups)
-    verdict, why = judge(found, unseen, store)
-    assert found.verdict == "SHIP", "any ordinary evaluation would ship the false gain"
-    assert unseen.ci95 == pytest.approx([0, 0], abs=1e-6)
-    assert unseen.moved.apart == pytest.approx(0.1, abs=1e-6)
-    assert verdict == "DO_NOT_SHIP"
-    assert why == ["unseen documents: gain +0.000 there, +0.020 required"]
+@pytest.mark.parametrize("present", NEGATIVES_OF)
+@pytest.mark.parametrize("which", TRAPS)
+def test_a_model_that_only_raises_a_class_of_documents_gains_nothing_and_never_ships(which, present, make):
+    found, base = closed(present), Noisy(0.7)
+    raised = found.trap(which)
+    unseen = found.check(base, Raised(base, found.texts(raised), 0.1))
+    assert unseen.ci95 == (0.0, 0.0)
+    assert unseen.apart == pytest.approx(0.1 if raised else 0.0, abs=1e-6)
+    if raised:
+        assert_never_ships(unseen, make)
 
 
-def test_an_honest_gain_survives_among_unseen_documents(closed, store):
-    test, seen = closed
-    groups = {q: q for q in test.queries["query_id"]}
-    base, better = Noisy(0.7), Noisy(1.2)
-    unseen = among_unseen(base, better, test, seen, "nDCG@10", groups)
+@pytest.mark.parametrize(
+    ("which", "present"),
+    [
+        ("positives pushed down", "queries about both classes"),
+        ("never used raised", "queries about what was never used"),
+        ("negatives raised", "queries about negatives"),
+    ],
+)
+def test_these_traps_are_a_clear_ship_over_all_documents(which, present, make):
+    found, base = closed(present), Noisy(0.7)
+    trapped = Raised(base, found.texts(found.trap(which)), 0.1)
+    compared, unseen = over_all(base, trapped, found.test), found.check(base, trapped)
+    assert compared.verdict == "SHIP"
+    assert make(evaluation(comparison=compared, unseen_only=unseen))["verdict"] == "INCONCLUSIVE"
+    assert make(evaluation(comparison=compared))["verdict"] == "SHIP"
+
+
+def test_a_class_raised_among_the_others_would_gain_if_they_were_searched_together():
+    found, base = closed("queries about what was never used"), Noisy(0.7)
+    trapped = Raised(base, found.texts(found.trap("never used raised")), 0.1)
+    together = replace(found, negatives=set()).check(base, trapped)
+    assert together.state == HELD
+    assert together.ci95[0] > 0.005
+
+
+def test_an_honest_gain_is_held_in_every_class(make):
+    found, base, better = closed(), Noisy(0.7), Noisy(1.2)
+    unseen = found.check(base, better)
+    assert (unseen.state, unseen.settled_by) == (HELD, "")
     assert unseen.ci95[0] > 0.02
-    assert abs(unseen.moved.apart) < 0.05
-    assert judge(over_all(base, better, test, groups), unseen, store) == ("SHIP", [])
+    assert unseen.apart < 0.05
+    assert [part.delta is not None and part.delta > 0.02 for part in unseen.classes] == [False, True, True]
+    assert make(evaluation(unseen_only=unseen))["verdict"] == "SHIP"
 
 
-def test_too_few_queries_with_an_unseen_document_cannot_tell(closed):
-    test, seen = closed
-    most = seen | {f"d{i}" for i in range(9, 120)}
-    assert among_unseen(Noisy(1), Noisy(2), test, most, "nDCG@10", {q: q for q in test.queries["query_id"]}) is None
+def test_a_gain_by_raising_a_class_does_not_hide_what_is_lost_inside_the_classes(make):
+    found, base, worse = closed(), Noisy(1.2), Noisy(0.7)
+    trapped = Raised(worse, found.texts(found.trap("positives pushed down")), 0.5)
+    unseen = found.check(base, trapped)
+    assert unseen.state == BROKEN
+    assert unseen.ci95[1] < 0
+    assert make(evaluation(unseen_only=unseen))["verdict"] == "DO_NOT_SHIP"
+
+
+def test_the_same_model_is_held_for_nothing_changes():
+    unseen = closed().check(Noisy(0.7), Noisy(0.7))
+    assert (unseen.state, unseen.ci95, unseen.apart) == (HELD, (0.0, 0.0), 0.0)
+
+
+def test_a_few_queries_that_gain_while_none_loses_hold_the_check():
+    unseen = closed().check(Noisy(0.7), Noisy(0.701))
+    assert unseen.ci95[0] == 0 < unseen.ci95[1]
+    assert unseen.state == HELD
+
+
+def test_a_change_that_may_be_a_loss_is_unsettled_and_says_how_many_queries_would_settle_it():
+    unseen = closed().check(Noisy(0.7), Noisy(0.695))
+    low, high = unseen.ci95
+    assert low < 0 <= high
+    assert unseen.state == UNSETTLED
+    assert "such queries" in unseen.settled_by
+
+
+def test_each_class_says_its_documents_its_queries_and_how_far_they_moved():
+    found, base = closed(), Noisy(0.7)
+    unseen = found.check(base, Raised(base, found.texts(found.negatives), 0.1))
+    assert [(part.name, part.documents, part.queries) for part in unseen.classes] == [
+        ("positives", 200, 0),
+        ("negatives", 100, 60),
+        ("never used", 100, 60),
+    ]
+    assert [part.moved for part in unseen.classes] == pytest.approx([0.0, 0.1, 0.0], abs=1e-6)
+    assert (unseen.queries, unseen.groups) == (120, 120)
+
+
+def test_a_document_that_was_positive_and_negative_is_a_positive():
+    found = closed()
+    both = replace(found, negatives=found.negatives | found.positives).check(Noisy(0.7), Noisy(1.2))
+    assert both == found.check(Noisy(0.7), Noisy(1.2))
+
+
+@pytest.mark.parametrize(("copied", "sizes"), [("d0", [200, 101, 99]), ("d399", [201, 100, 99])])
+def test_a_document_is_of_the_class_of_what_has_the_same_text(copied, sizes):
+    found = closed()
+    corpus = found.test.corpus.copy()
+    corpus.loc[corpus["doc_id"] == "d199", "title"] = copied
+    unseen = replace(found, test=replace(found.test, corpus=corpus)).check(Noisy(0.7), Noisy(0.7))
+    assert [part.documents for part in unseen.classes] == sizes
+
+
+def test_a_query_with_relevant_documents_in_both_classes_is_one_difference_their_mean():
+    found = closed()
+    further = pd.DataFrame({"query_id": [f"q{i}" for i in range(60)], "doc_id": [f"d{i}" for i in range(60, 120)]})
+    qrels = pd.concat([found.test.qrels, further.assign(relevance=1)], ignore_index=True)
+    within = replace(found, test=replace(found.test, qrels=qrels))
+    unseen = within.check(Noisy(0.7), Noisy(1.2))
+    _, negatives, never_used = unseen.classes
+    assert (negatives.queries, never_used.queries, unseen.queries) == (60, 120, 120)
+    own = closed().check(Noisy(0.7), Noisy(1.2)).classes[2]  # q60 to q119, which are asked there alone
+    both = (negatives.delta + (120 * never_used.delta - 60 * own.delta) / 60) / 2
+    assert unseen.delta == pytest.approx((both + own.delta) / 2)
+
+
+@pytest.mark.parametrize(("queries", "judged"), [(29, False), (30, True)])
+def test_a_class_with_fewer_than_30_queries_is_left_out_and_named(queries, judged):
+    found = replace(closed(), negatives={f"d{i}" for i in range(queries)})
+    unseen = found.check(Noisy(0.7), Noisy(1.2))
+    assert (unseen.classes[1].delta is not None) == judged
+    assert unseen.queries == 120 - (0 if judged else queries)
+    assert ("left out: negatives (29 queries, 30 are needed)" in unseen.reason) != judged
+
+
+def test_where_no_class_is_large_enough_the_check_is_unsettled_and_says_so(make):
+    found = closed()
+    few = replace(found, positives=found.positives | {f"d{i}" for i in [*range(31), *range(60, 92)]})
+    unseen = few.check(Noisy(0.7), Noisy(1.2))
+    numbers = (unseen.baseline, unseen.tuned, unseen.delta, unseen.ci95)
+    assert (unseen.state, unseen.queries, numbers) == (UNSETTLED, 0, (None, None, None, None))
+    assert "negatives (29 queries, 30 are needed), never used (28 queries" in unseen.reason
+    assert unseen.settled_by
+    verdict = make(evaluation(unseen_only=unseen))
+    assert verdict["verdict"] == "INCONCLUSIVE"
+    assert verdict["unseen_only"]["ci95"] is None
+
+
+def test_where_every_document_was_a_positive_the_check_is_unsettled():
+    found = closed()
+    unseen = replace(found, positives=set(found.test.corpus["doc_id"])).check(Noisy(0.7), Noisy(1.2))
+    assert (unseen.state, unseen.reason) == (UNSETTLED, "every document was a positive of training")
+
+
+def test_queries_of_few_groups_do_not_hold_the_check():
+    found = closed()
+    queries = found.test.queries.assign(group=[f"g{i % 9}" for i in range(120)])
+    unseen = replace(found, test=replace(found.test, queries=queries)).check(Noisy(0.7), Noisy(1.2))
+    assert (unseen.state, unseen.settled_by) == (UNSETTLED, "queries of 10 groups")
+    assert unseen.ci95[0] > 0
+
+
+@pytest.fixture(scope="module")
+def base_model(tmp_path_factory):
+    """The packaged base model with vectors kept for this module."""
+    return embedlab.load_model("sentence-transformers/all-MiniLM-L6-v2", "float32", tmp_path_factory.mktemp("vectors"))
+
+
+def of_attack(attack: Collection, transductive: bool) -> Closed:
+    """Return the demo's test with half of what may be mined among the documents that were no positive as negatives."""
+    test, trained = attack.part("test"), attack.part("train")
+    positives = set(trained.qrels.loc[trained.qrels["relevance"] >= 1, "doc_id"])
+    minable = set(test.corpus["doc_id"]) - positives
+    if not transductive:
+        minable -= set(attack.qrels["doc_id"])
+    drawn = np.random.default_rng(0).permutation(sorted(minable))
+    texts = test.document_texts()
+    negatives = texts.isin(texts[drawn[: len(drawn) // 2]])  # one document has a twin of the same text
+    return Closed(test, positives, set(texts.index[negatives]))
 
 
 @pytest.mark.full
 @pytest.mark.model
-def test_the_false_gain_on_attack_is_reported_and_blocked(attack, store, tmp_path):
+@pytest.mark.parametrize("transductive", [True, False])
+@pytest.mark.parametrize("which", TRAPS)
+def test_no_class_of_attack_can_be_raised_to_ship(which, transductive, attack, base_model, make):
     """About a minute: the base's vectors of 839 documents and the test queries."""
-    base = embedlab.load_model("sentence-transformers/all-MiniLM-L6-v2", "float32", tmp_path)
-    test, trained = attack.part("test"), attack.part("train")
-    groups = test.groups()
-    seen = set(trained.qrels.loc[trained.qrels["relevance"] >= 1, "doc_id"])
-    documents = test.document_texts()
-    pushed = Pushed(base, documents[~documents.index.isin(list(seen))], 0.1)
-    found = over_all(base, pushed, test, groups)
-    unseen = among_unseen(base, pushed, test, seen, "nDCG@10", groups)
-    assert 0.05 < found.delta < 0.15, "its size depends on the split"
-    assert found.verdict == "SHIP"
-    assert unseen.delta == pytest.approx(0, abs=1e-6)
-    assert unseen.moved.apart == pytest.approx(0.1, abs=1e-5)
-    assert judge(found, unseen, store)[0] == "DO_NOT_SHIP"
+    found = of_attack(attack, transductive)
+    trapped = Raised(base_model, found.texts(found.trap(which)), 0.1)
+    unseen = found.check(base_model, trapped)
+    assert unseen.delta == pytest.approx(0, abs=1e-4)
+    assert unseen.apart == pytest.approx(0.1, abs=1e-5)
+    assert_never_ships(unseen, make)
+    if which == "positives pushed down":
+        compared = over_all(base_model, trapped, found.test)
+        assert 0.05 < compared.delta < 0.15, "its size depends on the split"
+        assert compared.verdict == "SHIP"
 
 
 @pytest.mark.full

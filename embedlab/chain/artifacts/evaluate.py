@@ -16,7 +16,7 @@ class Evaluation(Artifact, step="15", file="evaluation.json"):
         comparison: tuned against base.
         versus_hybrid: tuned against hybrid search with the base.
         hybrids: hybrid search with the tuned model against that with the base.
-        unseen_only: among documents unseen in training; None where not asked, or too few queries.
+        unseen_only: within the classes of documents that were no positive of training; None where not asked.
         retention: on another domain; None where its package is not installed.
         slices: by slice.
         concentration: where the gain comes from.
