@@ -260,10 +260,10 @@ def page(found: dict[str, pd.DataFrame], trials: int) -> str:
         sections.append(
             f"""## Over {unit}
 
-SHIP without a gain comes out in {false.mean():.1f} % of the trials of all cells together, in {false.max():.1f} % in the worst;
-by resampling alone it would be {alone.mean():.1f} and {alone.max():.1f} %. The detectable gain is found in
-{detected.mean():.0f} % on average, {detected.min():.0f} to {detected.max():.0f} % from cell to cell. Cells in which most
-samples are too small to ship on, and which are not counted: {rest}.
+SHIP without a gain comes out in {false.mean():.1f} % of the trials of all cells together, in {false.max():.1f} % in the
+worst; by resampling alone it would be {alone.mean():.1f} and {alone.max():.1f} %. The detectable gain is found in
+{detected.mean():.0f} % on average, {detected.min():.0f} to {detected.max():.0f} % from cell to cell. Cells in which
+most samples are too small to ship on, and which are not counted: {rest}.
 
 {table(rates, SHOWN)}
 """
@@ -277,19 +277,19 @@ Written by `.venv/bin/python benchmarks/calibration.py`; do not edit.
 ![How often a comparison ships](calibration.png)
 
 A comparison says SHIP when the lower end of a two-sided 95 % interval of the gain reaches the minimum gain, and the
-sample has at least {MIN_QUERIES} queries, {MIN_GROUPS} groups and {MIN_CHANGED} queries that change. So where the true gain
-is just the minimum, SHIP should come out in about 2.5 % of the comparisons. At the detectable gain, which step 04 shows, it
-should come out in 80 %.
+sample has at least {MIN_QUERIES} queries, {MIN_GROUPS} groups and {MIN_CHANGED} queries that change. So where the true
+gain is just the minimum, SHIP should come out in about 2.5 % of the comparisons. At the detectable gain, which step 04
+shows, it should come out in 80 %.
 
 Each cell is {trials:,} trials with {RESAMPLES:,} resamples each, drawn with replacement from the per-query scores of a
-real pair, so that the true gain is known: BM25, all-MiniLM-L6-v2 and the two together (hybrid), each against another, by
-nDCG@10, R@10 and RR@10. The minimum gain is then set to the true gain (no gain to ship), or below it by the detectable
+real pair, so that the true gain is known: BM25, all-MiniLM-L6-v2 and the two together (hybrid), each against another,
+by nDCG@10, R@10 and RR@10. The minimum gain is then set to the true gain (no gain to ship), or below it by the detectable
 gain. On each side the farthest end decides: of resampling (percentile bootstrap), of Student's t, and of the rule of
 three where nearly all units tie. Over groups, the interval over single queries is left out here; it can only make SHIP
 rarer.
 
-Queries: {len(queries.values)} of Cranfield, each its own. Groups: {len(groups.values):,} descriptions of ATT&CK techniques in
-{len(sizes)} families of 1 to {sizes.max()}, at most eight a technique; trials draw whole families.
+Queries: {len(queries.values)} of Cranfield, each its own. Groups: {len(groups.values):,} descriptions of ATT&CK
+techniques in {len(sizes)} families of 1 to {sizes.max()}, at most eight a technique; trials draw whole families.
 
 {"".join(sections)}"""
 

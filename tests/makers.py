@@ -185,11 +185,12 @@ def contract(**changes) -> Contract:
         slice_tolerance=0.05,
         retention_tolerance=0.05,
         latency_budget_ms=100.0,
-        index_budget_mb=10.0,
+        index_budget_mb=2000.0,
         migration_budget=10.0,
         monthly_budget=30.0,
         test_openings=1,
         transductive=True,
+        waived=[],
     )
     return replace(found, **changes)
 
@@ -219,7 +220,9 @@ def eval_set(**changes) -> EvalSet:
 
 
 def baseline(**changes) -> Baseline:
-    found = Baseline(metric=METRIC, weight=0.5, dev={"base": 0.41, "BM25": 0.4}, test={"base": 0.4, "BM25": 0.39})
+    found = Baseline(
+        metric=METRIC, weight=0.5, simpler="BM25", dev={"base": 0.41, "BM25": 0.4}, test={"base": 0.4, "BM25": 0.39}
+    )
     return replace(found, **changes)
 
 
@@ -287,6 +290,8 @@ def evaluation(**changes) -> Evaluation:
     found = Evaluation(
         comparison=comparison(),
         versus_hybrid=comparison(delta=0.05, ci95=(0.01, 0.09)),
+        simpler="hybrid (base)",
+        versus_simpler=comparison(delta=0.05, ci95=(0.02, 0.09), ci=(0.02, 0.09)),
         hybrids=comparison(delta=0.06, ci95=(0.02, 0.1)),
         unseen_only=among_unseen(),
         retention=retained(),

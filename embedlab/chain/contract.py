@@ -7,13 +7,20 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from embedlab.chain.artifacts.base import Artifact
+from embedlab.chain.steps import STEPS
 from embedlab.chain.store import Store
-from embedlab.errors import ContractError, MissingInputError, ParameterError
+from embedlab.errors import ContractError, MissingInputError, ParameterError, nearest
 from embedlab.files import sha256_json
 
 NEW, KNOWN = "new queries and new documents", "new queries over known documents"
 
 SHARES = ("slice_tolerance", "retention_tolerance")
+
+WAIVABLE = (
+    *("unseen documents", "retention", "index size", "migration cost", "monthly cost"),
+    *(step.gate_name for step in STEPS if step.gate),
+)
+"""Guards that a contract may do without where they cannot be judged, beside its guardrail slices."""
 
 BUDGETS = ("latency_budget_ms", "index_budget_mb", "migration_budget", "monthly_budget")
 
@@ -41,6 +48,7 @@ class Contract(Artifact, step="01", file="contract.json"):
         monthly_budget: most that a month may cost.
         test_openings: sets of tuned models that may be scored on the sealed test.
         transductive: whether training may use the bare texts of held-out documents.
+        waived: guards that need not be judged, each ``name: reason``; one that is broken is never waived.
     """
 
     objective: str
@@ -61,6 +69,7 @@ class Contract(Artifact, step="01", file="contract.json"):
     monthly_budget: float
     test_openings: int
     transductive: bool
+    waived: list[str]
 
     def __post_init__(self) -> None:
         if not 0.5 < self.confidence < 1:
@@ -71,6 +80,11 @@ class Contract(Artifact, step="01", file="contract.json"):
         for name in (*SHARES, *BUDGETS):
             if not getattr(self, name) >= 0:
                 raise ParameterError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        slices = [f"guardrail slice {name}" for name in self.guardrail_slices]
+        for name in waivers(self.waived):
+            if name not in (*WAIVABLE, *slices):
+                hint = nearest(name, [*WAIVABLE, *slices])
+                raise ParameterError(f"waived of step 01: no guard {name!r} can be waived{hint}")
 
     @classmethod
     def of(cls, params: Mapping[str, Any], unit: str) -> Contract:
@@ -106,12 +120,28 @@ class Contract(Artifact, step="01", file="contract.json"):
             f"- **Must not get worse** by more than {self.slice_tolerance:.3f}: "
             f"{', '.join(self.guardrail_slices) or 'none'}; by more than {self.retention_tolerance:.3f}: "
             "the retention set, another domain\n"
+            f"- **Waived where it cannot be judged:** {'; '.join(self.waived) or 'nothing'}\n"
             f"- **Slices of your own:** {'; '.join(self.slices) or 'none'}\n"
             f"- **Budgets:** {self.latency_budget_ms:g} ms a query (p95), {self.index_budget_mb:g} MB of index, "
             f"{self.migration_budget:,.2f} once for the migration, {self.monthly_budget:,.2f} a month\n"
             f"- **Sealed test:** at most {self.test_openings} sets of tuned models may be scored on it\n"
             f"- **Hash:** `{self.hash[:12]}`"
         )
+
+
+def waivers(waived: Sequence[str]) -> dict[str, str]:
+    """Return the reason of each waiver by the guard's name.
+
+    Raises:
+        ParameterError: if one gives no reason.
+    """
+    found = {}
+    for waiver in waived:
+        name, _, reason = waiver.partition(":")
+        if not reason.strip():
+            raise ParameterError(f"waived of step 01: {waiver!r} gives no reason; expected 'name: reason'")
+        found[name.strip()] = reason.strip()
+    return found
 
 
 def generalize_to(unit: str) -> str:

@@ -30,7 +30,7 @@ class Step:
         guards: whether it reads held-out queries to mask, exclude and count leaks; such reads are logged.
         files: its parameters that name files or folders of the user's; what they hold counts.
         decisions: file of the run folder in which people decide for it; a change makes it stale.
-        gate: its artifact that can forbid shipping by ``passed: false``; blank for none.
+        gate: its artifact whose ``passed`` must be true to ship; blank for none.
         gate_name: what the gate is called in the verdict.
         proves: checklist items and common mistakes that rest on it, each with the artifact that decides.
     """
@@ -267,6 +267,8 @@ STEPS: tuple[Step, ...] = (
         reads=("01", "03", "14"),
         writes=("vector_checks.parquet", "reembedding.json"),
         test="score",
+        gate="reembedding.json",
+        gate_name="the test index",
         proves={"mixing_old_and_new_embeddings": "reembedding.json"},
     ),
     Step(
@@ -322,6 +324,8 @@ STEPS: tuple[Step, ...] = (
         writes=("drift.parquet", "label_next.parquet", "drift.json"),
         scores=True,
         test="score",
+        gate="drift.json",
+        gate_name="monitoring",
         proves={"monitoring_ready": "drift.json"},
     ),
 )

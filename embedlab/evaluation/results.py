@@ -103,6 +103,13 @@ class Comparison:
             f"{self.needed()} would settle it, if the true gain is the {self.delta:+.4f} seen here."
         )
 
+    def settled_by(self) -> str:
+        """Return what would settle an inconclusive comparison."""
+        few = too_few(self.n_queries, self.n_groups, self.wins + self.losses, self.min_gain)
+        if enough(self.ci[0], self.min_gain) and few:
+            return few
+        return f"{self.needed()} would settle it, were the gain seen the true one"
+
     def needed(self) -> str:
         """Return what it takes to settle it, in queries and, where groups decide, in groups."""
         if self.queries_needed is None:

@@ -113,7 +113,7 @@ def caveats(verdict: Mapping[str, Any], stale: Sequence[str] = ()) -> list[str]:
         return []
     found = limits(verdict) + [f"{capitalize(clause)}." for clause in beside(verdict)]
     unseen = verdict.get("unseen_only")
-    if unseen:
+    if unseen and not any(unseen["reason"] in line for line in found):
         found.append(f"The check among documents that were no positive of training: {unseen_sentence(unseen)}.")
     if verdict.get("retention") and not any(retention_sentence(verdict["retention"]) in line for line in found):
         found.append(f"{capitalize(retention_sentence(verdict['retention']))}.")

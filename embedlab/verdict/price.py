@@ -8,7 +8,6 @@ from embedlab.chain.artifacts.choose_base_model import Choice
 from embedlab.chain.artifacts.define_problem import Settings
 from embedlab.chain.artifacts.evaluate import Prices
 from embedlab.chain.artifacts.reembed_corpus import Reembedding
-from embedlab.chain.contract import Contract
 from embedlab.verdict.facts import Facts
 
 HOUR, MONTH_DAYS, FLOAT_BYTES = 3600.0, 30.0, 4
@@ -95,17 +94,3 @@ def speeds(facts: Facts, model: str) -> tuple[float | None, float | None]:
     measured = facts.decision(Choice.step, "speed") or {}
     rate, seconds = measured.get(model, (None, None))
     return facts.decision(Reembedding.step, "documents per second") or rate, seconds
-
-
-def breaches(costs: Price | None, contract: Contract) -> list[str]:
-    """Return which of the contract's cost budgets are broken, in words; an unknown cost breaks none."""
-    if costs is None:
-        return []
-    found = []
-    for what, cost, budget in (
-        ("migration cost", costs.migration, contract.migration_budget),
-        ("monthly cost", costs.monthly, contract.monthly_budget),
-    ):
-        if cost is not None and cost > budget:
-            found.append(f"{what}: {cost:,.2f}, {budget:,.2f} allowed")
-    return found

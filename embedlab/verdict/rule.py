@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.chain.artifacts.evaluate import Evaluation
-from embedlab.chain.artifacts.reembed_corpus import Reembedding
 from embedlab.chain.artifacts.train import Training
 from embedlab.chain.contract import Contract
 from embedlab.chain.keys import why_stale
@@ -18,13 +17,12 @@ from embedlab.chain.seal import dev_looks
 from embedlab.chain.steps import LAST, STEPS
 from embedlab.chain.store import Store, plain
 from embedlab.errors import IntegrityError, MissingInputError
-from embedlab.evaluation.results import BROKEN, LOST, UNSETTLED, Retained
+from embedlab.evaluation.results import Comparison
 from embedlab.verdict.checklist import checklist
 from embedlab.verdict.facts import Facts
+from embedlab.verdict.guards import broken, guards, unsettled, waived
 from embedlab.verdict.mistakes import mistakes
-from embedlab.verdict.price import breaches, price
-from embedlab.verdict.seal import problem
-from embedlab.verdict.words import retention_sentence
+from embedlab.verdict.price import price
 
 
 def update_verdict(lab: Lab) -> dict[str, Any]:
@@ -55,9 +53,12 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         raise MissingInputError(f"step {Evaluation.step} lies after step {upto}: there is no verdict yet")
     found, retained, costs = evaluation.comparison, evaluation.retention, price(facts)
     training = facts.read(Training)
-    blocked = blockers(facts, evaluation, contract) + breaches(costs, contract)
+    checked = guards(facts, evaluation, contract, costs)
+    blocked = broken(checked)
+    simpler = evaluation.simpler
+    open_ends = [*open_gains(evaluation, simpler), *unsettled(checked, contract)]
     verdict = {
-        "verdict": decide(evaluation, blocked),
+        "verdict": decide(evaluation, blocked, open_ends),
         "stage": "final" if facts.done(LAST) else "offline",
         "primary_metric": found.metric,
         "contract": contract.hash,
@@ -75,7 +76,10 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "unseen_only": None if evaluation.unseen_only is None else asdict(evaluation.unseen_only),
         "slices": [asdict(row) for row in evaluation.slices],
         "blocked_by": blocked,
-        "unsettled": unsettled(evaluation),
+        "unsettled": open_ends,
+        "waived": waived(checked, contract),
+        "simpler": simpler,
+        "versus_simpler": against(evaluation.versus_simpler),
         "claim": contract.generalize_to,
         "kept": None if training is None else training.kept,
         "versus_hybrid": {"delta": evaluation.versus_hybrid.delta, "ci95": evaluation.versus_hybrid.ci95},
@@ -92,73 +96,34 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
     return dict(plain(verdict))
 
 
-def decide(evaluation: Evaluation, blocked: list[str]) -> str:
-    """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE: what the comparison says, unless something blocks or doubts it."""
-    if blocked:
+def against(found: Comparison) -> dict[str, Any]:
+    """Return a comparison as the verdict carries it."""
+    names = ("delta", "ci95", "ci", "min_gain", "n_queries", "n_groups")
+    return {name: getattr(found, name) for name in names}
+
+
+def decide(evaluation: Evaluation, blocked: list[str], unsettled: list[str]) -> str:
+    """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE; the burden of proof lies with the change.
+
+    SHIP needs the gain over the base, the gain over the best system without tuning, and every guard. All must
+    hold together, so none needs a correction for being several.
+    """
+    gains = {evaluation.comparison.verdict, evaluation.versus_simpler.verdict}
+    if blocked or "DO_NOT_SHIP" in gains:
         return "DO_NOT_SHIP"
-    verdict = evaluation.comparison.verdict
-    return "INCONCLUSIVE" if verdict == "SHIP" and unsettled(evaluation) else verdict
+    return "SHIP" if gains == {"SHIP"} and not unsettled else "INCONCLUSIVE"
 
 
-def blockers(facts: Facts, evaluation: Evaluation, contract: Contract) -> list[str]:
-    """Return what forbids shipping, in words."""
-    blocked = []
-    broken = problem(facts.store, contract.test_openings)
-    if broken is not None:
-        blocked.append(f"seal: {broken}")
-    training = facts.read(Training)
-    if training is not None and training.kept == "base":
-        blocked.append(f"training: step {Training.step} kept the base model, so there is nothing to ship")
-    for row in evaluation.slices:
-        if row.state == LOST:
-            blocked.append(
-                f"guardrail slice {row.slice}: {row.delta:+.3f} [{row.low:+.3f}, {row.high:+.3f}], "
-                f"a loss of {contract.slice_tolerance:.3f} is accepted"
-            )
-    blocked += _pushed_down(evaluation)
-    blocked += _forgotten(evaluation.retention)
-    blocked += _failed_gates(facts)
-    return blocked + _too_large(facts, contract)
-
-
-def unsettled(evaluation: Evaluation) -> list[str]:
-    """Return what cannot be judged yet and must be for a SHIP: what is so, and what would settle it."""
-    unseen = evaluation.unseen_only
-    if unseen is None or unseen.state != UNSETTLED:
-        return []
-    return [f"unseen documents: {unseen.reason}; {unseen.settled_by}"]
-
-
-def _pushed_down(evaluation: Evaluation) -> list[str]:
-    """Return the blocker of a model that surely loses among documents that were no positive of training."""
-    unseen = evaluation.unseen_only
-    if unseen is None or unseen.state != BROKEN:
-        return []
-    return [f"unseen documents: {unseen.reason}"]
-
-
-def _forgotten(found: Retained | None) -> list[str]:
-    """Return the blocker of a loss in another domain that surely exceeds the tolerance."""
-    if found is None or found.ci95[1] >= -found.tolerance:
-        return []
-    return [f"retention: {retention_sentence(asdict(found))}"]
-
-
-def _failed_gates(facts: Facts) -> list[str]:
-    """Return the gates that forbid shipping; the table of steps says which artifacts are gates."""
+def open_gains(evaluation: Evaluation, simpler: str) -> list[str]:
+    """Return in words the gains that the test could not settle, and what would."""
     found = []
-    for step in STEPS:
-        artifact = facts.json(step.number, step.gate) if step.gate else None
-        if artifact is not None and artifact["passed"] is False:
-            found.append(f"{step.gate_name}: {artifact['reason']}")
-    return found
-
-
-def _too_large(facts: Facts, contract: Contract) -> list[str]:
-    index = facts.read(Reembedding)
-    if index is None or index.index_mb <= contract.index_budget_mb:
-        return []
-    return [f"index size: {index.index_mb:.0f} MB, {contract.index_budget_mb:.0f} MB allowed"]
+    for name, gained in (
+        ("gain over the base", evaluation.comparison),
+        (f"gain over {simpler}", evaluation.versus_simpler),
+    ):
+        if gained.verdict == "INCONCLUSIVE":
+            found.append(f"{name}: {gained}, {gained.min_gain:+.3f} is asked for; {gained.settled_by()}")
+    return list(dict.fromkeys(found))
 
 
 def read_verdict(folder: Path) -> dict[str, Any]:

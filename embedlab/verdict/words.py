@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from embedlab.evaluation.results import UNSURE
-
 WORDS = {"SHIP": "SHIP", "DO_NOT_SHIP": "DO NOT SHIP", "INCONCLUSIVE": "INCONCLUSIVE"}
 
 SUCCESS = "The process worked: today's model stays, and this was known before anything was re-embedded in production."
@@ -31,17 +29,8 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
     narrow = (verdict.get("concentration") or {}).get("narrow")
     if narrow:
         found.append(f"The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum.")
-    unsure = [s["slice"] for s in verdict["slices"] if s.get("state") == UNSURE]
-    if unsure:
-        found.append(f"Too small to tell whether it got worse: {', '.join(unsure)}.")
-    retention = verdict.get("retention")
-    if retention:
-        low, high = retention["ci95"]
-        # Wholly beyond the tolerance it blocks, wholly within it is no worry; what lies across it is told here.
-        if low < -retention["tolerance"] <= high:
-            found.append(f"To be seen with it: {retention_sentence(retention)}.")
-    if verdict["verdict"] == "INCONCLUSIVE" and verdict["queries_needed"]:
-        found.append(f"About {verdict['queries_needed']:,} queries would settle it, were the gain seen the true one.")
+    for waiver in verdict.get("waived", []):
+        found.append(f"Waived by contract is {waiver['guard']} ({waiver['so']}): {waiver['reason']}.")
     # With a broken seal the numbers are not to be trusted, so nothing was known before.
     untrusted = any(reason.startswith("seal") for reason in verdict["blocked_by"])
     if verdict["verdict"] == "DO_NOT_SHIP" and not untrusted:
@@ -87,13 +76,14 @@ def _kept_base(verdict: Mapping[str, Any]) -> bool:
 
 
 def beside(verdict: Mapping[str, Any]) -> list[str]:
-    """Return how the gain stands against hybrid search, and who gains and loses."""
-    hybrid = verdict.get("versus_hybrid")
+    """Return how the gain stands against the best system without tuning, and who gains and loses."""
+    simpler = verdict.get("versus_simpler")
     spread = verdict.get("concentration")
     found = []
-    if hybrid is not None:
-        low, high = hybrid["ci95"]
-        found.append(f"against hybrid search with the base model {hybrid['delta']:+.3f} [{low:+.3f}, {high:+.3f}]")
+    if simpler is not None:
+        low, high = simpler["ci95"]
+        gain = f"{simpler['delta']:+.3f} [{low:+.3f}, {high:+.3f}]"
+        found.append(f"against {verdict['simpler']}, the best system without tuning, {gain}")
     if spread is not None:
         found.append(f"{spread['improved']:.0%} of the queries get better and {spread['hurt']:.0%} worse")
     return found

@@ -36,6 +36,7 @@ CHANGED = {
     "monthly_budget": 5.0,
     "test_openings": 1,
     "transductive": False,
+    "waived": ["retention: one domain is all we serve"],
 }
 
 
@@ -116,8 +117,10 @@ def test_the_contract_in_words_says_every_agreement():
     words = CONTRACT.in_words()
     for part in ("find the right page", "10 are shown", "nDCG@10 up by at least +0.020", "95% confidence"):
         assert part in words
-    for part in ("negation, abbreviation or code", "retention set", "1,000.00 once", "a month", CONTRACT.hash[:12]):
+    for part in ("retention set", "1,000.00 once", "a month", "cannot be judged:** nothing", CONTRACT.hash[:12]):
         assert part in words
+    assert "negation, long query" in replace(CONTRACT, guardrail_slices=["negation", "long query"]).in_words()
+    assert "retention: why" in replace(CONTRACT, waived=["retention: why"]).in_words()
     assert "may not use held-out documents' bare texts" in replace(CONTRACT, transductive=False).in_words()
     assert "*not stated*" in replace(CONTRACT, objective="").in_words()
 
@@ -129,6 +132,9 @@ def test_the_contract_in_words_says_every_agreement():
         ({"shown": 0}, "shown must be 1 or more, found 0"),
         ({"test_openings": 0}, "test_openings must be 1 or more"),
         ({"slice_tolerance": -0.1}, r"slice_tolerance must be 0 or more, found -0\.1"),
+        ({"waived": ["retention"]}, "'retention' gives no reason; expected 'name: reason'"),
+        ({"waived": ["retension: why"]}, "no guard 'retension' can be waived; did you mean 'retention'"),
+        ({"waived": ["seal: why"]}, "no guard 'seal' can be waived"),
         ({"monthly_budget": float("nan")}, "monthly_budget must be 0 or more, found nan"),
         ({"primary_metric": "nDCG10"}, "unknown measure"),
     ],

@@ -17,7 +17,7 @@ from embedlab.errors import EmbedlabError, MissingInputError
 from embedlab.report import Browser, Judgments, build, choose, rank_changes, side_by_side, table, to_html
 from embedlab.report.content import caveats, figure, verdict_sentence
 from embedlab.report.notebooks import sanitize
-from embedlab.verdict import sentence
+from embedlab.verdict import retention_sentence, sentence
 
 EVIL = '<script>alert(1)</script><img src="https://evil.example/x.png" onerror="alert(2)">'
 VERDICT = {
@@ -198,17 +198,19 @@ def test_the_verdict_is_one_sentence_with_its_interval():
 
 def test_the_front_page_says_what_the_command_line_says_beside_the_verdict():
     retention = {"set": "hpo", "queries": 300, "metric": "nDCG@10", "delta": -0.04, "ci95": [-0.07, -0.01]}
+    retention["tolerance"] = 0.05
     verdict = VERDICT | {
         "verdict": "DO_NOT_SHIP", "claim": "new queries", "blocked_by": ["index size: 9 MB, 5 MB allowed"],
-        "versus_hybrid": {"delta": -0.01, "ci95": [-0.03, 0.01]},
+        "simpler": "hybrid (base)", "versus_simpler": {"delta": -0.01, "ci95": [-0.03, 0.01]},
+        "unsettled": [f"retention: {retention_sentence(retention)}; more queries"],
         "concentration": {"improved": 0.4, "hurt": 0.2, "narrow": ["group q7"]},
-        "retention": retention | {"tolerance": 0.05},
+        "retention": retention,
     }  # fmt: skip
     said, found = sentence(verdict), caveats(verdict)
     for text in ("Blocked by index size: 9 MB", "without group q7", "on 300 queries of hpo", "The process worked"):
         assert text in said
         assert any(text.lower() in line.lower() for line in found), text
-    assert any("Against hybrid search with the base model -0.010" in line for line in found)
+    assert any("Against hybrid (base), the best system without tuning, -0.010" in line for line in found)
     assert sum("300 queries of hpo" in line for line in found) == 1
     assert caveats(verdict, ["16", "17"])[-1].endswith("steps 16, 17.")
 

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 from conftest import command, embedlab_here, open_step
-from makers import comparison, end_to_end, eval_set, evaluation, good_run, training
+from makers import DECIDED, comparison, end_to_end, eval_set, evaluation, good_run, training
 
 from embedlab.chain import STEPS
 from embedlab.chain.artifacts.define_problem import QRELS_TEST
@@ -27,6 +27,8 @@ def finish(outputs):
                 lab.write(QRELS_TEST, JUDGMENTS)
             for artifact in (a for a in artifacts if a.step == step.number):
                 lab.write(sealing(lab.store) if artifact == eval_set() else artifact)
+            for name, decision in DECIDED.get(step.number, {}).items():
+                lab.decide(name, decision)
             lab.finish("written by a test")
         update_verdict(lab)
         return lab.store.folder

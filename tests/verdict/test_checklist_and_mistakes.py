@@ -73,7 +73,7 @@ def test_what_cannot_be_told_is_neither_green_nor_blocking(make):
     verdict = make(review(judged=0), drift(passed=None))
     assert passed(verdict, "review_fewer_failures") is None
     assert passed(verdict, "monitoring_ready") is None
-    assert verdict["verdict"] == "SHIP"
+    assert verdict["verdict"] == "INCONCLUSIVE"
 
 
 def test_the_baseline_is_told_with_its_score_on_the_test(make):
@@ -127,6 +127,14 @@ def test_training_without_a_baseline_is_caught(make):
 def test_simpler_remedies_that_were_never_measured_are_caught(make):
     verdict = make(without=[Need])
     assert_made(verdict, "ignoring_hybrid_search_and_filters", "step 02 has not run", "15_")
+
+
+@pytest.mark.parametrize(("verdict", "present"), [("SHIP", False), ("DO_NOT_SHIP", True), ("INCONCLUSIVE", None)])
+def test_hybrid_search_is_ignored_where_tuning_surely_does_not_beat_it(make, verdict, present):
+    found = make(evaluation(versus_simpler=comparison(verdict=verdict, delta=0.002)))
+    (mistake,) = [m for m in found["mistakes"] if m["id"] == "ignoring_hybrid_search_and_filters"]
+    assert mistake["present"] is present
+    assert "hybrid (base), the best without tuning: +0.002" in mistake["evidence"]
 
 
 def test_only_the_planted_mistake_and_what_follows_from_it_is_present(make):

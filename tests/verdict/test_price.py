@@ -22,12 +22,13 @@ def test_before_step_17_the_price_rests_on_what_step_03_measured(make, store):
     assert costs["index_gb"] == pytest.approx(384 * 4 * 1e6 / 1e9)
 
 
-def test_without_a_measured_speed_a_cost_is_unknown_and_breaks_no_budget(make, store):
+def test_without_a_measured_speed_a_cost_is_unknown_and_unsettled(make, store):
     make(contract(migration_budget=0.0, monthly_budget=0.0))
     write_decisions(store, "an older key")
     verdict = compute(store)
     assert (verdict["price"]["migration"], verdict["price"]["monthly"]) == (None, None)
-    assert verdict["verdict"] == "SHIP"
+    assert (verdict["verdict"], verdict["blocked_by"]) == ("INCONCLUSIVE", [])
+    assert verdict["unsettled"] == [f"{what} cost: not measured; run step 17" for what in ("migration", "monthly")]
 
 
 def test_this_collections_documents_are_priced_where_production_is_not_given(make):

@@ -14,12 +14,14 @@ class Baseline(Artifact, step="05", file="baseline.json"):
     Attributes:
         metric: the contract's.
         weight: share of the base's score in hybrid search, chosen on dev.
+        simpler: the best system without tuning, chosen on dev before the test is opened.
         dev: mean by system.
         test: mean by system.
     """
 
     metric: str
     weight: float
+    simpler: str
     dev: dict[str, float]
     test: dict[str, float]
 

@@ -15,6 +15,8 @@ class Evaluation(Artifact, step="15", file="evaluation.json"):
     Attributes:
         comparison: tuned against base.
         versus_hybrid: tuned against hybrid search with the base.
+        simpler: the best system without tuning, as step 05 chose it on dev.
+        versus_simpler: tuned against that.
         hybrids: hybrid search with the tuned model against that with the base.
         unseen_only: within the classes of documents that were no positive of training; None where not asked.
         retention: on another domain; None where its package is not installed.
@@ -29,6 +31,8 @@ class Evaluation(Artifact, step="15", file="evaluation.json"):
 
     comparison: Comparison
     versus_hybrid: Comparison
+    simpler: str
+    versus_simpler: Comparison
     hybrids: Comparison
     unseen_only: AmongUnseen | None
     retention: Retained | None
