@@ -394,7 +394,7 @@ def rollout(**changes) -> Rollout:
         passed=True,
         reason="",
         rollback_drill=True,
-        stages=[Stage(1, 20, 0.4, 0.5, 0.1, None, 0.0, 0.0, "")],
+        stages=[Stage(1, 20, 8, 0.4, 0.5, 0.1, None, None, 0.0, 0.0, "", "8 of 10 groups")],
         live="new",
         noticed_at_percent=5,
         drill_alarm="quality",
