@@ -419,7 +419,7 @@ def drift(**changes) -> Drift:
         false_alarm_rate_psi=0.2,
         planted_noticed=True,
         canary={"2022": 0.5},
-        rules=[Trigger("the canary score drops", fired=False)],
+        rules=[Trigger("the canary score drops", fired=False, seen="+0.010")],
         thresholds={"alpha": 0.05, "psi": 0.2, "max_drop": 0.05},
         to_label=20,
         listed_fail=0.5,

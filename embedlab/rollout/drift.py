@@ -293,7 +293,7 @@ def false_alarms(
     alpha: float,
     psi_limit: float,
     terms_limit: float,
-    rounds: int = 200,
+    rounds: int = 100,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Return how often the whole rule alarms where nothing drifted: random divisions of one period.

@@ -84,7 +84,7 @@ def period_changes(
     by_period: dict[str, pd.Series] = {}
     for name, members in periods.groupby(periods):
         by_period[str(name)] = scores.reindex(members.index).dropna()
-    before = by_period.pop(reference)
+    before = by_period.pop(reference, pd.Series(dtype=float))
     rows = []
     for name, after in by_period.items():
         # A reference of a single score has no spread to compare with.
