@@ -9,12 +9,16 @@ from .checks import checks_table as checks_table
 from .checks import failed_checks as failed_checks
 from .checks import validate as validate
 from .checks import vector_checks as vector_checks
+from .drift import divide as divide
 from .drift import drift_alarms as drift_alarms
 from .drift import drift_table as drift_table
 from .drift import false_alarms as false_alarms
 from .drift import label_priority as label_priority
 from .drift import psi as psi
 from .drift import text_signals as text_signals
+from .periods import as_many_documents as as_many_documents
+from .periods import calls_for_retraining as calls_for_retraining
+from .periods import gain_change as gain_change
 from .periods import mean_difference as mean_difference
 from .periods import period_changes as period_changes
 from .periods import periods_of as periods_of

@@ -1,12 +1,14 @@
-"""Quality by period: which queries belong to which, and how a later one's scores differ from the reference's."""
+"""Quality by period: which queries belong to which, how later scores differ, and whether that calls for retraining."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from embedlab.data.text import stable_hash
+from embedlab.errors import DataError
 from embedlab.evaluation.intervals import interval
 
 
@@ -82,7 +84,7 @@ def period_changes(
     by_period: dict[str, pd.Series] = {}
     for name, members in periods.groupby(periods):
         by_period[str(name)] = scores.reindex(members.index).dropna()
-    before = by_period.pop(reference)
+    before = by_period.pop(reference, pd.Series(dtype=float))
     rows = []
     for name, after in by_period.items():
         # A reference of a single score has no spread to compare with.
@@ -91,3 +93,48 @@ def period_changes(
         change, low, high = mean_difference(after, before, groups, seed)
         rows.append((name, len(after), after.mean(), change, low, high))
     return pd.DataFrame(rows, columns=["period", "queries", measure, "change", "low", "high"])
+
+
+def as_many_documents(doc_ids: Sequence[str], keep: Collection[str], count: int) -> list[str]:
+    """Return a sample of ``count`` documents: those to keep, and others by a hash of their ids.
+
+    More documents push right ones down for any model, so that times are compared over equally many.
+
+    Raises:
+        DataError: if there are fewer than ``count`` documents, or more are to be kept.
+    """
+    if not len(keep) <= count <= len(doc_ids):
+        raise DataError(f"a sample of {count} documents that keeps {len(keep)} cannot be drawn from {len(doc_ids)}")
+    kept = set(keep)
+    first_kept = sorted(doc_ids, key=lambda doc_id: (doc_id not in kept, stable_hash(doc_id)))
+    return first_kept[:count]
+
+
+def gain_change(
+    then: pd.DataFrame, now: pd.DataFrame, groups: Mapping[str, str], seed: int
+) -> tuple[float, float, float]:
+    """Return how the tuned model's gain over the base changed on the same queries, with its 95 % interval.
+
+    Paired per query: ``(tuned now - base now) - (tuned then - base then)``, so that what makes a query
+    harder for both models cancels.
+
+    Args:
+        then: ``base`` and ``tuned`` scores by query id, over the documents of then.
+        now: the same queries, over equally many documents of today.
+        groups: group by query id.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: if the two hold other queries.
+    """
+    if not then.index.equals(now.index):
+        raise DataError(f"{len(then)} queries then and {len(now)} now: not the same queries")
+    change = (now["tuned"] - now["base"]) - (then["tuned"] - then["base"])
+    labels = [groups[str(query_id)] for query_id in change.index]
+    low, high = interval(change.to_numpy(dtype=float), labels, seed)
+    return float(change.mean()), low, high
+
+
+def calls_for_retraining(change: float, high: float, max_drop: float) -> bool:
+    """Return whether a gain has fallen by ``max_drop`` at least, and surely: its interval ends below zero."""
+    return change <= -max_drop and high < 0

@@ -13,24 +13,24 @@ class Rollout(Artifact, step="21", file="rollout.json"):
     """The rehearsal.
 
     Attributes:
-        passed: the gate.
-        reason: what failed.
-        rollback_drill: whether the drill brought the old index back.
+        passed: the gate; None where nothing failed and a stage waits for traffic.
+        reason: what failed, or what is missing.
+        rollback_drill: whether the drill brought the old index back; None where its watch waits for traffic.
         stages: what was seen at each share of the traffic.
         live: name of the index that answers at the end.
-        noticed_at_percent: share at which the candidate broken on purpose was noticed.
+        noticed_at_percent: share at which the candidate broken on purpose was noticed; None where it was not.
         drill_alarm: why.
         drill_quality: score while it was live.
         metric: the contract's.
-        sticky: whether a user stays with one index as the share grows.
+        sticky: whether a user or a group stays with one index as the share grows.
     """
 
-    passed: bool
+    passed: bool | None
     reason: str
-    rollback_drill: bool
+    rollback_drill: bool | None
     stages: list[Stage]
     live: str
-    noticed_at_percent: int
+    noticed_at_percent: int | None
     drill_alarm: str
     drill_quality: float
     metric: str
@@ -44,13 +44,17 @@ STAGES = Table(
     {
         "percent": INTEGER,
         "queries": INTEGER,
+        "groups": INTEGER,
         "live": NUMBER,
         "candidate": NUMBER,
         "difference": NUMBER,
         "upper": NUMBER,
+        "detectable": NUMBER,
         "errors": NUMBER,
         "empty": NUMBER,
         "alarm": TEXT,
+        "lacks": TEXT,
+        "state": TEXT,
         "rollout": TEXT,
     },
 )

@@ -9,10 +9,11 @@ from embedlab.chain.artifacts.base import FLAG, INTEGER, NUMBER, TEXT, Artifact,
 
 @dataclass(frozen=True)
 class Trigger:
-    """A rule that calls for retraining, in words, and whether it fired."""
+    """A rule that calls for retraining, in words, whether it fired, and what it saw."""
 
     rule: str
     fired: bool
+    seen: str
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Drift(Artifact, step="22", file="drift.json"):
         years: queries by period.
         alarms: tests that alarm.
         tests: in all.
-        false_alarm_rate: of the test, where nothing drifted.
-        false_alarm_rate_psi: of the index alone.
-        planted_noticed: whether a planted fault was.
-        canary: score of the canary queries by year.
+        false_alarm_rate: of the whole rule, where one period is divided by groups or days; None: indivisible.
+        false_alarm_rate_psi: of the population stability index alone, on the same divisions.
+        planted_noticed: whether the rule alarms at a planted fault.
+        canary: how the gain over the base on canary queries changed until today, had the release been at a year's end.
         rules: the triggers.
-        thresholds: ``alpha, psi, max_drop``.
+        thresholds: ``alpha, psi, terms, max_drop``.
         to_label: queries on the list of what to label next.
         listed_fail: share of them that fail; None where unknown.
         rest_fail: of the others.
@@ -47,8 +48,8 @@ class Drift(Artifact, step="22", file="drift.json"):
     years: dict[str, int]
     alarms: int
     tests: int
-    false_alarm_rate: float
-    false_alarm_rate_psi: float
+    false_alarm_rate: float | None
+    false_alarm_rate_psi: float | None
     planted_noticed: bool
     canary: dict[str, float]
     rules: list[Trigger]
@@ -70,6 +71,7 @@ DRIFT = Table(
         "mean": NUMBER,
         "psi": NUMBER,
         "statistic": NUMBER,
+        "expected": NUMBER,
         "p": NUMBER,
         "p_holm": NUMBER,
         "alarm": FLAG,
