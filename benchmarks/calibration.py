@@ -283,10 +283,10 @@ shows, it should come out in 80 %.
 
 Each cell is {trials:,} trials with {RESAMPLES:,} resamples each, drawn with replacement from the per-query scores of a
 real pair, so that the true gain is known: BM25, all-MiniLM-L6-v2 and the two together (hybrid), each against another,
-by nDCG@10, R@10 and RR@10. The minimum gain is then set to the true gain (no gain to ship), or below it by the detectable
-gain. On each side the farthest end decides: of resampling (percentile bootstrap), of Student's t, and of the rule of
-three where nearly all units tie. Over groups, the interval over single queries is left out here; it can only make SHIP
-rarer.
+by nDCG@10, R@10 and RR@10. The minimum gain is then set to the true gain (no gain to ship), or below it by the
+detectable gain. On each side the farthest end decides: of resampling (percentile bootstrap), of Student's t, and of
+the rule of three where nearly all units tie. Over groups, the interval over single queries is left out here; it can
+only make SHIP rarer.
 
 Queries: {len(queries.values)} of Cranfield, each its own. Groups: {len(groups.values):,} descriptions of ATT&CK
 techniques in {len(sizes)} families of 1 to {sizes.max()}, at most eight a technique; trials draw whole families.

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.data.text import stable_hash
-from embedlab.evaluation.intervals import ClusterT, by_group, cluster_t
+from embedlab.evaluation.intervals import StudentT, by_group, student_t
 from embedlab.evaluation.power import POWER
 from embedlab.evaluation.results import MIN_GROUPS
 from embedlab.rollout.releases import Registry
@@ -86,20 +86,20 @@ def look_levels(information: Sequence[float], spend: float) -> list[float]:
     return levels
 
 
-def loss_estimate(served: pd.DataFrame) -> ClusterT:
+def loss_estimate(served: pd.DataFrame) -> StudentT:
     """Return the mean gain of the candidate over the queries that it served, with Student's t over groups."""
     difference = (served["candidate"] - served["live"]).to_numpy(dtype=float)
-    return cluster_t(*by_group(difference, served["group"].astype(str).tolist()))
+    return student_t(*by_group(difference, served["group"].astype(str).tolist()))
 
 
-def detectable_loss(estimate: ClusterT, level: float, quality_loss: float = 0.0) -> float:
+def detectable_loss(estimate: StudentT, level: float, quality_loss: float = 0.0) -> float:
     """Return the smallest true loss that a look notices with 80 % power.
 
     ``quality_loss + (t(1 - level) + t(.80)) · SE`` with ``groups - 1`` degrees of freedom (Cohen 1988).
     """
     from scipy import stats
 
-    freedom = estimate.groups - 1
+    freedom = estimate.units - 1
     quantiles = float(stats.t.ppf(1 - level, freedom) + stats.t.ppf(POWER, freedom))
     return quality_loss + quantiles * estimate.error
 

@@ -107,7 +107,7 @@ def rollback_available(facts: Facts) -> Item:
     rollout = facts.read(Rollout)
     if rollout is None:
         return not_run("rollback_available")
-    drill = "rolled back" if rollout.rollback_drill else "did NOT roll back"
+    drill = {True: "rolled back", False: "did NOT roll back", None: "was not judged"}[rollout.rollback_drill]
     return rollout.rollback_drill, f"the drill {drill} ({place_of('rollback_available')})"
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from toy_encoder import NEW, toy_index
 
-from embedlab.evaluation.intervals import by_group, cluster_t
+from embedlab.evaluation.intervals import by_group, student_t
 from embedlab.rollout import STAGES, Limits, goes_to_candidate, roll_out, stages_table, traffic_scores, watch
 from embedlab.rollout.canary import look_levels, watch_stages
 from embedlab.rollout.results import BACK, PASSED, WAITS
@@ -134,7 +134,7 @@ def test_the_bound_is_students_t_over_groups():
     scores = grouped_traffic(0, 50, 8)
     stage = watch(scores, 100, Limits(), level=0.01)
     difference = (scores["candidate"] - scores["live"]).to_numpy()
-    estimate = cluster_t(*by_group(difference, scores["group"].tolist()))
+    estimate = student_t(*by_group(difference, scores["group"].tolist()))
     assert stage.upper == pytest.approx(estimate.mean + stats.t.ppf(0.99, 49) * estimate.error)
     over_queries = difference.mean() + stats.t.ppf(0.99, len(scores) - 1) * difference.std(ddof=1) / len(scores) ** 0.5
     assert stage.upper > over_queries + 0.01
