@@ -268,6 +268,7 @@ most samples are too small to ship on, and which are not counted: {rest}.
 {table(rates, SHOWN)}
 """
         )
+    joined = "\n".join(sections)
     queries, groups = (populations(name)[0] for name in ("cranfield", "attack"))
     _, sizes = np.unique(groups.labels, return_counts=True)
     return f"""# Does the verdict hold what it says?
@@ -291,7 +292,7 @@ only make SHIP rarer.
 Queries: {len(queries.values)} of Cranfield, each its own. Groups: {len(groups.values):,} descriptions of ATT&CK
 techniques in {len(sizes)} families of 1 to {sizes.max()}, at most eight a technique; trials draw whole families.
 
-{"".join(sections)}"""
+{joined}"""
 
 
 def main() -> None:
