@@ -28,7 +28,7 @@ def samples(population, n, trials, seed=5):
     names = sorted(set(population.labels))
     for row in np.random.default_rng(seed).integers(0, len(names), (trials, n)):
         units = [population.values[population.labels == names[i]] for i in row]
-        labels = [f"{place}" for place, values in enumerate(units) for _ in values]
+        labels = [f"{place:03d}" for place, values in enumerate(units) for _ in values]
         yield np.concatenate(units), labels
 
 
