@@ -39,6 +39,9 @@ MIN_QUERIES = 30
 ROUNDING = 1e-6
 """Mean scores this close, in cosine, differ by the rounding of 32 bits alone."""
 
+NOTHING = 1e-4
+"""A mean change of a measure under this is none: rounding alone changes the order of documents that nearly tie."""
+
 
 def concentration(
     difference: pd.Series,
@@ -238,8 +241,8 @@ def _state(found: Comparison, apart: float) -> tuple[str, str, str]:
     if found.n_groups < MIN_GROUPS:
         return UNSETTLED, f"{gain}, in {found.n_groups} groups", f"queries of {MIN_GROUPS} groups"
     # No change within a class is all that raising whole classes leaves: it is no good sign unless none was raised.
-    if low == high == 0 and apart > ROUNDING:
-        so = f"no query gains or loses within a class, while the classes' mean scores moved {apart:.3f} apart"
+    if max(-low, high) < NOTHING and apart > ROUNDING:
+        so = f"nothing is gained or lost within a class, while the classes' mean scores moved {apart:.3f} apart"
         return UNSETTLED, so, "a gain within a class"
     if low >= 0:
         return HELD, gain, ""
