@@ -236,14 +236,16 @@ def _state(found: Comparison, apart: float) -> tuple[str, str, str]:
     """Return the state, what is so, and what would settle it."""
     low, high = found.ci95
     gain = f"{found.metric} changes by {found} within classes on {found.n_queries:,} queries"
+    # No change within a class is all that raising whole classes leaves: it is no good sign unless none was raised.
+    if max(-low, high) < NOTHING:
+        if apart <= ROUNDING:
+            return HELD, gain, ""
+        so = f"nothing is gained or lost within a class, while the classes' mean scores moved {apart:.3f} apart"
+        return UNSETTLED, so, "a gain within a class"
     if high < 0:
         return BROKEN, gain, ""
     if found.n_groups < MIN_GROUPS:
         return UNSETTLED, f"{gain}, in {found.n_groups} groups", f"queries of {MIN_GROUPS} groups"
-    # No change within a class is all that raising whole classes leaves: it is no good sign unless none was raised.
-    if max(-low, high) < NOTHING and apart > ROUNDING:
-        so = f"nothing is gained or lost within a class, while the classes' mean scores moved {apart:.3f} apart"
-        return UNSETTLED, so, "a gain within a class"
     if low >= 0:
         return HELD, gain, ""
     needed = f"about {found.queries_needed:,}" if found.queries_needed else "over a million"
