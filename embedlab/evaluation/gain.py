@@ -37,6 +37,9 @@ LARGEST_SLICE = 0.5
 ROUNDING = 1e-6
 """Mean scores this close, in cosine, differ by the rounding of 32 bits alone."""
 
+NOTHING = 1e-4
+"""A mean change of a measure under this is none: rounding alone changes the order of documents that nearly tie."""
+
 
 def concentration(
     difference: pd.Series,
@@ -231,14 +234,16 @@ def _state(found: Comparison, apart: float) -> tuple[str, str, str]:
     """Return the state, what is so, and what would settle it."""
     low, high = found.ci95
     gain = f"{found.metric} changes by {found} within classes on {found.n_queries:,} queries"
+    # No change within a class is all that raising whole classes leaves: it is no good sign unless none was raised.
+    if found.wins == found.losses == 0 or max(-low, high) < NOTHING:
+        if apart <= ROUNDING:
+            return HELD, gain, ""
+        so = f"nothing is gained or lost within a class, while the classes' mean scores moved {apart:.3f} apart"
+        return UNSETTLED, so, "a gain within a class"
     if high < 0:
         return BROKEN, gain, ""
     if found.n_groups < MIN_GROUPS:
         return UNSETTLED, f"{gain}, in {found.n_groups} groups", f"queries of {MIN_GROUPS} groups"
-    # No change within a class is all that raising whole classes leaves: it is no good sign unless none was raised.
-    if found.wins == found.losses == 0 and apart > ROUNDING:
-        so = f"no query gains or loses within a class, while the classes' mean scores moved {apart:.3f} apart"
-        return UNSETTLED, so, "a gain within a class"
     if low >= 0:
         return HELD, gain, ""
     needed = f"about {found.queries_needed:,}" if found.queries_needed else "over a million"

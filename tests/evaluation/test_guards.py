@@ -343,6 +343,16 @@ def test_a_few_queries_that_gain_while_none_loses_hold_the_check():
     assert unseen.state == HELD
 
 
+def test_what_rounding_changes_beside_a_raised_class_is_no_gain():
+    found = closed()
+    trapped = Raised(Noisy(0.7003), found.texts(found.negatives), 0.1)
+    groups = found.test.groups()
+    unseen = among_unseen(Noisy(0.7), trapped, found.test, found.positives, found.negatives, "AP", groups)
+    low, high = unseen.ci95
+    assert low == 0 < high < 1e-4
+    assert unseen.state == UNSETTLED
+
+
 def test_a_change_that_may_be_a_loss_is_unsettled_and_says_how_many_queries_would_settle_it():
     unseen = closed().check(Noisy(0.7), Noisy(0.695))
     low, high = unseen.ci95
@@ -422,9 +432,11 @@ def test_where_every_document_was_a_positive_the_check_is_unsettled():
 def test_queries_of_few_groups_do_not_hold_the_check():
     found = closed()
     queries = found.test.queries.assign(group=[f"g{i % 9}" for i in range(120)])
-    unseen = replace(found, test=replace(found.test, queries=queries)).check(Noisy(0.7), Noisy(1.2))
+    few = replace(found, test=replace(found.test, queries=queries))
+    unseen = few.check(Noisy(0.7), Noisy(1.2))
     assert (unseen.state, unseen.settled_by) == (UNSETTLED, "queries of 10 groups")
     assert unseen.ci95[0] > 0
+    assert few.check(Noisy(0.7), Noisy(0.7)).state == HELD, "the same model loses nothing, whoever asks"
 
 
 @pytest.fixture(scope="module")
@@ -457,6 +469,7 @@ def test_no_class_of_attack_can_be_raised_to_ship(which, transductive, attack, b
     unseen = found.check(base_model, trapped)
     assert unseen.delta == pytest.approx(0, abs=1e-4)
     assert unseen.apart == pytest.approx(0.1, abs=1e-5)
+    assert "nothing is gained or lost within a class" in unseen.reason
     assert_never_ships(unseen, make)
     if which == "positives pushed down":
         compared = over_all(base_model, trapped, found.test)
