@@ -37,9 +37,6 @@ LARGEST_SLICE = 0.5
 ROUNDING = 1e-6
 """Mean scores this close, in cosine, differ by the rounding of 32 bits alone."""
 
-NOTHING = 1e-4
-"""A mean change of a measure under this is none: rounding alone changes the order of documents that nearly tie."""
-
 
 def concentration(
     difference: pd.Series,
@@ -235,7 +232,7 @@ def _state(found: Comparison, apart: float) -> tuple[str, str, str]:
     low, high = found.ci95
     gain = f"{found.metric} changes by {found} within classes on {found.n_queries:,} queries"
     # No change within a class is all that raising whole classes leaves: it is no good sign unless none was raised.
-    if found.wins == found.losses == 0 or max(-low, high) < NOTHING:
+    if found.wins == found.losses == 0:
         if apart <= ROUNDING:
             return HELD, gain, ""
         so = f"nothing is gained or lost within a class, while the classes' mean scores moved {apart:.3f} apart"

@@ -282,7 +282,7 @@ def test_a_model_that_only_raises_a_class_of_documents_gains_nothing_and_never_s
     found, base = closed(present), Noisy(0.7)
     raised = found.trap(which)
     unseen = found.check(base, Raised(base, found.texts(raised), 0.1))
-    assert unseen.ci95 == (0.0, 0.0)
+    assert unseen.delta == 0.0
     assert unseen.apart == pytest.approx(0.1 if raised else 0.0, abs=1e-6)
     if raised:
         assert_never_ships(unseen, make)
@@ -334,13 +334,14 @@ def test_a_gain_by_raising_a_class_does_not_hide_what_is_lost_inside_the_classes
 
 def test_the_same_model_is_held_for_nothing_changes():
     unseen = closed().check(Noisy(0.7), Noisy(0.7))
-    assert (unseen.state, unseen.ci95, unseen.apart) == (HELD, (0.0, 0.0), 0.0)
+    assert (unseen.state, unseen.delta, unseen.apart) == (HELD, 0.0, 0.0)
 
 
-def test_a_few_queries_that_gain_while_none_loses_hold_the_check():
+def test_a_few_queries_that_gain_while_none_loses_are_too_few_to_hold_the_check():
     unseen = closed().check(Noisy(0.7), Noisy(0.701))
-    assert unseen.ci95[0] == 0 < unseen.ci95[1]
-    assert unseen.state == HELD
+    assert unseen.delta > 0
+    assert unseen.ci95[0] < 0, "of 120 queries that nearly all tie, others may lose"
+    assert unseen.state == UNSETTLED
 
 
 def test_what_rounding_changes_beside_a_raised_class_is_no_gain():
@@ -348,8 +349,7 @@ def test_what_rounding_changes_beside_a_raised_class_is_no_gain():
     trapped = Raised(Noisy(0.7003), found.texts(found.negatives), 0.1)
     groups = found.test.groups()
     unseen = among_unseen(Noisy(0.7), trapped, found.test, found.positives, found.negatives, "AP", groups)
-    low, high = unseen.ci95
-    assert low == 0 < high < 1e-4
+    assert 0 < unseen.delta < 1e-4
     assert unseen.state == UNSETTLED
 
 
