@@ -80,7 +80,7 @@ def test_the_table_shows_both_intervals_and_which_decides(runs, command, tmp_pat
     assert lines[1] == found.in_words()
     told = {
         "over 225 queries": found.ci95_queries,
-        "over 38 groups, worth 37 of equal size": found.ci95_groups,
+        "over 38 groups, worth 38 of equal size": found.ci95_groups,
         "the farther end on each side: decides": found.ci95,
     }
     for note, (low, high) in told.items():

@@ -81,14 +81,18 @@ def detectable_gain(
 def queries_needed(error: float, gain: float, min_gain: float = 0.0, confidence: float = 0.95) -> int | None:
     """Return how many queries show a true gain with 80 % power; None above a million, or where none can.
 
-    ``((z.975 + z.80) · error / (gain - min_gain))²``; arguments as in :func:`detectable_gain`.
+    ``((t.975 + t.80) · error / (gain - min_gain))²``; arguments as in :func:`detectable_gain`.
     """
     if gain <= min_gain:
         return None
-    needed = (quantile_sum(confidence) * error / (gain - min_gain)) ** 2
-    if needed > MOST_QUERIES:
+    by_normal = (quantile_sum(confidence) * error / (gain - min_gain)) ** 2
+    if by_normal > MOST_QUERIES:
         return None
-    return max(1, math.ceil(needed))
+    needed = max(1, math.ceil(by_normal))
+    # Student's t is wider than the normal by so little that a few queries more make up for it.
+    while detectable_gain(error, needed, min_gain, confidence) > gain:
+        needed += 1
+    return needed
 
 
 def groups_for(queries: int | None, sizes: pd.Series) -> int | None:

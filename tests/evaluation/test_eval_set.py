@@ -108,8 +108,10 @@ def test_the_detectable_gain_ships_four_times_in_five():
 
 
 def test_the_detectable_gain_follows_the_contracts_confidence():
-    z = scipy_stats.norm.ppf(0.95) + scipy_stats.norm.ppf(0.8)
-    assert detectable_gain(0.3, 100, 0.02, confidence=0.9) == pytest.approx(0.02 + z * 0.03)
+    t = scipy_stats.t.ppf(0.95, 99) + scipy_stats.t.ppf(0.8, 99)
+    assert detectable_gain(0.3, 100, 0.02, confidence=0.9) == pytest.approx(0.02 + t * 0.03)
+    few = scipy_stats.t.ppf(0.95, 9) + scipy_stats.t.ppf(0.8, 9)
+    assert detectable_gain(0.3, 100, 0.02, confidence=0.9, units=10) == pytest.approx(0.02 + few * 0.03)
     assert detectable_gain(0.3, 100, 0.02) > detectable_gain(0.3, 100, 0.02, confidence=0.9)
 
 
@@ -147,7 +149,10 @@ def test_the_spread_is_that_of_the_pairs_at_hand_with_their_design_effect():
 
 def test_the_curve_falls_with_the_number_of_queries():
     curve = gain_curve(0.3, [50, 200, 800], 0.02, 0.95)["detectable gain"]
-    assert ((curve - 0.02) * np.sqrt(curve.index)).round(9).nunique() == 1
+    assert curve.tolist() == pytest.approx([detectable_gain(0.3, n, 0.02) for n in (50, 200, 800)])
+    assert curve.is_monotonic_decreasing
+    grouped = gain_curve(0.3, [50, 200, 800], 0.02, 0.95, queries_a_group=5)["detectable gain"]
+    assert (grouped > curve).all()
 
 
 # --- the query log -------------------------------------------------------------------------------

@@ -55,7 +55,10 @@ def test_power_takes_the_confidence():
     difference = spread(100, 0.03)
     sd, error = difference.std(ddof=1), unit_error(difference, [str(i) for i in range(100)])
     assert error == pytest.approx(sd)
+    # t(.95) and t(.80) of 99 degrees of freedom
     assert detectable_gain(error, 100, 0.01, confidence=0.9) == pytest.approx(
-        0.01 + (1.6449 + 0.8416) * sd / 10, abs=1e-5
+        0.01 + (1.6604 + 0.8453) * sd / 10, abs=1e-5
     )
-    assert queries_needed(error, 0.03, confidence=0.9) == int(np.ceil(((1.64485 + 0.84162) * sd / 0.03) ** 2))
+    needed = queries_needed(error, 0.03, confidence=0.9)
+    assert detectable_gain(error, needed, confidence=0.9) <= 0.03 < detectable_gain(error, needed - 1, confidence=0.9)
+    assert needed < queries_needed(error, 0.03)
