@@ -100,7 +100,7 @@ class Comparison:
             return f"These queries cannot tell: {span} lies above {least}, but {few}."
         return (
             f"These queries cannot tell: {span} reaches to both sides of {least}. "
-            f"{self.needed()} would settle it, if the true gain is the {self.delta:+.4f} seen here."
+            f"{self.needed().capitalize()} would settle it, if the true gain is the {self.delta:+.4f} seen here."
         )
 
     def settled_by(self) -> str:
@@ -113,10 +113,10 @@ class Comparison:
     def needed(self) -> str:
         """Return what it takes to settle it, in queries and, where groups decide, in groups."""
         if self.queries_needed is None:
-            return "Over a million queries"
+            return "over a million queries"
         if self.groups_needed is None:
-            return f"About {self.queries_needed:,} queries"
-        return f"About {self.queries_needed:,} queries in {self.groups_needed:,} groups like these"
+            return f"about {self.queries_needed:,} queries"
+        return f"about {self.queries_needed:,} queries in {self.groups_needed:,} groups like these"
 
 
 def enough(low: float, min_gain: float) -> bool:

@@ -27,7 +27,7 @@ SANITIZE = PROJECT / "tests/nbval_sanitize.cfg"
 NUMBERS = (
     "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta retention unseen_only"
 )
-BESIDE = "claim kept versus_hybrid concentration price dev_looks"
+BESIDE = "claim kept versus_hybrid concentration price dev_looks simpler versus_simpler waived"
 KEYS = (
     f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by unsettled checklist mistakes".split()
 )

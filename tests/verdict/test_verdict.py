@@ -81,7 +81,7 @@ WIDE = slice_result(delta=-0.1, low=-0.2, high=0.01, state="too small to tell")
 OPEN = comparison(verdict="INCONCLUSIVE", ci=(0.01, 0.19), ci95=(0.01, 0.19))
 LEVEL = comparison(verdict="INCONCLUSIVE", delta=0.002, ci=(-0.032, 0.036), ci95=(-0.032, 0.036))
 OPENS = {
-    "gain over the base: +0.100 [+0.010, +0.190], +0.020 is asked for; About 50": evaluation(comparison=OPEN),
+    "gain over the base: +0.100 [+0.010, +0.190], +0.020 is asked for; about 50": evaluation(comparison=OPEN),
     "gain over hybrid (base): +0.002 [-0.032, +0.036], +0.020 is asked for": evaluation(versus_simpler=LEVEL),
     "unseen documents: it may be lost; more queries": evaluation(unseen_only=UNSURE),
     "retention: not measured; install": evaluation(retention=None),
