@@ -32,7 +32,8 @@ class Comparison:
     """A paired comparison of two runs; ``verdict`` is SHIP, DO_NOT_SHIP or INCONCLUSIVE.
 
     Attributes:
-        ci95: the 95 % interval of the gain: the wider of ``ci95_queries`` and ``ci95_groups``.
+        ci95: the 95 % interval of the gain: on each side the farther end of
+            ``ci95_queries`` and ``ci95_groups``.
         p_value: two-sided, of no difference (paired randomization); decides nothing.
         queries_needed: to settle it, were ``delta`` the true gain; None above a million.
         groups_needed: the same in groups of queries like these; None where each query is its own.
@@ -96,8 +97,7 @@ class Comparison:
         if self.wins == self.losses == 0 and self.min_gain == 0:
             return "Nothing is gained: the two runs score the same on every query."
         if enough(low, self.min_gain):
-            few = too_few(self.n_queries, self.n_groups, self.wins + self.losses, self.min_gain)
-            return f"These queries cannot tell: {span} lies above {least}, but {few}."
+            return f"These queries cannot tell: {span} lies above {least}, but {self._few()}."
         return (
             f"These queries cannot tell: {span} reaches to both sides of {least}. "
             f"{self.needed().capitalize()} would settle it, if the true gain is the {self.delta:+.4f} seen here."
@@ -105,10 +105,12 @@ class Comparison:
 
     def settled_by(self) -> str:
         """Return what would settle an inconclusive comparison."""
-        few = too_few(self.n_queries, self.n_groups, self.wins + self.losses, self.min_gain)
-        if enough(self.ci[0], self.min_gain) and few:
-            return few
+        if enough(self.ci[0], self.min_gain) and self._few():
+            return self._few()
         return f"{self.needed()} would settle it, were the gain seen the true one"
+
+    def _few(self) -> str:
+        return too_few(self.n_queries, self.n_groups, self.wins + self.losses, self.min_gain)
 
     def needed(self) -> str:
         """Return what it takes to settle it, in queries and, where groups decide, in groups."""

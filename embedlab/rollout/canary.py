@@ -11,7 +11,7 @@ import pandas as pd
 
 from embedlab.data.text import stable_hash
 from embedlab.evaluation.intervals import StudentT, by_group, student_t
-from embedlab.evaluation.power import POWER
+from embedlab.evaluation.power import quantile_sum
 from embedlab.evaluation.results import MIN_GROUPS
 from embedlab.rollout.releases import Registry
 from embedlab.rollout.results import Stage
@@ -97,11 +97,8 @@ def detectable_loss(estimate: StudentT, level: float, quality_loss: float = 0.0)
 
     ``quality_loss + (t(1 - level) + t(.80)) · SE`` with ``groups - 1`` degrees of freedom (Cohen 1988).
     """
-    from scipy import stats
-
-    freedom = estimate.units - 1
-    quantiles = float(stats.t.ppf(1 - level, freedom) + stats.t.ppf(POWER, freedom))
-    return quality_loss + quantiles * estimate.error
+    # A one-sided level is the tail of a two-sided interval.
+    return quality_loss + quantile_sum(1 - 2 * level, units=estimate.units) * estimate.error
 
 
 def traffic_scores(live: pd.DataFrame, candidate: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
