@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from embedlab.chain.artifacts.base import Artifact
@@ -13,6 +14,9 @@ from embedlab.errors import ContractError, MissingInputError, ParameterError, ne
 from embedlab.files import sha256_json
 
 NEW, KNOWN = "new queries and new documents", "new queries over known documents"
+
+PRODUCTION, PROPOSED = ("dense", "bm25", "hybrid", "pipeline"), ("dense", "hybrid", "pipeline")
+"""What may answer today, beside a run file of the user's engine, and what may be rolled out."""
 
 SHARES = ("slice_tolerance", "retention_tolerance")
 
@@ -35,7 +39,10 @@ class Contract(Artifact, step="01", file="contract.json"):
         generalize_to: what the parts of the collection let us claim.
         shown: results that a user sees.
         primary_metric: an ir-measures name.
-        min_gain: smallest gain in it that pays for re-embedding.
+        production: what answers today: one of :data:`PRODUCTION` with the user's base model, or a TREC run file.
+        proposed: what would be rolled out: one of :data:`PROPOSED` with the tuned model.
+        min_gain: smallest gain in it, over production, that pays for re-embedding.
+        tuning_gain: smallest gain over the best system without tuning that pays for a model of one's own.
         expected_gain: gain hoped for; sizes the evaluation set.
         confidence: of every interval that decides.
         guardrail_slices: slices of queries that must not get worse.
@@ -56,7 +63,10 @@ class Contract(Artifact, step="01", file="contract.json"):
     generalize_to: str
     shown: int
     primary_metric: str
+    production: str
+    proposed: str
     min_gain: float
+    tuning_gain: float
     expected_gain: float
     confidence: float
     guardrail_slices: list[str]
@@ -80,6 +90,12 @@ class Contract(Artifact, step="01", file="contract.json"):
         for name in (*SHARES, *BUDGETS):
             if not getattr(self, name) >= 0:
                 raise ParameterError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        _one_of("proposed", self.proposed, PROPOSED)
+        if not Path(self.production).is_file():
+            _one_of("production", self.production, PRODUCTION, " or a TREC run file")
+        self._check_waivers()
+
+    def _check_waivers(self) -> None:
         slices = [f"guardrail slice {name}" for name in self.guardrail_slices]
         for name in waivers(self.waived):
             if name not in (*WAIVABLE, *slices):
@@ -96,8 +112,18 @@ class Contract(Artifact, step="01", file="contract.json"):
         from embedlab.evaluation.metrics import parse_measure  # loads pandas, which a reader of contracts goes without
 
         parse_measure(params["primary_metric"])
-        names = [f.name for f in fields(cls) if f.name != "generalize_to"]
-        return cls(generalize_to=generalize_to(unit), **{name: params[name] for name in names})
+        terms = {f.name: params[f.name] for f in fields(cls) if f.name != "generalize_to"}
+        if terms["tuning_gain"] < 0:
+            terms["tuning_gain"] = terms["min_gain"]
+        return cls(generalize_to=generalize_to(unit), **terms)
+
+    @property
+    def deciding_confidence(self) -> float:
+        """The confidence of the gains that decide, split over the openings that are allowed (Bonferroni).
+
+        So the chance that any of so many models is shipped without being worth it stays within what one would have.
+        """
+        return 1 - (1 - self.confidence) / self.test_openings
 
     @property
     def hash(self) -> str:
@@ -115,8 +141,10 @@ class Contract(Artifact, step="01", file="contract.json"):
             f"- **Objective:** {self.objective or '*not stated*'}\n"
             f"- **Retrieved:** {self.unit_retrieved}; {self.shown} are shown\n"
             f"- **Must generalize to:** {self.generalize_to}; training {texts} use held-out documents' bare texts\n"
-            f"- **Better means:** {self.primary_metric} up by at least {self.min_gain:+.3f}, at "
-            f"{self.confidence:.0%} confidence (a gain of {self.expected_gain:+.3f} is expected)\n"
+            f"- **Answers today:** {self.production}; **would be rolled out:** {self.proposed} with the tuned model\n"
+            f"- **Better means:** {self.primary_metric} up by {self.min_gain:+.3f} or more over what answers today "
+            f"and by {self.tuning_gain:+.3f} over the best without tuning, at {self.confidence:.0%} confidence "
+            f"(a gain of {self.expected_gain:+.3f} is expected)\n"
             f"- **Must not get worse** by more than {self.slice_tolerance:.3f}: "
             f"{', '.join(self.guardrail_slices) or 'none'}; by more than {self.retention_tolerance:.3f}: "
             "the retention set, another domain\n"
@@ -127,6 +155,12 @@ class Contract(Artifact, step="01", file="contract.json"):
             f"- **Sealed test:** at most {self.test_openings} sets of tuned models may be scored on it\n"
             f"- **Hash:** `{self.hash[:12]}`"
         )
+
+
+def _one_of(name: str, found: str, known: Sequence[str], other: str = "") -> None:
+    if found not in known:
+        hint = nearest(found, list(known))
+        raise ParameterError(f"{name} of step 01 must be one of {', '.join(known)}{other}, found {found!r}{hint}")
 
 
 def waivers(waived: Sequence[str]) -> dict[str, str]:

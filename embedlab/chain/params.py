@@ -19,6 +19,9 @@ from embedlab.errors import ParameterError, nearest
 SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "test_from")
 """Keys that stand at the top of a params file; step 01 writes them down for all others."""
 
+NAMES_OR_FILES = {"base_model": Path.is_dir, "production": Path.is_file}
+"""Parameters that may be a name instead of a folder or file, and what tells which."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -196,7 +199,9 @@ def check_value(number: str, name: Any, value: Any, where: str) -> Any:
 
 def located(number: str, name: str, value: Any) -> Any:
     """Return the value, as an absolute path where it names a file: a notebook runs in another folder."""
-    if name not in BY_NUMBER[number].files or not value or (name == "base_model" and not Path(value).is_dir()):
+    if name not in BY_NUMBER[number].files or not value:
+        return value
+    if name in NAMES_OR_FILES and not NAMES_OR_FILES[name](Path(value)):
         return value
     return str(Path(value).resolve())
 

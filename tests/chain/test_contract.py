@@ -23,7 +23,10 @@ CHANGED = {
     "generalize_to": "new queries over known documents",
     "shown": 5,
     "primary_metric": "RR@10",
+    "production": "bm25",
+    "proposed": "dense",
     "min_gain": 0.03,
+    "tuning_gain": 0.01,
     "expected_gain": 0.08,
     "confidence": 0.9,
     "guardrail_slices": ["negation"],
@@ -63,6 +66,29 @@ def test_every_field_of_the_contract_is_changed_in_these_tests():
 
 def test_every_field_but_the_claim_is_a_parameter_of_step_01():
     assert {f.name for f in fields(Contract)} - {"generalize_to"} <= set(PARAMS)
+
+
+def test_the_gain_asked_of_tuning_is_that_over_production_unless_it_is_given():
+    assert CONTRACT.tuning_gain == CONTRACT.min_gain
+    assert Contract.of(PARAMS | {"tuning_gain": 0.0}, "group").tuning_gain == 0
+
+
+def test_the_confidence_of_what_decides_is_split_over_the_openings_allowed():
+    assert CONTRACT.test_openings == 3
+    assert CONTRACT.deciding_confidence == pytest.approx(1 - 0.05 / 3)
+    assert replace(CONTRACT, test_openings=1).deciding_confidence == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(("name", "found"), [("production", "hybird"), ("proposed", "bm25")])
+def test_a_system_that_there_is_not_is_refused_by_name(name, found):
+    with pytest.raises(ParameterError, match=f"{name} of step 01 must be one of .*dense.*found '{found}'"):
+        replace(CONTRACT, **{name: found})
+
+
+def test_production_may_be_the_run_file_of_an_engine(tmp_path):
+    path = tmp_path / "engine.run"
+    path.write_text("q1 Q0 d1 1 1.0 engine\n")
+    assert replace(CONTRACT, production=str(path)).production == str(path)
 
 
 def test_the_parts_decide_what_must_generalize():
@@ -115,7 +141,13 @@ def test_numbers_of_two_runs_under_one_contract_may_meet(outputs):
 
 def test_the_contract_in_words_says_every_agreement():
     words = CONTRACT.in_words()
-    for part in ("find the right page", "10 are shown", "nDCG@10 up by at least +0.020", "95% confidence"):
+    for part in (
+        "find the right page",
+        "10 are shown",
+        "nDCG@10 up by +0.020 or more",
+        "95% confidence",
+        "pipeline with the",
+    ):
         assert part in words
     for part in ("retention set", "1,000.00 once", "a month", "cannot be judged:** nothing", CONTRACT.hash[:12]):
         assert part in words

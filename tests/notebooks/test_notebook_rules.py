@@ -25,11 +25,16 @@ def cells(step, kind=None):
 
 
 def code_lengths(step):
-    """Return the lines of each code cell but that of the imports, which grows with what is shown, not with thought.
+    """Return the lines of each code cell but those of imports and parameters: lists, which ask for no thought.
 
     Blank lines, and comment lines of their own, make none longer.
     """
-    return [len(code_lines(c["source"])) for c in cells(step, "code") if not imports_alone(c["source"])]
+    thought = [
+        c
+        for c in cells(step, "code")
+        if not imports_alone(c["source"]) and "parameters" not in c["metadata"].get("tags", [])
+    ]
+    return [len(code_lines(c["source"])) for c in thought]
 
 
 def imports_alone(source):
