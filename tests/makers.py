@@ -32,9 +32,20 @@ from embedlab.chain.artifacts.test_pipeline import EndToEnd
 from embedlab.chain.artifacts.train import Training
 from embedlab.chain.contract import stamped
 from embedlab.chain.store import plain
-from embedlab.evaluation import AmongUnseen, Comparison, Concentration, DocumentClass, LeftOut, Retained, SliceResult
+from embedlab.evaluation import (
+    AmongUnseen,
+    Comparison,
+    Concentration,
+    DocumentClass,
+    LeftOut,
+    Retained,
+    SliceResult,
+    Stakes,
+)
 from embedlab.files import sha256_file
 from embedlab.models import EmbeddingIdentity
+from embedlab.retrieval import Settings as PipelineSettings
+from embedlab.retrieval import Stages, systems_of
 from embedlab.rollout.results import Check, Plan, Stage
 
 WEIGHTS = "a" * 64
@@ -222,9 +233,21 @@ def eval_set(**changes) -> EvalSet:
     return replace(found, **changes)
 
 
+UNTUNED = systems_of("base", "e" * 64, 0.5, PipelineSettings(weight=0.5))
+TUNED = systems_of("tuned", WEIGHTS, 0.7, PipelineSettings(weight=0.7, rerank_weight=0.4))
+
+
 def baseline(**changes) -> Baseline:
+    production, simpler = UNTUNED["dense"], UNTUNED["hybrid"]
     found = Baseline(
-        metric=METRIC, weight=0.5, simpler="BM25", dev={"base": 0.41, "BM25": 0.4}, test={"base": 0.4, "BM25": 0.39}
+        metric=METRIC,
+        weight=0.5,
+        production=production,
+        simpler=simpler,
+        hashes={"production": production.hash, "simpler": simpler.hash},
+        stages=Stages(),
+        dev={"base": 0.41, "hybrid (base)": 0.46},
+        test={"base": 0.4, "hybrid (base)": 0.45},
     )
     return replace(found, **changes)
 
@@ -291,9 +314,16 @@ def training(**changes) -> Training:
 
 def evaluation(**changes) -> Evaluation:
     found = Evaluation(
+        production="base",
+        simpler="hybrid (base)",
+        proposed=TUNED["pipeline"],
+        hash=TUNED["pipeline"].hash,
+        simpler_gain=comparison(delta=0.07, ci95=(0.03, 0.11), ci=(0.03, 0.11)),
+        stakes={"production": Stakes(0.99, 0.0, 0.1), "simpler": Stakes(0.97, 0.001, 0.03)},
+        versus_production=comparison(delta=0.12, ci95=(0.08, 0.16), ci=(0.08, 0.16)),
         comparison=comparison(),
         versus_hybrid=comparison(delta=0.05, ci95=(0.01, 0.09)),
-        simpler="hybrid (base)",
+        pipelines=comparison(delta=0.07, ci95=(0.03, 0.11)),
         versus_simpler=comparison(delta=0.05, ci95=(0.02, 0.09), ci=(0.02, 0.09)),
         hybrids=comparison(delta=0.06, ci95=(0.02, 0.1)),
         unseen_only=among_unseen(),
@@ -330,6 +360,7 @@ def reembedding(**changes) -> Reembedding:
     found = Reembedding(
         identity=identity(),
         documents=839,
+        vectors=839,
         dimensions=384,
         index_mb=1.2,
         mb_per_million=1536.0,
@@ -346,19 +377,18 @@ def reembedding(**changes) -> Reembedding:
 
 def end_to_end(**changes) -> EndToEnd:
     found = EndToEnd(
-        baseline=0.5,
-        tuned=0.58,
-        delta=0.08,
-        ci95=(0.04, 0.12),
+        system=TUNED["pipeline"],
+        same=1.0,
         passed=True,
-        reason="the gain holds end to end",
+        reason="built anew, 100.0% of the test queries get the results that were scored",
         metric=METRIC,
-        comparison=comparison(delta=0.08, ci95=(0.04, 0.12)),
-        settings={"base": {"weight": 0.5}, "tuned": {"weight": 0.7}},
-        filter="no metadata field",
-        thresholds={"base": {"threshold": 0.2}, "tuned": {"threshold": 0.3}},
-        indexes={"base": {"flat": 1.2}, "tuned": {"flat": 1.2}},
-        evidence_in_prompt={"base": 0.6, "tuned": 0.7},
+        baseline=0.45,
+        tuned=0.52,
+        within_latency_budget=True,
+        latency="839 vectors, p95 within the budget of 100 ms",
+        thresholds={"today": {"threshold": 0.2}, "proposed": {"threshold": 0.3}},
+        indexes={"flat": {"MB": 1.2, "recall@10": 1.0}},
+        evidence_in_prompt={"today": 0.6, "proposed": 0.7},
         prompt_words=900,
     )
     return replace(found, **changes)
@@ -371,13 +401,13 @@ def shadow(**changes) -> Shadow:
         overlap10=0.6,
         rbo=0.5,
         metric=METRIC,
-        base=0.4,
-        tuned=0.5,
+        today=0.4,
+        proposed=0.5,
         delta=0.1,
         ci95=(0.06, 0.14),
         unanswered=0,
         within_latency_budget=True,
-        weights={"base": 0.5, "tuned": 0.7},
+        systems={"today": "base", "proposed": "pipeline (tuned)"},
         passed=True,
         reason="",
     )

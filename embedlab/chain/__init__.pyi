@@ -17,3 +17,9 @@ from .steps import STEPS as STEPS
 from .steps import Step as Step
 from .steps import get_step as get_step
 from .store import Store as Store
+from .systems import build_system as build_system
+from .systems import encoder_of as encoder_of
+from .systems import engine_of as engine_of
+from .systems import production_system as production_system
+from .systems import searchable as searchable
+from .systems import stand_in as stand_in

@@ -19,6 +19,7 @@ from .metrics import score_table as score_table
 from .metrics import scores_of as scores_of
 from .metrics import unjudged_share as unjudged_share
 from .overlap import agreement as agreement
+from .overlap import first_results as first_results
 from .overlap import rbo as rbo
 from .power import design_effect as design_effect
 from .power import detectable_gain as detectable_gain
@@ -34,6 +35,7 @@ from .querylog import mix as mix
 from .querylog import read_log as read_log
 from .querylog import vocabulary_of as vocabulary_of
 from .querylog import weighted_mean as weighted_mean
+from .regret import stakes as stakes
 from .results import BROKEN as BROKEN
 from .results import HELD as HELD
 from .results import LOST as LOST
@@ -52,6 +54,7 @@ from .results import DocumentClass as DocumentClass
 from .results import LeftOut as LeftOut
 from .results import Retained as Retained
 from .results import SliceResult as SliceResult
+from .results import Stakes as Stakes
 from .results import decide as decide
 from .results import too_few as too_few
 from .results import with_interval as with_interval

@@ -67,3 +67,10 @@ def _ranked(run: pd.DataFrame) -> dict[str, list[str]]:
     """Return the documents of each query, best first."""
     by_query = trec_order(run).groupby("query_id")["doc_id"]
     return {str(query_id): ids.tolist() for query_id, ids in by_query}
+
+
+def first_results(run: pd.DataFrame, query_ids: Sequence[str], k: int) -> pd.Series:
+    """Return the ids of the first ``k`` documents of each query, best first; none where the run has none."""
+    top = trec_order(run).groupby("query_id").head(k)
+    shown = top.groupby("query_id")["doc_id"].agg(tuple).to_dict()
+    return pd.Series({query_id: shown.get(query_id, ()) for query_id in query_ids}, dtype=object)

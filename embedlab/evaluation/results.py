@@ -153,6 +153,21 @@ def too_few(n_queries: int, n_groups: int, changed: int, min_gain: float) -> str
 
 
 @dataclass(frozen=True)
+class Stakes:
+    """What a decision about a gain is expected to cost, in points of the metric.
+
+    Attributes:
+        probability: that the true gain exceeds the minimum.
+        of_shipping: mean shortfall from the minimum, ``E[max(0, m - g)]``.
+        of_staying: mean excess over the minimum that is forgone, ``E[max(0, g - m)]``.
+    """
+
+    probability: float
+    of_shipping: float
+    of_staying: float
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """What is left of a gain without one slice or one group: its name, the gain and its interval."""
 

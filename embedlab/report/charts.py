@@ -10,11 +10,12 @@ WIDTH = 1000.0
 
 
 def interval_chart(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the positions of an interval, its mean, zero and the minimum gain; None without a verdict."""
+    """Return the positions of the gain over production, its interval, zero and the minimum; None without a verdict."""
     if not verdict:
         return None
-    low, high = (float(x) for x in verdict["ci95"])
-    delta, minimum = float(verdict["delta"]), float(verdict["min_gain"])
+    gained = verdict["versus_production"]
+    low, high = (float(x) for x in gained["ci95"])
+    delta, minimum = float(gained["delta"]), float(gained["min_gain"])
     ends = sorted((low, high, delta, 0.0, minimum))
     margin = 0.12 * max(ends[-1] - ends[0], 0.01)
     left, right = ends[0] - margin, ends[-1] + margin

@@ -15,7 +15,7 @@ from embedlab.chain.keys import stale_steps
 from embedlab.chain.steps import LAST, STEPS, Step, proof_of
 from embedlab.chain.store import FINISHED, Store
 from embedlab.report.charts import interval_chart, systems_chart
-from embedlab.verdict.words import beside, costs, limits, retention_sentence, unseen_sentence
+from embedlab.verdict.words import beside, capitalize, costs, gain_in_words, limits, retention_sentence, unseen_sentence
 
 WORDS = {"SHIP": "Ship", "DO_NOT_SHIP": "Do not ship", "INCONCLUSIVE": "Inconclusive"}
 
@@ -54,6 +54,7 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
         "verdict": verdict,
         "word": WORDS.get(verdict.get("verdict", ""), "No verdict yet"),
         "tone": {"SHIP": "good", "DO_NOT_SHIP": "bad"}.get(verdict.get("verdict", ""), "open"),
+        "advice": (verdict.get("recommend") or {}).get("sentence", ""),
         "sentence": verdict_sentence(verdict),
         "caveats": caveats(verdict, stale_steps(store)),
         "interval": interval_chart(verdict),
@@ -98,12 +99,12 @@ def verdict_sentence(verdict: Mapping[str, Any]) -> str:
     """Return the verdict in one sentence, with its interval."""
     if not verdict:
         return "Step 15 has not run, so there is nothing to decide on yet."
-    low, high = verdict["ci95"]
-    verb = "raises" if verdict["delta"] >= 0 else "lowers"
+    found = verdict["versus_production"]
+    verb = "raises" if found["delta"] >= 0 else "lowers"
     return (
-        f"On {verdict['n_queries']:,} held-out queries the tuned model {verb} {verdict['primary_metric']} by "
-        f"{verdict['delta']:+.3f}, from {verdict['baseline']:.3f} to {verdict['tuned']:.3f}, with a 95 % interval of "
-        f"{low:+.3f} to {high:+.3f}; at least {verdict['min_gain']:+.3f} was asked for."
+        f"On {found['n_queries']:,} held-out queries {verdict['proposed']} {verb} {verdict['primary_metric']} by "
+        f"{found['delta']:+.3f} over what answers today ({verdict['production']}), from {found['baseline']:.3f} to "
+        f"{found['candidate']:.3f}: {gain_in_words(found)}; at least {found['min_gain']:+.3f} was asked for."
     )
 
 
@@ -192,12 +193,6 @@ def _summary(store: Store, step: Step) -> Summary:
 def humanize(name: str) -> str:
     """Return an identifier in words: ``dev_score`` as ``Dev score``."""
     return capitalize(re.sub(r"_+", " ", name).strip())
-
-
-def capitalize(text: str) -> str:
-    """Return the text with its first letter upper case; a name such as ``nDCG@10`` stays as it is."""
-    first = text.split(" ", 1)[0]
-    return text if first != first.lower() else text[:1].upper() + text[1:]
 
 
 def figure(value: Any) -> str:

@@ -10,6 +10,7 @@ from .chunking import passages as passages
 from .chunking import titled_passages as titled_passages
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
+from .engine import Engine as Engine
 from .hybrid import best_weight as best_weight
 from .hybrid import fuse_ranks as fuse_ranks
 from .hybrid import fuse_scores as fuse_scores
@@ -19,11 +20,18 @@ from .index import build_index as build_index
 from .index import load_index as load_index
 from .index import recall_against as recall_against
 from .pipeline import Pipeline as Pipeline
-from .pipeline import Settings as Settings
 from .pipeline import choose_threshold as choose_threshold
 from .pipeline import tune as tune
+from .pipeline import tune_stages as tune_stages
+from .pipeline import units as units
 from .prompt import Prompt as Prompt
 from .prompt import build_prompt as build_prompt
 from .reranking import LateInteraction as LateInteraction
 from .reranking import rerank as rerank
 from .reranking import token_vectors as token_vectors
+from .systems import BM25_ALONE as BM25_ALONE
+from .systems import Settings as Settings
+from .systems import Stages as Stages
+from .systems import System as System
+from .systems import needs_embedding as needs_embedding
+from .systems import systems_of as systems_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,9 @@ from embedlab.retrieval.base import DEPTH, filter_by, top_k
 from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.chunking import titled_passages
 from embedlab.retrieval.hybrid import best_weight, fuse_scores
-from embedlab.retrieval.index import Indexed, build_index
+from embedlab.retrieval.index import Indexed, VectorIndex, build_index
 from embedlab.retrieval.reranking import TOP, LateInteraction, has_token_vectors, rerank
-
-CHUNKING = ("none", "long", "all")
+from embedlab.retrieval.systems import CHUNKING, Settings, Stages
 
 DEEP = 1000
 """Documents retrieved before a filter removes some."""
@@ -28,68 +28,50 @@ DEEP = 1000
 RERANK_WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a pipeline does; each model gets its own.
-
-    Attributes:
-        chunk: ``none``: whole documents; ``long``: passages of what the model would cut off; ``all``.
-        filter_field: the metadata field that a result must share with its query; empty: none.
-        index: ``flat`` or ``hnsw``.
-        weight: share of the dense score in the fusion with BM25; 1 is dense alone.
-        rerank_weight: share of the late-interaction score in the top 20; 0 is no rerank.
-        threshold: smallest cosine of a result that is still shown; None shows all.
-        passage_words: words in a passage.
-        passage_overlap: words that neighbouring passages share.
-        rerank_tokens: tokens of a document that the reranker reads.
-    """
-
-    chunk: str = "none"
-    filter_field: str = ""
-    index: str = "flat"
-    weight: float = 1.0
-    rerank_weight: float = 0.0
-    threshold: float | None = None
-    passage_words: int = 120
-    passage_overlap: int = 30
-    rerank_tokens: int = 64
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields, for JSON."""
-        return asdict(self)
-
-
 class Pipeline:
     """A corpus made searchable in one way by one model: what answers a user.
 
-    ``using`` gives the same index with other query-time settings.
+    ``build`` encodes the corpus; ``using`` gives the same index with other query-time settings.
 
     Args:
         encoder: the model of the dense side.
+        index: the corpus' vectors, by that model.
         corpus: ``doc_id, title, text`` and, for a filter, its field.
         settings: what the pipeline does.
         lexical: the lexical side over the same documents; pipelines may share it.
 
-    Attributes:
-        units: the texts that have a vector, by the id of their document.
-        vectors: of the units, float32 ``[units, dimensions]``.
-
     Raises:
-        ParameterError: if chunking or index kind is unknown.
+        IdentityError: if the index is another model's.
     """
 
-    def __init__(self, encoder: Encoder, corpus: pd.DataFrame, settings: Settings, lexical: BM25) -> None:
+    def __init__(
+        self, encoder: Encoder, index: VectorIndex, corpus: pd.DataFrame, settings: Settings, lexical: BM25
+    ) -> None:
         self.encoder = encoder
+        self.dense = Indexed(encoder, index)
         self.corpus = corpus
         self.settings = settings
-        self.units = _units(encoder, corpus, settings)
-        self.vectors = encoder.encode(self.units.tolist(), "document")
-        index = build_index(self.vectors, self.units.index.tolist(), encoder.identity, settings.index)
-        self.dense = Indexed(encoder, index)
         self.lexical = lexical
         # Documents, whatever was cut into passages: the candidates that it reorders are documents.
         whole = pd.Series(_whole_texts(corpus).to_numpy(), corpus["doc_id"])
         self.reranker = LateInteraction(encoder, whole, settings.rerank_tokens)
+
+    @classmethod
+    def build(cls, encoder: Encoder, corpus: pd.DataFrame, settings: Settings, lexical: BM25) -> Pipeline:
+        """Encode a corpus and index it.
+
+        Raises:
+            ParameterError: if chunking or index kind is unknown.
+        """
+        texts = units(encoder, corpus, settings)
+        vectors = encoder.encode(texts.tolist(), "document")
+        index = build_index(vectors, texts.index.tolist(), encoder.identity, settings.index)
+        return cls(encoder, index, corpus, settings, lexical)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The vectors of the index, float32 ``[units, dimensions]``; passages of one document stand together."""
+        return self.dense.index.vectors()
 
     def using(self, **changes: Any) -> Pipeline:
         """Return a pipeline over the same index with some query-time settings changed."""
@@ -104,29 +86,45 @@ class Pipeline:
             queries: ``query_id, text`` and, for a filter, its field.
             vectors: of the queries where they are already encoded.
         """
-        texts = _texts_by_id(queries)
-        field = self.settings.filter_field
+        return self._dense_run(queries, vectors), self._filtered(self.lexical.search, queries)
+
+    def _dense_run(self, queries: pd.DataFrame, vectors: Vectors | None) -> pd.DataFrame:
+        return self._filtered(lambda texts, k: self.dense.search(texts, k, vectors), queries)
+
+    def _filtered(self, search: Callable[[pd.Series, int], pd.DataFrame], queries: pd.DataFrame) -> pd.DataFrame:
+        """Return what one side finds, after the filter where there is one."""
+        texts, field = _texts_by_id(queries), self.settings.filter_field
         if not field:
-            return self.dense.search(texts, DEPTH, vectors), self.lexical.search(texts, DEPTH)
-        deep = min(DEEP, len(self.corpus))
-        dense = filter_by(self.dense.search(texts, deep, vectors), queries, self.corpus, field)
-        lexical = filter_by(self.lexical.search(texts, deep), queries, self.corpus, field)
-        return top_k(dense, DEPTH), top_k(lexical, DEPTH)
+            return search(texts, DEPTH)
+        deep = search(texts, min(DEEP, len(self.corpus)))
+        return top_k(filter_by(deep, queries, self.corpus, field), DEPTH)
 
     def search(self, queries: pd.DataFrame, vectors: Vectors | None = None) -> pd.DataFrame:
         """Return the run of the queries through every stage; arguments as for :meth:`candidates`."""
-        if vectors is None:
+        if vectors is None and self.asks_the_model:
             vectors = self.encoder.encode(queries["text"].tolist(), "query")
-        dense, lexical = self.candidates(queries, vectors)
-        run = fuse_scores(dense, lexical, self.settings.weight)
+        run = self._first_stage(queries, vectors)
         if self.settings.rerank_weight > 0:
             late = self.late(queries, run)
             run = rerank(run, late, self.settings.rerank_weight)
         # Fused scores are scaled for each query, so the threshold asks for the cosine instead.
-        if self.settings.threshold is None:
+        if self.settings.threshold is None or vectors is None:
             return run
         is_shown = self.cosines(queries, run, vectors) >= self.settings.threshold
         return run[is_shown].reset_index(drop=True)
+
+    @property
+    def asks_the_model(self) -> bool:
+        """Whether a query has to be encoded: BM25 alone does without."""
+        return self.settings.weight > 0 or self.settings.threshold is not None
+
+    def _first_stage(self, queries: pd.DataFrame, vectors: Vectors | None) -> pd.DataFrame:
+        """Return the run before the rerank; a side of no weight is not asked."""
+        if self.settings.weight == 0:
+            return self._filtered(self.lexical.search, queries)
+        if self.settings.weight == 1:
+            return self._dense_run(queries, vectors)
+        return fuse_scores(*self.candidates(queries, vectors), self.settings.weight)
 
     def answer(self, text: str, k: int = DEPTH, metadata: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Return the run of one query, encoded anew: what a service does for one request.
@@ -139,7 +137,7 @@ class Pipeline:
         row = {"query_id": "query", "text": text, **(metadata or {})}
         if self.settings.filter_field:
             row.setdefault(self.settings.filter_field, None)
-        vectors = self.encoder.encode_uncached([text], "query")
+        vectors = self.encoder.encode_uncached([text], "query") if self.asks_the_model else None
         return self.search(pd.DataFrame([row]), vectors).head(k)
 
     def late(self, queries: pd.DataFrame, run: pd.DataFrame) -> pd.DataFrame:
@@ -154,7 +152,7 @@ class Pipeline:
             run: any run over the corpus.
             vectors: of the queries, ``[len(queries), dimensions]``.
         """
-        owners = self.units.index.to_numpy()
+        owners = self.dense.index.doc_ids
         # The passages of a document stand together: its best one is the maximum from its first to the next one's.
         is_first = np.r_[True, owners[1:] != owners[:-1]]
         first = np.flatnonzero(is_first)
@@ -172,8 +170,12 @@ class Pipeline:
         return pd.Series(found, index=run.index)
 
 
-def _units(encoder: Encoder, corpus: pd.DataFrame, settings: Settings) -> pd.Series:
-    """Return the texts that get a vector, by the id of their document."""
+def units(encoder: Encoder, corpus: pd.DataFrame, settings: Settings) -> pd.Series:
+    """Return the texts that get a vector, by the id of their document; passages of one document share its id.
+
+    Raises:
+        ParameterError: if the chunking is unknown.
+    """
     if settings.chunk not in CHUNKING:
         hint = nearest(settings.chunk, list(CHUNKING))
         raise ParameterError(f"unknown chunking {settings.chunk!r}{hint}")
@@ -197,6 +199,41 @@ def _texts_by_id(queries: pd.DataFrame) -> pd.Series:
 
 Quality = Callable[[pd.DataFrame], float]
 """The measure of a run, such as its mean nDCG@10 on dev."""
+
+
+def tune_stages(
+    encoder: Encoder,
+    corpus: pd.DataFrame,
+    lexical: BM25,
+    queries: pd.DataFrame,
+    fields: list[str],
+    quality: Quality,
+    stages: Stages,
+) -> tuple[Pipeline, pd.DataFrame]:
+    """Choose every stage of a pipeline for one model, on dev queries: passages first, then as :func:`tune` does.
+
+    Args:
+        encoder: the model.
+        corpus: ``doc_id, title, text`` and the fields.
+        lexical: the lexical side over the same documents.
+        queries: dev queries with their metadata.
+        fields: metadata fields that a filter could use.
+        quality: the measure to raise, of a run.
+        stages: what may be tried.
+
+    Returns:
+        the pipeline with the chosen settings, and ``stage, setting, quality, chosen``.
+
+    Raises:
+        ParameterError: if chunking or index kind is unknown.
+    """
+    built, tried = {}, {}
+    for chunk in dict.fromkeys(["none", stages.chunk]):
+        built[chunk] = Pipeline.build(encoder, corpus, stages.settings(chunk), lexical)
+        tried[chunk] = quality(built[chunk].candidates(queries)[0])
+    chunk = _best(tried, stages.least_gain)
+    pipeline, table = tune(built[chunk], queries, fields, quality, stages.least_gain)
+    return pipeline, pd.concat([_stage("passages", tried, chunk), table], ignore_index=True)
 
 
 def tune(

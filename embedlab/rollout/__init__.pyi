@@ -33,4 +33,5 @@ from .shadow import gate as gate
 from .shadow import latencies as latencies
 from .shadow import latest as latest
 from .shadow import percentiles as percentiles
+from .shadow import slower_at as slower_at
 from .shadow import within_budget as within_budget

@@ -19,6 +19,7 @@ from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.index import build_index
+from embedlab.retrieval.systems import Settings
 from embedlab.rollout.checks import failed_checks
 from embedlab.rollout.releases import Registry, Release
 from embedlab.rollout.results import Check, Plan
@@ -55,8 +56,8 @@ class Reindex:
         folder: where batches and journal are kept until the end.
         registry: holds the live index; the candidate is added beside it.
         encoder: the new model.
-        documents: texts by document id.
-        batch_size: documents a batch.
+        documents: the texts that get a vector, by document id; passages of one document share its id.
+        batch_size: texts a batch.
     """
 
     def __init__(
@@ -118,8 +119,11 @@ class Reindex:
             rows.append((number, len(inside), inside[0], inside[-1], digest))
         return pd.DataFrame(rows, columns=["batch", "documents", "first", "last", "sha256"])
 
-    def build(self, kind: str = "flat") -> Release:
+    def build(self, settings: Settings | None = None) -> Release:
         """Build the candidate index from the finished batches and add it beside the live one.
+
+        Args:
+            settings: the stages around it, the kind of the index among them; None: a flat index alone.
 
         Raises:
             IntegrityError: if a batch is missing.
@@ -128,8 +132,9 @@ class Reindex:
         if missing:
             raise IntegrityError(f"{len(missing)} of {self.plan.batches} batches are missing, the first: {missing[0]}")
         vectors = np.concatenate([np.load(self._file(n), allow_pickle=False) for n in range(self.plan.batches)])
-        index = build_index(vectors, self.documents.index.tolist(), self.encoder.identity, kind)
-        return self.registry.add(self.name, index)
+        settings = Settings() if settings is None else settings
+        index = build_index(vectors, self.documents.index.tolist(), self.encoder.identity, settings.index)
+        return self.registry.add(self.name, index, settings)
 
     def cut_over(self, checks: list[Check], reason: str) -> Release:
         """Switch the alias to the candidate if every check holds; the old index stays.

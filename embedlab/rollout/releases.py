@@ -1,4 +1,4 @@
-"""Which index is live: one atomic alias file that names index and query encoder as one unit."""
+"""Which index is live: one atomic alias file that names index, query encoder and stages as one unit."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedlab.errors import EmbedlabError, IdentityError, IntegrityError, MissingInputError
 from embedlab.files import replace_file, sync_folder
 from embedlab.retrieval.base import EncodesWithIdentity
+from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.index import Indexed, VectorIndex, load_index, read_stamp, stamped_identity
+from embedlab.retrieval.pipeline import Pipeline
+from embedlab.retrieval.systems import Settings
 
-ALIAS = "alias.json"
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from embedlab.models.encoder import Encoder
+
+ALIAS, SETTINGS = "alias.json", "settings.json"
 
 KEPT = 100
 """Entries of the history that are kept."""
@@ -23,17 +31,19 @@ KEPT = 100
 
 @dataclass(frozen=True)
 class Release:
-    """An index and the model that encodes queries for it: never switched apart.
+    """An index, the model that encodes queries for it, and the stages around it: never switched apart.
 
     Attributes:
         index: the index's folder name.
         encoder: digest of the model's :class:`EmbeddingIdentity`.
         model: the model's name, for people.
+        settings: what a query passes beside the index.
     """
 
     index: str
     encoder: str
     model: str
+    settings: Settings
 
 
 class Registry:
@@ -53,18 +63,25 @@ class Registry:
         """Return the names of the indexes, sorted."""
         return sorted(p.parent.name for p in self.folder.glob("*/identity.json") if not p.parent.name.startswith("."))
 
-    def add(self, name: str, index: VectorIndex) -> Release:
-        """Store an index under a new name, atomically.
+    def add(self, name: str, index: VectorIndex, settings: Settings | None = None) -> Release:
+        """Store an index with its stages under a new name, atomically.
+
+        Args:
+            name: of the release.
+            index: the vectors.
+            settings: the stages around it; None: the index alone answers.
 
         Raises:
-            EmbedlabError: if the name is taken by other vectors; a working index is never overwritten.
+            EmbedlabError: if the name is taken by other vectors or stages; a working index is never overwritten.
         """
+        settings = Settings(index=index.kind) if settings is None else settings
         target = self.folder / name
         temporary = self.folder / f".{name}.{os.getpid()}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
+        replace_file(temporary / SETTINGS, json.dumps(settings.as_dict(), indent=1))
         index.save(temporary)
         if target.exists():
-            same = read_stamp(target)["files"] == read_stamp(temporary)["files"]
+            same = read_stamp(target)["files"] == read_stamp(temporary)["files"] and _stages(target) == settings
             shutil.rmtree(temporary)
             if not same:
                 raise EmbedlabError(f"index {name!r} exists already and holds other vectors; choose a new name")
@@ -74,12 +91,28 @@ class Registry:
         return self.release(name)
 
     def release(self, name: str) -> Release:
-        """Return index and encoder as one unit; raises an IntegrityError where there is no such index."""
+        """Return index, encoder and stages as one unit; raises an IntegrityError where there is no such index."""
         identity = stamped_identity(read_stamp(self.folder / name), self.folder / name)
-        return Release(name, identity.digest, identity.name)
+        return Release(name, identity.digest, identity.name, _stages(self.folder / name))
+
+    def serve(
+        self, release: Release | str, encoders: Mapping[str, Encoder], corpus: pd.DataFrame, lexical: BM25
+    ) -> Pipeline:
+        """Return a release with all its stages: what answers a user; raises as :meth:`open` does.
+
+        Args:
+            release: what to serve, or its index's name.
+            encoders: the models at hand by identity digest.
+            corpus: the documents of the index: ``doc_id, title, text`` and, for a filter, its field.
+            lexical: BM25 over the same documents.
+        """
+        if isinstance(release, str):
+            release = self.release(release)
+        opened = self.open(release, encoders)
+        return Pipeline(encoders[release.encoder], opened.index, corpus, release.settings, lexical)
 
     def open(self, release: Release | str, encoders: Mapping[str, EncodesWithIdentity]) -> Indexed:
-        """Return a release ready to search.
+        """Return a release's index ready to search, without its other stages.
 
         Args:
             release: what to open, or its index's name.
@@ -116,7 +149,7 @@ class Registry:
         found = self._state()["live"]
         if found is None:
             raise MissingInputError(f"{self.folder.name!r}: no index is live yet; switch to one of {self.names()}")
-        return Release(**found)
+        return Release(**found | {"settings": Settings(**found["settings"])})
 
     def history(self) -> list[dict[str, Any]]:
         """Return every change, oldest first: ``number, index, model, reason``."""
@@ -149,6 +182,14 @@ class Registry:
         if not before:
             raise MissingInputError(f"{self.folder.name!r}: nothing to roll back to; {live!r} was the first")
         return self.switch(before[-1], reason)
+
+
+def _stages(folder: Path) -> Settings:
+    """Return the stages that a release was stored with."""
+    try:
+        return Settings(**json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise IntegrityError(f"index {folder.name!r}: {SETTINGS} cannot be read ({error}); build it again") from None
 
 
 def copy_registry(source: Path, target: Path) -> Registry:

@@ -6,15 +6,24 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from embedlab.errors import ParameterError
 from embedlab.evaluation.results import Comparison
+from embedlab.models.cache import Vectors
+from embedlab.retrieval.index import VectorIndex, build_index
 
 REPEATS = 3
 """Tries at each query; the fastest counts."""
 
 NOISE = 1.25
 """Ratio of two median latencies that one busy machine gives the same pipeline twice."""
+
+
+LARGEST = 4e9
+"""Bytes of vectors that are held at once to measure a search of production's size."""
 
 
 class Answers(Protocol):
@@ -74,6 +83,43 @@ def within_budget(
         return True
     about_as_slow = median[candidate] <= slower_by * median[live]
     return None if about_as_slow else False
+
+
+def slower_at(index: VectorIndex, vectors: Vectors, count: int, k: int) -> NDArray[np.float64]:
+    """Return by how many milliseconds a search of so many vectors takes longer, query by query.
+
+    The vectors of the index are repeated until there are so many: what they are does not change how long an exact
+    search takes. Fewer than there are add nothing.
+
+    Args:
+        index: a flat one.
+        vectors: of the queries, ``[queries, dimensions]``.
+        count: vectors in production.
+        k: results a search.
+
+    Raises:
+        ParameterError: if the index is not flat, or so many vectors do not fit into :data:`LARGEST` bytes.
+    """
+    if index.kind != "flat":
+        raise ParameterError(f"only a flat index can be measured on repeated vectors, found {index.kind!r}")
+    size = 4 * count * index.identity.dimensions
+    if size > LARGEST:
+        raise ParameterError(f"{count:,} vectors take {size / 1e9:,.1f} GB; at most {LARGEST / 1e9:g} GB are measured")
+    if count <= len(index.doc_ids):
+        return np.zeros(len(vectors))
+    times = -(-count // len(index.doc_ids))
+    repeated = np.tile(index.vectors(), (times, 1))[:count]
+    ids = np.tile(index.doc_ids, times)[:count].tolist()
+    larger = build_index(repeated, ids, index.identity)
+    tries = [[_search_ms(one, vector, k) for one in (index, larger)] for vector in vectors for _ in range(REPEATS)]
+    best = np.array(tries).reshape(len(vectors), REPEATS, 2).min(axis=1)
+    return np.maximum(best[:, 1] - best[:, 0], 0.0)
+
+
+def _search_ms(index: VectorIndex, vector: Vectors, k: int) -> float:
+    begin = time.perf_counter()
+    index.search(vector[None], k)
+    return 1000 * (time.perf_counter() - begin)
 
 
 def latest(queries: pd.DataFrame, count: int) -> tuple[pd.DataFrame, bool]:

@@ -16,7 +16,6 @@ from embedlab.chain.artifacts.test_pipeline import EndToEnd
 from embedlab.chain.artifacts.train import Training
 from embedlab.chain.contract import Contract
 from embedlab.chain.steps import proof_of
-from embedlab.evaluation.results import with_interval
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.seal import problem, scored_model_sets
 
@@ -64,13 +63,13 @@ def hard_negatives_included(facts: Facts) -> Item:
 
 
 def heldout_improves(facts: Facts) -> Item:
-    """The interval of the gain on the sealed test lies above zero."""
+    """The interval of what is proposed over what answers today lies above zero on the sealed test."""
     evaluation = facts.read(Evaluation)
     if evaluation is None:
         return not_run("heldout_improves")
-    found = evaluation.comparison
+    found = evaluation.versus_production
     low, _ = found.ci95
-    return low > 0, f"{found.metric} {found} on the sealed test"
+    return low > 0, f"{found.metric} {found} over {evaluation.production} on the sealed test"
 
 
 def review_fewer_failures(facts: Facts) -> Item:
@@ -86,11 +85,11 @@ def review_fewer_failures(facts: Facts) -> Item:
 
 
 def pipeline_tested(facts: Facts) -> Item:
-    """The gain was measured end to end."""
+    """The system that would be rolled out, built anew with all its stages, gives what was scored."""
     pipeline = facts.read(EndToEnd)
     if pipeline is None:
         return not_run("pipeline_tested")
-    return pipeline.passed, f"end to end {with_interval(pipeline.delta, pipeline.ci95)}"
+    return pipeline.passed, f"{pipeline.system.name}: {pipeline.reason}"
 
 
 def reindexing_planned(facts: Facts) -> Item:

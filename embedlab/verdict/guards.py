@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from embedlab.chain.artifacts.evaluate import Evaluation
 from embedlab.chain.artifacts.reembed_corpus import Reembedding
 from embedlab.chain.artifacts.split_data import Leakage
+from embedlab.chain.artifacts.test_pipeline import EndToEnd
 from embedlab.chain.artifacts.train import Training
 from embedlab.chain.contract import Contract, waivers
 from embedlab.chain.steps import STEPS, Step
@@ -45,7 +46,7 @@ def guards(facts: Facts, evaluation: Evaluation, contract: Contract, costs: Pric
     found += [_slice(row, contract) for row in evaluation.slices if row.guardrail]
     found += [*_unseen(evaluation), _retention(evaluation.retention)]
     found += [_gate(facts, step) for step in STEPS if step.gate]
-    return [*found, *_budgets(facts, contract, costs)]
+    return [*found, _latency(facts), *_budgets(facts, contract, costs)]
 
 
 def broken(found: list[Guard]) -> list[str]:
@@ -126,6 +127,16 @@ def _gate(facts: Facts, step: Step) -> Guard:
     if artifact["passed"] is None:
         return Guard(step.gate_name, UNSETTLED, artifact["reason"], f"see step {step.number}")
     return Guard(step.gate_name, HELD if artifact["passed"] else BROKEN, artifact["reason"])
+
+
+def _latency(facts: Facts) -> Guard:
+    """Return whether a query keeps to its budget in an index of production's size."""
+    measured = facts.read(EndToEnd)
+    if measured is None:
+        return _not_run("latency", EndToEnd.step)
+    if measured.within_latency_budget is None:
+        return Guard("latency", UNSETTLED, measured.latency, "measure it on a machine like production's")
+    return Guard("latency", HELD if measured.within_latency_budget else BROKEN, measured.latency)
 
 
 def _budgets(facts: Facts, contract: Contract, costs: Price | None) -> Iterator[Guard]:

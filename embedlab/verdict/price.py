@@ -57,7 +57,7 @@ def price(facts: Facts) -> Price | None:
     documents = prices.production_documents or settings.documents
     documents_a_second, seconds_a_query = speeds(facts, choice.model)
     index_gb = _bytes_a_document(facts, choice) * documents / 1e9
-    hours = documents / documents_a_second / HOUR if documents_a_second else None
+    hours = documents * _texts_a_document(facts) / documents_a_second / HOUR if documents_a_second else None
     encoding = None if hours is None else hours * prices.machine_price
     old_index = index_gb * prices.storage_price * prices.old_index_days / MONTH_DAYS
     storage = index_gb * prices.storage_price
@@ -87,6 +87,12 @@ def _bytes_a_document(facts: Facts, choice: Choice) -> float:
     if built is not None:
         return built.mb_per_million  # megabytes a million documents are bytes a document
     return choice.identity.dimensions * FLOAT_BYTES
+
+
+def _texts_a_document(facts: Facts) -> float:
+    """Return how many texts of a document are encoded: more than one where it is cut into passages."""
+    built = facts.read(Reembedding)
+    return 1.0 if built is None else built.vectors / built.documents
 
 
 def speeds(facts: Facts, model: str) -> tuple[float | None, float | None]:

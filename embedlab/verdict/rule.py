@@ -17,12 +17,13 @@ from embedlab.chain.seal import dev_looks
 from embedlab.chain.steps import LAST, STEPS
 from embedlab.chain.store import Store, plain
 from embedlab.errors import IntegrityError, MissingInputError
-from embedlab.evaluation.results import Comparison
+from embedlab.evaluation.results import Comparison, Stakes, with_interval
 from embedlab.verdict.checklist import checklist
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.guards import broken, guards, unsettled, waived
 from embedlab.verdict.mistakes import mistakes
 from embedlab.verdict.price import price
+from embedlab.verdict.recommend import recommend
 
 
 def update_verdict(lab: Lab) -> dict[str, Any]:
@@ -55,10 +56,10 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
     training = facts.read(Training)
     checked = guards(facts, evaluation, contract, costs)
     blocked = broken(checked)
-    simpler = evaluation.simpler
-    open_ends = [*open_gains(evaluation, simpler), *unsettled(checked, contract)]
+    open_ends = [*open_gains(evaluation), *unsettled(checked, contract)]
+    decision = decide(evaluation, blocked, open_ends)
     verdict = {
-        "verdict": decide(evaluation, blocked, open_ends),
+        "verdict": decision,
         "stage": "final" if facts.done(LAST) else "offline",
         "primary_metric": found.metric,
         "contract": contract.hash,
@@ -78,8 +79,15 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "blocked_by": blocked,
         "unsettled": open_ends,
         "waived": waived(checked, contract),
-        "simpler": simpler,
+        "production": evaluation.production,
+        "proposed": evaluation.proposed.name,
+        "simpler": evaluation.simpler,
+        "versus_production": against(evaluation.versus_production),
         "versus_simpler": against(evaluation.versus_simpler),
+        "tuning_gain": evaluation.versus_simpler.min_gain,
+        "recommend": recommend(decision, blocked, open_ends, evaluation),
+        "probability": {role: risk.probability for role, risk in evaluation.stakes.items()},
+        "regret": {role: _regret(risk) for role, risk in evaluation.stakes.items()},
         "claim": contract.generalize_to,
         "kept": None if training is None else training.kept,
         "versus_hybrid": {"delta": evaluation.versus_hybrid.delta, "ci95": evaluation.versus_hybrid.ci95},
@@ -98,31 +106,37 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
 
 def against(found: Comparison) -> dict[str, Any]:
     """Return a comparison as the verdict carries it."""
-    names = ("delta", "ci95", "ci", "min_gain", "n_queries", "n_groups")
+    names = ("baseline", "candidate", "delta", "ci95", "ci", "confidence", "min_gain", "n_queries", "n_groups")
     return {name: getattr(found, name) for name in names}
+
+
+def _regret(risk: Stakes) -> dict[str, float]:
+    return {"ship": risk.of_shipping, "do_not_ship": risk.of_staying}
 
 
 def decide(evaluation: Evaluation, blocked: list[str], unsettled: list[str]) -> str:
     """Return SHIP, DO_NOT_SHIP or INCONCLUSIVE; the burden of proof lies with the change.
 
-    SHIP needs the gain over the base, the gain over the best system without tuning, and every guard. All must
-    hold together, so none needs a correction for being several.
+    SHIP needs the gain of what is proposed over what answers today, that over the best system without tuning, and
+    every guard. All must hold together, so none needs a correction for being several. What the tuned model gains
+    alone over the base decides nothing.
     """
-    gains = {evaluation.comparison.verdict, evaluation.versus_simpler.verdict}
+    gains = {evaluation.versus_production.verdict, evaluation.versus_simpler.verdict}
     if blocked or "DO_NOT_SHIP" in gains:
         return "DO_NOT_SHIP"
     return "SHIP" if gains == {"SHIP"} and not unsettled else "INCONCLUSIVE"
 
 
-def open_gains(evaluation: Evaluation, simpler: str) -> list[str]:
+def open_gains(evaluation: Evaluation) -> list[str]:
     """Return in words the gains that the test could not settle, and what would."""
     found = []
-    for name, gained in (
-        ("gain over the base", evaluation.comparison),
-        (f"gain over {simpler}", evaluation.versus_simpler),
+    for system, gained in (
+        (evaluation.production, evaluation.versus_production),
+        (evaluation.simpler, evaluation.versus_simpler),
     ):
         if gained.verdict == "INCONCLUSIVE":
-            found.append(f"{name}: {gained}, {gained.min_gain:+.3f} is asked for; {gained.settled_by()}")
+            gain = with_interval(gained.delta, gained.ci)
+            found.append(f"gain over {system}: {gain}, {gained.min_gain:+.3f} is asked for; {gained.settled_by()}")
     return list(dict.fromkeys(found))
 
 

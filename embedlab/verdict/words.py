@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from embedlab.evaluation.results import with_interval
+
 WORDS = {"SHIP": "SHIP", "DO_NOT_SHIP": "DO NOT SHIP", "INCONCLUSIVE": "INCONCLUSIVE"}
 
 SUCCESS = "The process worked: today's model stays, and this was known before anything was re-embedded in production."
 
 
 def sentence(verdict: Mapping[str, Any]) -> str:
-    """Return what to do and why in one sentence, then what stands in the way of it or limits it."""
+    """Return the verdict and what to do, then the gains that decide, then what stands in the way of it or limits it."""
     clauses = [_measured(verdict), *beside(verdict), *costs(verdict)]
-    first = f"{WORDS[verdict['verdict']]}: {'; '.join(clauses)}."
-    return " ".join([first, *limits(verdict)])
+    lead = f"{WORDS[verdict['verdict']]}: {verdict['recommend']['sentence']}"
+    return " ".join([lead, f"{capitalize('; '.join(clauses))}.", *limits(verdict)])
+
+
+def capitalize(text: str) -> str:
+    """Return the text with its first letter upper case; a name such as ``nDCG@10`` stays as it is."""
+    first = text.split(" ", 1)[0]
+    return text if first != first.lower() else text[:1].upper() + text[1:]
 
 
 def limits(verdict: Mapping[str, Any]) -> list[str]:
@@ -39,19 +47,26 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
 
 
 def _measured(verdict: Mapping[str, Any]) -> str:
-    low, high = verdict["ci95"]
     kept = (
         "training did not gain enough on validation and dev, so step 14 kept the base model; "
         if _kept_base(verdict)
         else ""
     )
-    text = (
-        f"{kept}on {verdict['n_queries']} sealed queries in {verdict['n_groups']} groups {verdict['primary_metric']} "
-        f"goes from {verdict['baseline']:.3f} to {verdict['tuned']:.3f}, {verdict['delta']:+.3f} with 95 % interval "
-        f"[{low:+.3f}, {high:+.3f}]; at least {verdict['min_gain']:+.3f} was asked for ({verdict['claim']})"
+    found = verdict["versus_production"]
+    return (
+        f"{kept}on {found['n_queries']:,} sealed queries in {found['n_groups']:,} groups {verdict['primary_metric']} "
+        f"goes from {found['baseline']:.3f} ({verdict['production']}, today) to {found['candidate']:.3f} "
+        f"({verdict['proposed']}), {gain_in_words(found)}; at least {found['min_gain']:+.3f} was asked for "
+        f"({verdict['claim']})"
     )
-    if "ci" in verdict:
-        text += f"; by the contract's confidence [{verdict['ci'][0]:+.3f}, {verdict['ci'][1]:+.3f}] decides"
+
+
+def gain_in_words(found: Mapping[str, Any]) -> str:
+    """Return a gain of the verdict with its 95 % interval and, where that is another, the one that decides."""
+    text = f"{with_interval(found['delta'], found['ci95'])} at 95 %"
+    if found["ci"] != found["ci95"]:
+        low, high = found["ci"]
+        text += f", [{low:+.3f}, {high:+.3f}] at the {100 * found['confidence']:.1f} % that decides"
     return text
 
 
@@ -76,14 +91,17 @@ def _kept_base(verdict: Mapping[str, Any]) -> bool:
 
 
 def beside(verdict: Mapping[str, Any]) -> list[str]:
-    """Return how the gain stands against the best system without tuning, and who gains and loses."""
-    simpler = verdict.get("versus_simpler")
-    spread = verdict.get("concentration")
+    """Return the gain over the best system without tuning, that of the model alone, and who gains and loses."""
     found = []
-    if simpler is not None:
-        low, high = simpler["ci95"]
-        gain = f"{simpler['delta']:+.3f} [{low:+.3f}, {high:+.3f}]"
-        found.append(f"against {verdict['simpler']}, the best system without tuning, {gain}")
+    if verdict["simpler"] != verdict["production"]:
+        versus = verdict["versus_simpler"]
+        found.append(
+            f"over {verdict['simpler']}, the best without tuning, {gain_in_words(versus)}; "
+            f"{versus['min_gain']:+.3f} was asked for"
+        )
+    low, high = verdict["ci95"]
+    found.append(f"the tuned model alone changes the base alone by {verdict['delta']:+.3f} [{low:+.3f}, {high:+.3f}]")
+    spread = verdict.get("concentration")
     if spread is not None:
         found.append(f"{spread['improved']:.0%} of the queries get better and {spread['hurt']:.0%} worse")
     return found

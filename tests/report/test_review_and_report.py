@@ -20,7 +20,13 @@ from embedlab.report.notebooks import sanitize
 from embedlab.verdict import retention_sentence, sentence
 
 EVIL = '<script>alert(1)</script><img src="https://evil.example/x.png" onerror="alert(2)">'
+GAINED = {
+    "baseline": 0.4, "candidate": 0.5, "delta": 0.1, "ci95": [0.05, 0.15], "ci": [0.04, 0.16], "confidence": 0.983,
+    "min_gain": 0.02, "n_queries": 1200, "n_groups": 60,
+}  # fmt: skip
 VERDICT = {
+    "recommend": {"choice": "tuned", "sentence": "Roll out pipeline (tuned)."}, "production": "base",
+    "proposed": "pipeline (tuned)", "simpler": "base", "versus_production": GAINED, "versus_simpler": GAINED,
     "verdict": "SHIP", "stage": "final", "primary_metric": "nDCG@10", "contract": "abc", "baseline": 0.4, "tuned": 0.5,
     "delta": 0.1, "ci95": [0.05, 0.15], "p_value": 0.001, "min_gain": 0.02, "n_queries": 1200, "n_groups": 60,
     "queries_needed": None, "retention_delta": None, "unseen_only": None, "blocked_by": [],
@@ -191,9 +197,10 @@ def test_sanitizing_keeps_tables_and_inlined_images_only():
 
 def test_the_verdict_is_one_sentence_with_its_interval():
     assert "+0.100" in verdict_sentence(VERDICT)
-    assert "+0.050 to +0.150" in verdict_sentence(VERDICT)
-    assert caveats(VERDICT) == []
-    assert caveats(VERDICT | {"blocked_by": ["the shadow test: too slow"]}) == ["Blocked by the shadow test: too slow."]
+    assert "+0.100 [+0.050, +0.150] at 95 %, [+0.040, +0.160] at the 98.3 % that decides" in verdict_sentence(VERDICT)
+    assert caveats(VERDICT) == ["The tuned model alone changes the base alone by +0.100 [+0.050, +0.150]."]
+    blocked = caveats(VERDICT | {"blocked_by": ["the shadow test: too slow"]})
+    assert blocked[0] == "Blocked by the shadow test: too slow."
 
 
 def test_the_front_page_says_what_the_command_line_says_beside_the_verdict():
@@ -201,7 +208,7 @@ def test_the_front_page_says_what_the_command_line_says_beside_the_verdict():
     retention["tolerance"] = 0.05
     verdict = VERDICT | {
         "verdict": "DO_NOT_SHIP", "claim": "new queries", "blocked_by": ["index size: 9 MB, 5 MB allowed"],
-        "simpler": "hybrid (base)", "versus_simpler": {"delta": -0.01, "ci95": [-0.03, 0.01]},
+        "simpler": "hybrid (base)", "versus_simpler": GAINED | {"delta": -0.01, "ci95": [-0.03, 0.01]},
         "unsettled": [f"retention: {retention_sentence(retention)}; more queries"],
         "concentration": {"improved": 0.4, "hurt": 0.2, "narrow": ["group q7"]},
         "retention": retention,
@@ -210,7 +217,7 @@ def test_the_front_page_says_what_the_command_line_says_beside_the_verdict():
     for text in ("Blocked by index size: 9 MB", "without group q7", "on 300 queries of hpo", "The process worked"):
         assert text in said
         assert any(text.lower() in line.lower() for line in found), text
-    assert any("Against hybrid (base), the best system without tuning, -0.010" in line for line in found)
+    assert any("Over hybrid (base), the best without tuning, -0.010" in line for line in found)
     assert sum("300 queries of hpo" in line for line in found) == 1
     assert caveats(verdict, ["16", "17"])[-1].endswith("steps 16, 17.")
 

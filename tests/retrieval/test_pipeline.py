@@ -37,7 +37,7 @@ WHOLE = pd.Series((CORPUS["title"] + " " + CORPUS["text"]).to_numpy(), CORPUS["d
 
 
 def pipeline(encoder, **settings):
-    return Pipeline(encoder, CORPUS, Settings(**settings), BM25(WHOLE))
+    return Pipeline.build(encoder, CORPUS, Settings(**settings), BM25(WHOLE))
 
 
 def quality(run):
@@ -45,7 +45,7 @@ def quality(run):
 
 
 def test_only_documents_that_the_model_would_cut_off_become_passages(minilm):
-    counts = pipeline(minilm, chunk="long").units.index.value_counts()
+    counts = pd.Series(pipeline(minilm, chunk="long").dense.index.doc_ids).value_counts()
     assert counts["long"] > 1
     assert counts.drop("long").to_dict() == {"fish": 1, "bird": 1, "car": 1}
 

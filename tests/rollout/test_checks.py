@@ -10,7 +10,7 @@ from embedlab.rollout import checks_table, failed_checks, validate, vector_check
 
 def validated(index, encoder, floor=0.0):
     queries = pd.Series({"q": "topic3 word21"})
-    return {c.check.split(" of ")[0]: c for c in validate(index, encoder, DOCUMENTS, queries, lambda run: 0.5, floor)}
+    return {c.check.split(" of ")[0]: c for c in validate(index, encoder, DOCUMENTS, queries, 0.5, floor)}
 
 
 def test_a_sound_candidate_passes_every_check():

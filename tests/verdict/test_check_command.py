@@ -48,7 +48,7 @@ def check(folder):
 ENDS = [
     ("SHIP", 0, ()),
     ("DO_NOT_SHIP", 1, (end_to_end(passed=False, reason="no gain"),)),
-    ("INCONCLUSIVE", 2, (evaluation(comparison=comparison(verdict="INCONCLUSIVE", ci95=(0.0, 0.2))),)),
+    ("INCONCLUSIVE", 2, (evaluation(versus_production=comparison(verdict="INCONCLUSIVE", ci95=(0.0, 0.2))),)),
 ]
 
 

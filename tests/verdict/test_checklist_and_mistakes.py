@@ -64,7 +64,7 @@ def test_without_a_baseline_its_item_is_red(make):
 
 def test_an_interval_that_reaches_zero_turns_the_held_out_item_red(make):
     unsure = comparison(ci95=(-0.01, 0.2), verdict="INCONCLUSIVE")
-    verdict = make(evaluation(comparison=unsure))
+    verdict = make(evaluation(versus_production=unsure))
     assert passed(verdict, "heldout_improves") is False
     assert verdict["verdict"] == "INCONCLUSIVE"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from embedlab.chain.artifacts.base import FLAG, INTEGER, NUMBER, TEXT, Artifact, Table
-from embedlab.evaluation.results import AmongUnseen, Comparison, Concentration, Ends, Retained, SliceResult
+from embedlab.evaluation.results import AmongUnseen, Comparison, Concentration, Ends, Retained, SliceResult, Stakes
+from embedlab.retrieval.systems import System
 
 
 @dataclass(frozen=True)
@@ -13,27 +14,41 @@ class Evaluation(Artifact, step="15", file="evaluation.json"):
     """The evaluation on the sealed test; differences in the contract's measure.
 
     Attributes:
-        comparison: tuned against base.
-        versus_hybrid: tuned against hybrid search with the base.
+        production: what answers today, by its name.
         simpler: the best system without tuning, as step 05 chose it on dev.
-        versus_simpler: tuned against that.
+        proposed: what would be rolled out, frozen before the test was opened.
+        hash: of what is proposed.
+        versus_production: the proposed system against production, at the contract's minimum gain.
+        versus_simpler: the proposed system against the best without tuning, at what tuning must bring.
+        simpler_gain: the best without tuning against production; None where it is production.
+        stakes: of ``production`` and ``simpler``: what deciding about the gain over it is expected to cost.
+        comparison: the tuned model alone against the base alone; it decides nothing.
+        versus_hybrid: the tuned model alone against hybrid search with the base.
         hybrids: hybrid search with the tuned model against that with the base.
+        pipelines: every stage, with the tuned model against with the base.
         unseen_only: within the classes of documents that were no positive of training; None where not asked.
         retention: on another domain; None where its package is not installed.
-        slices: by slice.
-        concentration: where the gain comes from.
-        log_gain: in the query log's mix; None without a log.
-        dev_gain: on dev.
+        slices: by slice, proposed against production.
+        concentration: where the gain over production comes from.
+        log_gain: over production, in the query log's mix; None without a log.
+        dev_gain: of the tuned model alone over the base alone, on dev.
         model: sha256 of the tuned weights.
         weights: share of the dense score in hybrid search, of ``base`` and ``tuned``.
-        ci: the interval at the contract's confidence; None where that is 95 %.
+        ci: the interval of ``comparison`` at the contract's confidence; None where that is 95 %.
     """
 
+    production: str
+    simpler: str
+    proposed: System
+    hash: str
+    versus_production: Comparison
+    versus_simpler: Comparison
+    simpler_gain: Comparison | None
+    stakes: dict[str, Stakes]
     comparison: Comparison
     versus_hybrid: Comparison
-    simpler: str
-    versus_simpler: Comparison
     hybrids: Comparison
+    pipelines: Comparison
     unseen_only: AmongUnseen | None
     retention: Retained | None
     slices: list[SliceResult]
@@ -94,9 +109,15 @@ COMPARISON = Table(
 SLICES = Table(
     "15",
     "slices.parquet",
-    "a slice of the test queries: tuned against base",
+    "a slice of the test queries: proposed against production",
     {"slice": TEXT, "queries": INTEGER, "delta": NUMBER, "low": NUMBER, "high": NUMBER, "guardrail": FLAG},
     "p, p_holm and state of the guardrails",
 )
-RUNS = {"tuned": "tuned", "hybrid (tuned)": "tuned_hybrid"}
+CHOICES = Table(
+    "15",
+    "choices.parquet",
+    "a setting of the tuned model's pipeline that was tried on dev",
+    {"stage": TEXT, "setting": TEXT, "quality": NUMBER, "chosen": FLAG},
+)
+RUNS = {"tuned": "tuned", "hybrid (tuned)": "tuned_hybrid", "pipeline (tuned)": "tuned_pipeline"}
 """By system the stem of its runs, as in step 05."""

@@ -15,9 +15,10 @@ class Reembedding(Artifact, step="17", file="reembedding.json"):
     Attributes:
         identity: of its vectors.
         documents: number of them.
+        vectors: number of theirs; more where documents are cut into passages.
         dimensions: of a vector.
         index_mb: size in megabytes.
-        mb_per_million: size in megabytes of a million documents.
+        mb_per_million: size in megabytes of a million documents, in the kind of index that is proposed.
         price: of encoding these documents, at the notebook's price.
         neighbour_overlap: share of the nearest neighbours that base and tuned share.
         mean_cosine: of two random documents, by model.
@@ -29,6 +30,7 @@ class Reembedding(Artifact, step="17", file="reembedding.json"):
 
     identity: EmbeddingIdentity
     documents: int
+    vectors: int
     dimensions: int
     index_mb: float
     mb_per_million: float

@@ -1,4 +1,4 @@
-"""Step 19: both pipelines on the same queries."""
+"""Step 19: what answers today and what is proposed, on the same queries."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Shadow(Artifact, step="19", file="shadow.json"):
         overlap10: mean share of the first ten documents that both show.
         rbo: mean rank-biased overlap.
         metric: the contract's.
-        base: its mean.
-        tuned: likewise.
+        today: its mean in what answers today.
+        proposed: likewise in what is proposed.
         delta: the difference.
         ci95: its interval.
         unanswered: queries without an answer from the candidate.
         within_latency_budget: None where the machine cannot tell.
-        weights: share of the dense score, by model.
+        systems: by role the name of what was asked.
         passed: the gate.
         reason: why.
     """
@@ -34,13 +34,13 @@ class Shadow(Artifact, step="19", file="shadow.json"):
     overlap10: float
     rbo: float
     metric: str
-    base: float
-    tuned: float
+    today: float
+    proposed: float
     delta: float
     ci95: Ends
     unanswered: int
     within_latency_budget: bool | None
-    weights: dict[str, float]
+    systems: dict[str, str]
     passed: bool
     reason: str
 
@@ -49,5 +49,5 @@ REPLAY = Table(
     "19",
     "replay.parquet",
     "a replayed query: how far the answers agree, and both scores",
-    {"query_id": TEXT, "overlap": NUMBER, "rbo": NUMBER, "base": NUMBER, "tuned": NUMBER},
+    {"query_id": TEXT, "overlap": NUMBER, "rbo": NUMBER, "today": NUMBER, "proposed": NUMBER},
 )
