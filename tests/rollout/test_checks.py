@@ -40,6 +40,19 @@ def test_a_fault_in_the_vectors_is_noticed(fault, check):
     assert any(name.startswith(check) for name in failed)
 
 
+PASSAGES = pd.Series(["one two", "three four", "five six"], index=["a", "a", "b"])
+
+
+def test_passages_that_share_an_id_are_each_checked():
+    vectors = NEW.encode(PASSAGES.tolist())
+    assert failed_checks(vector_checks(vectors, ["a", "a", "b"], PASSAGES, NEW)) == []
+    assert "ids missing, unknown or double" in failed_checks(vector_checks(vectors, ["a", "b", "b"], PASSAGES, NEW))
+    swapped = vectors[[1, 0, 2]]
+    assert any(
+        "lowest cosine" in name for name in failed_checks(vector_checks(swapped, ["a", "a", "b"], PASSAGES, NEW))
+    )
+
+
 def test_the_table_has_a_row_a_check():
     checks = vector_checks(NEW.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist(), DOCUMENTS, NEW)
     table = checks_table(checks)

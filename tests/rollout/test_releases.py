@@ -1,9 +1,13 @@
 """The alias moves index and encoder together, and a damaged index never goes live."""
 
+import json
+
+import pandas as pd
 import pytest
-from toy_encoder import NEW, OLD, toy_index
+from toy_encoder import DOCUMENTS, NEW, OLD, toy_index
 
 from embedlab.errors import EmbedlabError, IdentityError, IntegrityError, MissingInputError
+from embedlab.retrieval import BM25, Pipeline, Settings
 from embedlab.rollout import copy_registry
 
 ENCODERS = {e.identity.digest: e for e in (OLD, NEW)}
@@ -54,3 +58,34 @@ def test_a_release_is_opened_by_its_name_too(registry):
     registry.add("new", toy_index(NEW))
     opened = registry.open("new", ENCODERS)
     assert (opened.name, opened.encoder) == ("new", NEW)
+
+
+CORPUS = pd.DataFrame({"doc_id": DOCUMENTS.index, "title": "", "text": DOCUMENTS.to_numpy()})
+QUERIES = pd.DataFrame({"query_id": ["q"], "text": ["topic3 word21"]})
+FUSED = Settings(weight=0.3)
+
+
+def test_a_release_is_served_with_the_stages_that_it_was_stored_with(registry):
+    lexical = BM25(DOCUMENTS)
+    registry.add("new", toy_index(NEW), FUSED)
+    assert registry.switch("new", "go").settings == registry.live().settings == FUSED
+    served = registry.serve(registry.live(), ENCODERS, CORPUS, lexical).search(QUERIES)
+    built = Pipeline.build(NEW, CORPUS, FUSED, lexical).search(QUERIES)
+    pd.testing.assert_frame_equal(served, built)
+    assert registry.rollback("back").settings == Settings()
+
+
+def test_other_stages_are_another_release(registry):
+    registry.add("new", toy_index(NEW), FUSED)
+    registry.add("new", toy_index(NEW), FUSED)
+    with pytest.raises(EmbedlabError, match="exists already"):
+        registry.add("new", toy_index(NEW), Settings(weight=0.4))
+
+
+@pytest.mark.parametrize("content", ["", json.dumps({"wieght": 1})])
+def test_damaged_stages_cannot_go_live(registry, content):
+    registry.add("new", toy_index(NEW), FUSED)
+    (registry.folder / "new" / "settings.json").write_text(content)
+    with pytest.raises(IntegrityError, match=r"index 'new': settings\.json cannot be read"):
+        registry.switch("new", "go")
+    assert registry.live().index == "old"

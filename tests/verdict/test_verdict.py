@@ -236,9 +236,9 @@ def test_the_sentence_is_made_from_the_numbers(make):
         "best without tuning (hybrid (base)). On 200 sealed queries in 40 groups nDCG@10 goes from 0.400 (base, today) "
         "to 0.500 (pipeline (tuned)), +0.120 [+0.080, +0.160] at 95 %; at least +0.020 was asked for (new queries and "
         "new documents); over hybrid (base), the best without tuning, +0.050 [+0.020, +0.090] at 95 %; +0.020 was "
-        "asked for; the tuned model alone changes the base alone by +0.100 [+0.060, +0.140]; 60% of the queries get better "
-        "and 10% worse; re-embedding 1,000,000 documents takes 2.8 hours; it costs 1.77 once, the old index kept 30 "
-        "days, and 5.45 a month."
+        "asked for; the tuned model alone changes the base alone by +0.100 [+0.060, +0.140]; 60% of the queries get "
+        "better and 10% worse; re-embedding 1,000,000 documents takes 2.8 hours; it costs 1.77 once, the old index "
+        "kept 30 days, and 5.45 a month."
     )
 
 
