@@ -224,6 +224,7 @@ def eval_set(**changes) -> EvalSet:
         seal="f" * 64,
         sizes={"test": {"queries": 200, "groups": 40}},
         detectable_gain=0.03,
+        chance_of_ship=0.8,
         design_effect=1.5,
         queries_needed=180,
         unjudged={"base": 0.7},

@@ -78,6 +78,31 @@ def detectable_gain(
     return min_gain + quantile_sum(confidence, units=units or n) * error / math.sqrt(n)
 
 
+def chance_of_showing(
+    error: float,
+    n: int,
+    gain: float,
+    min_gain: float = 0.0,
+    confidence: float = 0.95,
+    units: float | None = None,
+) -> float:
+    """Return the chance that the interval's lower end reaches ``min_gain`` where ``gain`` is true: its power.
+
+    The tail of the noncentral t beyond the quantile of the interval (Cohen 1988), with one degree of freedom less
+    than there are units; 0 of fewer than two. Arguments as in :func:`detectable_gain`.
+    """
+    from scipy import stats
+
+    independent = units or n
+    if n < 1 or independent < 2:
+        return 0.0
+    if error == 0:
+        return float(gain >= min_gain)
+    freedom = independent - 1
+    noncentral = (gain - min_gain) / (error / math.sqrt(n))
+    return float(stats.nct.sf(stats.t.ppf(0.5 + confidence / 2, freedom), freedom, noncentral))
+
+
 def queries_needed(error: float, gain: float, min_gain: float = 0.0, confidence: float = 0.95) -> int | None:
     """Return how many queries show a true gain with 80 % power; None above a million, or where none can.
 
