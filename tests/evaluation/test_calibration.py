@@ -144,3 +144,9 @@ def test_the_page_shows_its_figure_and_the_rates_it_speaks_of():
     assert picture.shape[1] >= 600
     rows = [line for line in page.splitlines() if line.startswith("| ") and line.endswith(" % |")]
     assert len(rows) == len(CRANFIELD) * len(calibration.QUERIES) + len(ATTACK) * len(calibration.GROUPS)
+
+
+def test_many_models_at_the_minimum_seldom_ship_by_the_rule_and_often_without():
+    rates = calibration.many_models(named(ATTACK, "nDCG@10, hybrid - base"), 40, trials=400, resamples=1000)
+    assert rates["every one"] > 0.15
+    assert rates["allowed"] <= 0.05
