@@ -240,6 +240,7 @@ STEPS: tuple[Step, ...] = (
             "comparison.parquet",
             "slices.parquet",
             "evaluation.json",
+            "opening.json",
             "prices.json",
         ),
         scores=True,

@@ -76,7 +76,7 @@ def _kept_base(verdict: Mapping[str, Any]) -> bool:
 
 
 def beside(verdict: Mapping[str, Any]) -> list[str]:
-    """Return how the gain stands against the best system without tuning, and who gains and loses."""
+    """Return the gain over the best system without tuning, who gains and loses, and which opening it was."""
     simpler = verdict.get("versus_simpler")
     spread = verdict.get("concentration")
     found = []
@@ -86,7 +86,16 @@ def beside(verdict: Mapping[str, Any]) -> list[str]:
         found.append(f"against {verdict['simpler']}, the best system without tuning, {gain}")
     if spread is not None:
         found.append(f"{spread['improved']:.0%} of the queries get better and {spread['hurt']:.0%} worse")
+    if verdict.get("registry") is not None:
+        found.append(opening_words(verdict["registry"]))
     return found
+
+
+def opening_words(found: Mapping[str, Any]) -> str:
+    """Return which opening of its test a run's was, such as ``opening 2 of 3 of this test``."""
+    if found["opening"] > found["allowed"]:
+        return f"opening {found['opening']} of this test, {found['allowed']} allowed"
+    return f"opening {found['opening']} of {found['allowed']} of this test"
 
 
 def costs(verdict: Mapping[str, Any]) -> list[str]:
