@@ -338,7 +338,8 @@ techniques in {len(sizes)} families of 1 to {sizes.max()}, at most eight a techn
 {MODELS} models that are all worth just the minimum gain are scored on one test, one after another. Were each judged by
 itself at 95 %, some would be shipped in {100 * models["every one"].mean():.0f} % of the trials. The contract's
 allowance of {OPENINGS} openings, over which the confidence is split beforehand, leaves
-{100 * models["allowed"].mean():.1f} % ({100 * models["allowed"].max():.1f} % in the worst cell): the others are refused, in whatever run, folder or seed.
+{100 * models["allowed"].mean():.1f} % ({100 * models["allowed"].max():.1f} % in the worst cell):
+the others are refused, in whatever run, folder or seed.
 
 {table(models, {"every one": "some SHIP, each at 95 %", "allowed": "some SHIP, by the rule"})}
 """

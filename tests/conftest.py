@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pandas as pd
 import pytest
 from chat_service import Service
 from filelock import FileLock
-from makers import WEIGHTS, eval_set, good_run, write_artifacts, write_decisions, write_sealed
+from makers import DECIDED, WEIGHTS, eval_set, good_run, opening, write_artifacts, write_decisions, write_sealed
 from toy_encoder import toy_service
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -29,7 +30,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import embedlab
 from embedlab.chain import STEPS, Contract, Lab, Store, get_step
 from embedlab.chain.artifacts import define_problem
+from embedlab.chain.artifacts.build_eval_set import EvalSet
+from embedlab.chain.artifacts.evaluate import Opening
 from embedlab.chain.params import cell_parameters
+from embedlab.chain.paths import REGISTRY
+from embedlab.chain.registry import append, register
 from embedlab.chain.seal import record
 from embedlab.chain.steps import BY_NUMBER
 from embedlab.cli import main
@@ -37,7 +42,9 @@ from embedlab.data import Collection, document_facts
 from embedlab.evaluation import MISSED
 from embedlab.files import sha256_file
 from embedlab.models import MINILM
-from embedlab.verdict import compute
+from embedlab.verdict import compute, update_verdict
+
+JUDGMENTS = pd.DataFrame({"query_id": ["q1"], "doc_id": ["d1"], "relevance": [1]})
 
 PROJECT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -83,6 +90,12 @@ def _no_model_without_its_mark(request, monkeypatch):
         monkeypatch.setattr("embedlab.models.encoder.load_sentence_transformer", refuse)
 
 
+@pytest.fixture(autouse=True)
+def _own_registry(tmp_path, monkeypatch):
+    """Register openings of sealed tests beside the test's run folders, never in the project's own file."""
+    monkeypatch.setenv("EMBEDLAB_REGISTRY", str(registry_of(tmp_path / "outputs")))
+
+
 @pytest.fixture(scope="session")
 def minilm():
     """The packaged base model, loaded once."""
@@ -114,6 +127,11 @@ def registry(tmp_path):
 def attack():
     """The whole demo collection, loaded once."""
     return embedlab.load_collection("attack")
+
+
+def registry_of(outputs: Path) -> Path:
+    """Return the registry of openings of the runs under an outputs folder."""
+    return outputs / REGISTRY
 
 
 def open_step(number: str, run: str = "trial", **values) -> Lab:
@@ -197,9 +215,41 @@ def contract_of(lab: Lab, **changes) -> Contract:
 def write_seal(store: Store) -> None:
     """Seal the test judgments as step 04 does."""
     lab = open_step("04", run=store.folder.name)
-    seal = sha256_file(store.path("01", "qrels_test.parquet"))
-    lab.write(eval_set(seal=seal))
+    lab.write(sealing(store))
     lab.finish("sealed by a test")
+
+
+def register_opening(store: Store, found: Opening, run: str = "", seed: int = 0, **terms) -> None:
+    """Register an opening as step 15 of a run does, under the contract of ``store`` with some terms changed."""
+    agreed = replace(store.artifact(Contract), **terms)
+    append(registry_of(store.folder.parent), run or store.folder.name, seed, agreed, found)
+
+
+@pytest.fixture
+def finish(outputs):
+    """Write every step of a run that ships, with these artifacts in place of their kind; return its folder."""
+
+    def write(*changed, run="trial", **shared):
+        for step in STEPS:
+            lab = open_step(step.number, run=run, **(shared if step.number == "01" else {}))
+            if step.number == "01":
+                lab.write(define_problem.QRELS_TEST, JUDGMENTS)
+            for artifact in (a for a in good_run(*changed) if a.step == step.number):
+                lab.write(sealing(lab.store) if artifact == eval_set() else artifact)
+                if isinstance(artifact, Opening):
+                    register(lab, artifact)
+            for name, decision in DECIDED.get(step.number, {}).items():
+                lab.decide(name, decision)
+            lab.finish("written by a test")
+        update_verdict(lab)
+        return lab.store.folder
+
+    return write
+
+
+def sealing(store: Store) -> EvalSet:
+    """Return step 04's artifact with the seal of the run's test judgments."""
+    return eval_set(seal=sha256_file(store.path("01", define_problem.QRELS_TEST.file)))
 
 
 @pytest.fixture
@@ -212,6 +262,7 @@ def make(store):
         write_decisions(store)
         for number, weights in enumerate(openings):
             record(store, get_step("15"), f"key{number}", "score", "opening", [weights])
+            register_opening(store, opening(weights=weights))
         return compute(store)
 
     return write
@@ -272,6 +323,7 @@ def surroundings(outputs: Path) -> dict[str, str]:
     """Return what a command needs in its environment to find the project and the run folders under ``outputs``."""
     return {
         "EMBEDLAB_OUTPUTS": str(outputs),
+        "EMBEDLAB_REGISTRY": str(registry_of(outputs)),
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": os.pathsep.join([str(PROJECT), str(PROJECT / "tests")]),
     }
@@ -305,8 +357,9 @@ class Smoke:
         self.printed = printed
 
     def copy(self, outputs: Path) -> "Smoke":
-        """Copy the run to another outputs folder, without the checkpoints, which only a killed run needs."""
+        """Copy the run and its registry to another outputs folder, without the checkpoints of training."""
         shutil.copytree(self.folder, outputs / "smoke", ignore=shutil.ignore_patterns("scratch"))
+        shutil.copy(registry_of(self.outputs), registry_of(outputs))
         return Smoke(outputs, self.printed)
 
     def notebook(self, number: str) -> Path:

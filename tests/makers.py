@@ -20,7 +20,7 @@ from embedlab.chain.artifacts.create_negatives import MinedAgainstRandom
 from embedlab.chain.artifacts.define_problem import QRELS_TEST, Settings
 from embedlab.chain.artifacts.deploy_with_rollback import Rollout
 from embedlab.chain.artifacts.establish_baseline import Baseline
-from embedlab.chain.artifacts.evaluate import Evaluation, Prices
+from embedlab.chain.artifacts.evaluate import Difference, Evaluation, Opening, Prices
 from embedlab.chain.artifacts.monitor_drift import Drift, Trigger
 from embedlab.chain.artifacts.plan_reindex import Reindexed, ReindexPlan
 from embedlab.chain.artifacts.qualitative_review import Changes
@@ -339,6 +339,24 @@ def evaluation(**changes) -> Evaluation:
     return replace(found, **changes)
 
 
+def opening(**changes) -> Opening:
+    """Return the opening of a test of ten groups with two queries each."""
+    found = Opening(
+        weights=WEIGHTS,
+        proposed="pipeline",
+        judgments="9" * 64,
+        groups=groups_of(range(10)),
+        settings={"hybrid (base)": "8" * 64},
+        differences={"tuned - base": Difference(0.1, (0.06, 0.14), (0.06, 0.14))},
+    )
+    return replace(found, **changes)
+
+
+def groups_of(numbers: Iterable[int]) -> list[str]:
+    """Return groups of an opening, each with two texts of its own."""
+    return [f"{2 * n:016x} {2 * n + 1:016x}" for n in numbers]
+
+
 def prices(**changes) -> Prices:
     found = Prices(
         production_documents=1_000_000,
@@ -480,7 +498,8 @@ def drift(**changes) -> Drift:
 
 MAKERS = (
     settings, contract, need, choice, eval_set, baseline, metrics, mined_against_random, formats, loss, effect, leakage,
-    training, evaluation, prices, review, reembedding, end_to_end, shadow, reindex_plan, reindexed, rollout, drift,
+    training, evaluation, opening, prices, review, reembedding, end_to_end, shadow, reindex_plan, reindexed, rollout,
+    drift,
 )  # fmt: skip
 """One a kind of artifact, in the order of the steps."""
 

@@ -5,7 +5,7 @@
 
 Exits 0 where these are equal, 1 otherwise:
 
-- ``verdict.json``: every number at every path that both have, ``price`` left out;
+- ``verdict.json``: every number at every path that both have, ``price`` and ``registry`` left out;
 - step 15's ``per_query.parquet``: every numeric column, rows matched by part, system and query id;
 - step 13's ``training.parquet``: every numeric column and those of ``TRAINING``, rows matched by query id. Of a
   negative its id, miner and score count. Ids in another order are a difference: training meets them in order.
@@ -282,10 +282,11 @@ def compare_files(before: Path, after: Path, tolerance: float) -> Findings:
 
 
 def compare_verdicts(before: Path, after: Path, tolerance: float) -> Findings:
-    """Compare two ``verdict.json``, prices left out."""
+    """Compare two ``verdict.json``, prices and the place in the registry of openings left out."""
     verdicts = [json.loads(path.read_text(encoding="utf-8")) for path in (before, after)]
     for verdict in verdicts:
         verdict.pop("price", None)
+        verdict.pop("registry", None)
     return compare_values(*verdicts, "", tolerance)
 
 

@@ -11,6 +11,7 @@ from .paths import run_folder as run_folder
 from .probes import probe as probe
 from .probes import probe_by_seed as probe_by_seed
 from .probes import split_probe as split_probe
+from .registry import register as register
 from .runner import run_chain as run_chain
 from .seal import dev_looks as dev_looks
 from .steps import STEPS as STEPS

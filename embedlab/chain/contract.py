@@ -53,7 +53,8 @@ class Contract(Artifact, step="01", file="contract.json"):
         index_budget_mb: size of the index in megabytes.
         migration_budget: most that the switch may cost once, in the user's currency.
         monthly_budget: most that a month may cost.
-        test_openings: sets of tuned models that may be scored on the sealed test.
+        test_openings: sets of tuned weights, each as one proposed system, that may be scored on the sealed test,
+            in all runs together.
         transductive: whether training may use the bare texts of held-out documents.
         waived: guards that need not be judged, each ``name: reason``; one that is broken is never waived.
     """
@@ -152,7 +153,8 @@ class Contract(Artifact, step="01", file="contract.json"):
             f"- **Slices of your own:** {'; '.join(self.slices) or 'none'}\n"
             f"- **Budgets:** {self.latency_budget_ms:g} ms a query (p95), {self.index_budget_mb:g} MB of index, "
             f"{self.migration_budget:,.2f} once for the migration, {self.monthly_budget:,.2f} a month\n"
-            f"- **Sealed test:** at most {self.test_openings} sets of tuned models may be scored on it\n"
+            f"- **Sealed test:** at most {self.test_openings} sets of tuned weights may be scored on it, "
+            f"in all runs together; so each takes {self.deciding_confidence:.1%} confidence\n"
             f"- **Hash:** `{self.hash[:12]}`"
         )
 

@@ -41,7 +41,7 @@ class RunLock:
         token = secrets.token_hex(8)
         host, started = socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")
         owner = {"pid": os.getpid(), "host": host, "since": started, "token": token}
-        held = _file_lock(self.folder / ".lock")
+        held = file_lock(self.folder / ".lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._publishing():
@@ -96,10 +96,10 @@ class RunLock:
             raise LockedError(f"the run that started this kernel is gone; nothing was written to {self.folder}")
 
     def _publishing(self) -> FileLock:
-        return _file_lock(self.folder / ".publish")
+        return file_lock(self.folder / ".publish")
 
 
-def _file_lock(path: Path) -> FileLock:
+def file_lock(path: Path) -> FileLock:
     """Return a lock of the operating system's own; any thread may release it, and its file stays.
 
     Kept files also rule out a lock that merely exists as a file, which would outlive its holder.
@@ -111,7 +111,7 @@ def _is_held(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with _file_lock(path).acquire(blocking=False):
+        with file_lock(path).acquire(blocking=False):
             return False
     except Timeout:
         return True

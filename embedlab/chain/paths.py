@@ -12,6 +12,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 NOTEBOOKS = PROJECT / "notebooks"
 
+REGISTRY = "test_openings.jsonl"
+"""The registry of openings of sealed tests, in the project's folder unless ``EMBEDLAB_REGISTRY`` names another file."""
+
 
 def notebook_path(step: Step) -> Path:
     """Return the stored notebook of a step."""
@@ -46,3 +49,8 @@ def run_folder(run: str) -> Path:
             "to put run folders elsewhere set EMBEDLAB_OUTPUTS"
         )
     return outputs_root() / run
+
+
+def registry_path() -> Path:
+    """Return the file in which openings of sealed tests are registered: ``EMBEDLAB_REGISTRY``, or the project's own."""
+    return Path(os.environ.get("EMBEDLAB_REGISTRY") or PROJECT / REGISTRY).resolve()

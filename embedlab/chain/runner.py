@@ -13,7 +13,7 @@ from typing import Any
 from embedlab.chain.keys import is_current
 from embedlab.chain.lock import TOKEN
 from embedlab.chain.params import RunParams
-from embedlab.chain.paths import NOTEBOOKS, notebook_path, run_folder
+from embedlab.chain.paths import NOTEBOOKS, notebook_path, registry_path, run_folder
 from embedlab.chain.steps import STEPS, Step
 from embedlab.chain.store import Store
 from embedlab.errors import EmbedlabError
@@ -102,6 +102,8 @@ def _environment(token: str, outputs: Path) -> Iterator[None]:
     from embedlab.chain.kernels import PROVISIONER
 
     wanted = {TOKEN: token, "EMBEDLAB_OUTPUTS": str(outputs), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    # Kernels work in another folder, where a relative path would name another file.
+    wanted |= {"EMBEDLAB_REGISTRY": str(registry_path())}
     wanted |= {} if CHOSEN in os.environ else {CHOSEN: PROVISIONER}
     # By default torch's threads spin while they wait: beside another busy program a step then takes many times as long.
     wanted |= {} if "OMP_WAIT_POLICY" in os.environ else {"OMP_WAIT_POLICY": "PASSIVE"}

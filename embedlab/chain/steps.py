@@ -248,6 +248,7 @@ STEPS: tuple[Step, ...] = (
             "comparison.parquet",
             "slices.parquet",
             "evaluation.json",
+            "opening.json",
             "prices.json",
         ),
         scores=True,

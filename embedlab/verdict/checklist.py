@@ -17,7 +17,7 @@ from embedlab.chain.artifacts.train import Training
 from embedlab.chain.contract import Contract
 from embedlab.chain.steps import proof_of
 from embedlab.verdict.facts import Facts
-from embedlab.verdict.seal import problem, scored_model_sets
+from embedlab.verdict.seal import problem, registered
 
 Item = tuple[bool | None, str]
 """Whether it holds, and the evidence in words."""
@@ -45,10 +45,11 @@ def train_test_separate(facts: Facts) -> Item:
     leakage, contract = facts.read(Leakage), facts.read(Contract)
     if leakage is None or contract is None:
         return not_run("train_test_separate")
-    broken = problem(facts.store, contract.test_openings)
+    broken = problem(facts, contract)
     if broken is not None:
         return False, broken
-    used = f"{scored_model_sets(facts.store)} of {contract.test_openings} used"
+    found = registered(facts)
+    used = "not opened yet" if found is None else f"opening {found.opening} of {contract.test_openings}"
     where = place_of("train_test_separate")
     return leakage.total == 0, f"{leakage.total} leaks in {where}; the seal is whole ({used})"
 

@@ -15,7 +15,7 @@ from embedlab.chain.steps import STEPS, Step
 from embedlab.evaluation.results import BROKEN, HELD, LOST, UNSETTLED, Retained, SliceResult
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.price import Price
-from embedlab.verdict.seal import problem
+from embedlab.verdict.seal import fresh_test, problem, registered
 from embedlab.verdict.words import retention_sentence
 
 
@@ -42,7 +42,7 @@ class Guard:
 
 def guards(facts: Facts, evaluation: Evaluation, contract: Contract, costs: Price | None) -> list[Guard]:
     """Return every guard with its state."""
-    found = [_seal(facts, contract), _training(facts), _leaks(facts)]
+    found = [_seal(facts, contract), *_agreed(facts), _training(facts), _leaks(facts)]
     found += [_slice(row, contract) for row in evaluation.slices if row.guardrail]
     found += [*_unseen(evaluation), _retention(evaluation.retention)]
     found += [_gate(facts, step) for step in STEPS if step.gate]
@@ -68,8 +68,17 @@ def waived(found: list[Guard], contract: Contract) -> list[dict[str, str]]:
 
 
 def _seal(facts: Facts, contract: Contract) -> Guard:
-    wrong = problem(facts.store, contract.test_openings)
+    wrong = problem(facts, contract)
     return Guard("seal", HELD, "whole") if wrong is None else Guard("seal", BROKEN, wrong)
+
+
+def _agreed(facts: Facts) -> Iterator[Guard]:
+    """Yield whether the contract still asks as much as at the first opening of this test."""
+    found = registered(facts)
+    if found is not None and found.loosened:
+        first = f"run {found.first.run}, line {found.first.number} of the registry"
+        so = f"loosened since the first opening of this test ({first}): {'; '.join(map(str, found.loosened))}"
+        yield Guard("contract", UNSETTLED, so, f"agree to what was agreed then; or {fresh_test(found)}")
 
 
 def _training(facts: Facts) -> Guard:

@@ -13,6 +13,7 @@ from embedlab.chain.contract import Contract
 from embedlab.chain.keys import why_stale
 from embedlab.chain.lab import Lab
 from embedlab.chain.params import load_params
+from embedlab.chain.paths import registry_path
 from embedlab.chain.seal import dev_looks
 from embedlab.chain.steps import LAST, STEPS
 from embedlab.chain.store import Store, plain
@@ -24,6 +25,7 @@ from embedlab.verdict.guards import broken, guards, unsettled, waived
 from embedlab.verdict.mistakes import mistakes
 from embedlab.verdict.price import price
 from embedlab.verdict.recommend import recommend
+from embedlab.verdict.seal import in_verdict
 
 
 def update_verdict(lab: Lab) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "concentration": asdict(evaluation.concentration),
         "price": None if costs is None else asdict(costs),
         "dev_looks": len(dev_looks(store, upto)),
+        "registry": in_verdict(facts, contract),
         "checklist": checklist(facts),
         "mistakes": mistakes(facts),
     }
@@ -161,6 +164,13 @@ def read_verdict(folder: Path) -> dict[str, Any]:
         stale = why_stale(store, step, params)
         if stale is not None:
             raise MissingInputError(f"{stale}; run: embedlab run {folder / 'params.yaml'}")
-    if compute(store) != verdict:
+    found = compute(store)
+    if found["registry"] != verdict.get("registry"):
+        raise IntegrityError(
+            f"{registry_path()} is not the registry that {path} was made with: it has this run's opening in another "
+            f"line or after other openings; name the right file in EMBEDLAB_REGISTRY, or run: "
+            f"embedlab run {folder / 'params.yaml'} --only {Evaluation.step} --force"
+        )
+    if found != verdict:
         raise IntegrityError(f"{path} is not what the artifacts give; run: embedlab run {folder / 'params.yaml'}")
     return verdict

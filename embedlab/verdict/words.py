@@ -91,7 +91,7 @@ def _kept_base(verdict: Mapping[str, Any]) -> bool:
 
 
 def beside(verdict: Mapping[str, Any]) -> list[str]:
-    """Return the gain over the best system without tuning, that of the model alone, and who gains and loses."""
+    """Return the gain over the best without tuning, that of the model alone, who gains, and which opening it was."""
     found = []
     if verdict["simpler"] != verdict["production"]:
         versus = verdict["versus_simpler"]
@@ -104,7 +104,16 @@ def beside(verdict: Mapping[str, Any]) -> list[str]:
     spread = verdict.get("concentration")
     if spread is not None:
         found.append(f"{spread['improved']:.0%} of the queries get better and {spread['hurt']:.0%} worse")
+    if verdict.get("registry") is not None:
+        found.append(opening_words(verdict["registry"]))
     return found
+
+
+def opening_words(found: Mapping[str, Any]) -> str:
+    """Return which opening of its test a run's was, such as ``opening 2 of 3 of this test``."""
+    if found["opening"] > found["allowed"]:
+        return f"opening {found['opening']} of this test, {found['allowed']} allowed"
+    return f"opening {found['opening']} of {found['allowed']} of this test"
 
 
 def costs(verdict: Mapping[str, Any]) -> list[str]:

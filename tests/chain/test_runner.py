@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import BIN, PROJECT, command, embedlab_here
+from conftest import BIN, PROJECT, command, embedlab_here, surroundings
 
 from embedlab.chain import STEPS
 from embedlab.chain.lock import RunLock
@@ -55,7 +55,7 @@ def wait_for(condition, seconds: float = 120) -> None:
 
 
 def start_run(outputs: Path, *options: str) -> subprocess.Popen:
-    env = {**os.environ, "EMBEDLAB_OUTPUTS": str(outputs)}
+    env = {**os.environ, **surroundings(outputs)}
     words = [BIN / "embedlab", "run", "params/smoke.yaml", *options]
     return subprocess.Popen(words, cwd=PROJECT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

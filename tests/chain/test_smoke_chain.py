@@ -10,11 +10,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import PROJECT, Smoke, command, embedlab_here, once
+from conftest import PROJECT, Smoke, command, embedlab_here, once, registry_of
 
 from embedlab.chain import STEPS, Store, seal
+from embedlab.chain.artifacts.evaluate import Evaluation
 from embedlab.chain.kernels import PROVISIONER, IpcKernelManager
-from embedlab.verdict.seal import scored_model_sets, verify
+from embedlab.chain.registry import read
+from embedlab.verdict.seal import verify
 
 STORES = {
     "07": "rows.parquet",
@@ -27,7 +29,7 @@ SANITIZE = PROJECT / "tests/nbval_sanitize.cfg"
 NUMBERS = (
     "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta retention unseen_only"
 )
-BESIDE = "claim kept versus_hybrid concentration price dev_looks simpler versus_simpler waived"
+BESIDE = "claim kept versus_hybrid concentration price dev_looks registry simpler versus_simpler waived"
 KEYS = (
     f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by unsettled checklist mistakes".split()
 )
@@ -158,7 +160,10 @@ def test_executing_again_leaves_the_run_folder_as_it_was(smoke, again):
 def test_executing_again_is_no_second_opening_of_the_test(smoke, again):
     store = Store(again.run.folder)
     assert seal.ledger(store) == seal.ledger(Store(smoke.folder))
-    assert scored_model_sets(store) == 1
+    assert registry_of(again.run.outputs).read_bytes() == registry_of(smoke.outputs).read_bytes()
+    (line,) = read(registry_of(again.run.outputs))
+    assert (line.run, line.opening.weights) == ("smoke", store.artifact(Evaluation).model)
+    assert again.run.verdict()["registry"]["opening"] == 1
     assert verify(store) is None
 
 

@@ -2,43 +2,11 @@
 
 import json
 
-import pandas as pd
 import pytest
 from conftest import command, embedlab_here, open_step
-from makers import DECIDED, comparison, end_to_end, eval_set, evaluation, good_run, training
+from makers import comparison, end_to_end, evaluation, training
 
-from embedlab.chain import STEPS
-from embedlab.chain.artifacts.define_problem import QRELS_TEST
-from embedlab.files import sha256_file
-from embedlab.verdict import read_verdict, update_verdict
-
-JUDGMENTS = pd.DataFrame({"query_id": ["q1"], "doc_id": ["d1"], "relevance": [1]})
-
-
-@pytest.fixture
-def finish(outputs):
-    """Write every step of a run that ships, with these artifacts in place of their kind; return its folder."""
-
-    def write(*changed):
-        artifacts = good_run(*changed)
-        for step in STEPS:
-            lab = open_step(step.number)
-            if step.number == QRELS_TEST.step:
-                lab.write(QRELS_TEST, JUDGMENTS)
-            for artifact in (a for a in artifacts if a.step == step.number):
-                lab.write(sealing(lab.store) if artifact == eval_set() else artifact)
-            for name, decision in DECIDED.get(step.number, {}).items():
-                lab.decide(name, decision)
-            lab.finish("written by a test")
-        update_verdict(lab)
-        return lab.store.folder
-
-    return write
-
-
-def sealing(store):
-    """Return step 04's artifact with the seal of the run's test judgments."""
-    return eval_set(seal=sha256_file(store.path(QRELS_TEST.step, QRELS_TEST.file)))
+from embedlab.verdict import read_verdict
 
 
 def check(folder):

@@ -2,6 +2,7 @@
 
 import pytest
 from makers import (
+    WEIGHTS,
     baseline,
     comparison,
     contract,
@@ -209,6 +210,6 @@ def test_openings_by_a_step_without_a_right_to_it_block_and_turn_the_item_red(ma
 
 
 def test_one_opening_too_many_blocks_and_turns_the_item_red(make):
-    verdict = make(openings=("a" * 64, "d" * 64))
+    verdict = make(openings=("d" * 64, WEIGHTS))
     assert verdict["verdict"] == "DO_NOT_SHIP"
     assert passed(verdict, "train_test_separate") is False

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from embedlab.chain.artifacts.base import FLAG, INTEGER, NUMBER, TEXT, Artifact, Table
+from embedlab.data.text import fold
 from embedlab.evaluation.results import AmongUnseen, Comparison, Concentration, Ends, Retained, SliceResult, Stakes
+from embedlab.files import sha256_json
 from embedlab.retrieval.systems import System
+
+if TYPE_CHECKING:
+    from embedlab.data.collection import Collection
+
+TEXT_HASH = 16
+"""Hex digits kept of a text's sha256: 64 bits, enough to tell millions of texts apart."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,65 @@ class Evaluation(Artifact, step="15", file="evaluation.json"):
     model: str
     weights: dict[str, float]
     ci: Ends | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A gain that an opening showed: its 95 % interval, and the one at the confidence that decides."""
+
+    delta: float
+    ci95: Ends
+    ci: Ends
+
+
+@dataclass(frozen=True)
+class Opening(Artifact, step="15", file="opening.json"):
+    """What was scored on the sealed test, on what, and what came of it: a line of the registry of openings.
+
+    Attributes:
+        weights: sha256 of the tuned weights.
+        proposed: the contract's proposed system, as which they were scored.
+        judgments: sha256 of the test's judgments: folded query texts, documents and grades.
+        groups: a text for each group of the test: the hashes of its folded query texts, separated by blanks.
+        settings: by name of a system a hash of its settings.
+        differences: by name, in the contract's measure.
+    """
+
+    weights: str
+    proposed: str
+    judgments: str
+    groups: list[str]
+    settings: dict[str, str]
+    differences: dict[str, Difference]
+
+    @classmethod
+    def of(
+        cls,
+        test: Collection,
+        weights: str,
+        proposed: str,
+        settings: Mapping[str, Any],
+        differences: Mapping[str, Comparison],
+    ) -> Opening:
+        """Return the opening of a test part; ``settings`` are plain JSON by name of a system.
+
+        Hashes are of single texts and not of whole groups: which queries a group has in the test depends on the
+        seed, and what a group is on how the parts were made.
+        """
+        folded = {query_id: fold(text) or text for query_id, text in test.query_texts().items()}
+        texts: dict[str, set[str]] = {}
+        for query_id, group in test.groups().items():
+            texts.setdefault(group, set()).add(sha256_json(folded[query_id])[:TEXT_HASH])
+        rows = zip(test.qrels["query_id"], test.qrels["doc_id"], test.qrels["relevance"], strict=True)
+        judged = sorted((folded[query_id], str(doc_id), int(grade)) for query_id, doc_id, grade in rows)
+        return cls(
+            weights=weights,
+            proposed=proposed,
+            judgments=sha256_json(judged),
+            groups=sorted(" ".join(sorted(group)) for group in texts.values()),
+            settings={name: sha256_json(value) for name, value in settings.items()},
+            differences={name: Difference(g.delta, g.ci95, g.ci) for name, g in differences.items()},
+        )
 
 
 @dataclass(frozen=True)
