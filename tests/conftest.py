@@ -19,7 +19,17 @@ import pandas as pd
 import pytest
 from chat_service import Service
 from filelock import FileLock
-from makers import WEIGHTS, eval_set, good_run, write_artifacts, write_decisions, write_sealed
+from makers import (
+    SERVICES,
+    WEIGHTS,
+    eval_set,
+    good_run,
+    service_files,
+    write_artifacts,
+    write_decisions,
+    write_sealed,
+    write_service,
+)
 from toy_encoder import toy_service
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -208,7 +218,11 @@ def make(store):
 
     def write(*changed, without=(), openings=(WEIGHTS,)):
         sealed = eval_set(seal=write_sealed(store))
+        record(store, get_step("05"), "key", "record the baseline", "opening", [])
         write_artifacts(store, good_run(sealed, *changed, without=without))
+        for number in SERVICES:
+            if store.entry(number):
+                write_service(store, number, service_files())
         write_decisions(store)
         for number, weights in enumerate(openings):
             record(store, get_step("15"), f"key{number}", "score", "opening", [weights])

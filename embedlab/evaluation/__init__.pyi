@@ -58,6 +58,7 @@ from .results import with_interval as with_interval
 from .retention import compare_retention as compare_retention
 from .retention import other_domain as other_domain
 from .retention import retention_set as retention_set
+from .signs import sign_test as sign_test
 from .slices import AMBIGUOUS as AMBIGUOUS
 from .slices import ANSWERED as ANSWERED
 from .slices import MISSED as MISSED

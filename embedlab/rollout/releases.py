@@ -6,34 +6,19 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from embedlab.errors import EmbedlabError, IdentityError, IntegrityError, MissingInputError
+from embedlab.errors import EmbedlabError, IdentityError, MissingInputError
 from embedlab.files import replace_file, sync_folder
 from embedlab.retrieval.base import EncodesWithIdentity
-from embedlab.retrieval.index import Indexed, VectorIndex, load_index, read_stamp, stamped_identity
-
-ALIAS = "alias.json"
+from embedlab.retrieval.index import Indexed, VectorIndex, load_index
+from embedlab.retrieval.stamp import read_stamp, stamped_identity
+from embedlab.rollout.alias import ALIAS, Release, live_release, read_alias
 
 KEPT = 100
 """Entries of the history that are kept."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """An index and the model that encodes queries for it: never switched apart.
-
-    Attributes:
-        index: the index's folder name.
-        encoder: digest of the model's :class:`EmbeddingIdentity`.
-        model: the model's name, for people.
-    """
-
-    index: str
-    encoder: str
-    model: str
 
 
 class Registry:
@@ -102,25 +87,16 @@ class Registry:
 
     # --- alias ----------------------------------------------------------------------------
 
-    def _state(self) -> dict[str, Any]:
-        path = self.folder / ALIAS
-        if not path.exists():
-            return {"live": None, "history": []}
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise IntegrityError(f"{path.name} of {self.folder.name!r} is damaged: {error}") from None
-
     def live(self) -> Release:
         """Return the release that answers now; raises a MissingInputError before the first switch."""
-        found = self._state()["live"]
+        found = live_release(self.folder)
         if found is None:
             raise MissingInputError(f"{self.folder.name!r}: no index is live yet; switch to one of {self.names()}")
-        return Release(**found)
+        return found
 
     def history(self) -> list[dict[str, Any]]:
         """Return every change, oldest first: ``number, index, model, reason``."""
-        return list(self._state()["history"])
+        return list(read_alias(self.folder)["history"])
 
     def switch(self, name: str, reason: str) -> Release:
         """Make an index live together with its encoder; the old one stays for a rollback.
@@ -131,7 +107,7 @@ class Registry:
         release = self.release(name)
         folder = self.folder / name
         load_index(folder, stamped_identity(read_stamp(folder), folder))  # raises where a file is damaged
-        state = self._state()
+        state = read_alias(self.folder)
         number = state["history"][-1]["number"] + 1 if state["history"] else 1
         entry = {"number": number, "index": name, "model": release.model, "reason": reason}
         new = {"live": asdict(release), "history": [*state["history"], entry][-KEPT:]}

@@ -5,11 +5,12 @@ import json
 import pandas as pd
 import pytest
 from conftest import command, embedlab_here, open_step
-from makers import DECIDED, comparison, end_to_end, eval_set, evaluation, good_run, training
+from makers import DECIDED, SERVICES, comparison, end_to_end, eval_set, evaluation, good_run, service_files, training
 
 from embedlab.chain import STEPS
 from embedlab.chain.artifacts.define_problem import QRELS_TEST
 from embedlab.files import sha256_file
+from embedlab.training import MinedUse
 from embedlab.verdict import read_verdict, update_verdict
 
 JUDGMENTS = pd.DataFrame({"query_id": ["q1"], "doc_id": ["d1"], "relevance": [1]})
@@ -27,6 +28,9 @@ def finish(outputs):
                 lab.write(QRELS_TEST, JUDGMENTS)
             for artifact in (a for a in artifacts if a.step == step.number):
                 lab.write(sealing(lab.store) if artifact == eval_set() else artifact)
+            if step.number in SERVICES:
+                with lab.folder(SERVICES[step.number]) as folder:
+                    write_into(folder, service_files())
             for name, decision in DECIDED.get(step.number, {}).items():
                 lab.decide(name, decision)
             lab.finish("written by a test")
@@ -34,6 +38,13 @@ def finish(outputs):
         return lab.store.folder
 
     return write
+
+
+def write_into(folder, files):
+    """Write JSON files under a folder."""
+    for name, value in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(value))
 
 
 def sealing(store):
@@ -91,7 +102,7 @@ def test_a_changed_byte_of_an_artifact_is_no_verdict(finish):
 
 
 def test_a_verdict_edited_by_hand_is_not_believed(finish):
-    folder = finish(training(hard_negatives=0))
+    folder = finish(training(mined=MinedUse(3600, 0, 1200, 0)))
     path = folder / "verdict.json"
     verdict = json.loads(path.read_text())
     (item,) = [i for i in verdict["checklist"] if i["id"] == "hard_negatives_included"]
