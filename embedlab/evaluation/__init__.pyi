@@ -8,6 +8,9 @@ from .gain import among_unseen as among_unseen
 from .gain import concentration as concentration
 from .guardrails import slice_results as slice_results
 from .guardrails import slice_table as slice_table
+from .holes import difference_bounds as difference_bounds
+from .holes import judge_next as judge_next
+from .holes import unjudged_shares as unjudged_shares
 from .intervals import interval as interval
 from .intervals import randomization_p as randomization_p
 from .metrics import first_relevant_rank as first_relevant_rank
