@@ -56,12 +56,12 @@ from .results import LeftOut as LeftOut
 from .results import Retained as Retained
 from .results import SliceResult as SliceResult
 from .results import decide as decide
+from .results import sign_test as sign_test
 from .results import too_few as too_few
 from .results import with_interval as with_interval
 from .retention import compare_retention as compare_retention
 from .retention import other_domain as other_domain
 from .retention import retention_set as retention_set
-from .signs import sign_test as sign_test
 from .slices import AMBIGUOUS as AMBIGUOUS
 from .slices import ANSWERED as ANSWERED
 from .slices import MISSED as MISSED

@@ -10,7 +10,7 @@ import pandas as pd
 from embedlab.data.text import stable_hash
 from embedlab.data.trec import trec_order
 from embedlab.errors import ParameterError
-from embedlab.evaluation.metrics import per_query, unjudged_share
+from embedlab.evaluation.metrics import LARGEST, parse_measure, per_query, unjudged_share
 
 PAIR = ["query_id", "doc_id"]
 
@@ -41,14 +41,15 @@ def difference_bounds(
         ``delta`` as judged, ``worst`` and ``best``, by query id: ``worst <= delta <= best``.
     """
     grade = grade or _highest(qrels)
-    one, two = (_holes(qrels, run, k) for run in (baseline, candidate))
+    runs = [_looked_at(run, metric, k) for run in (baseline, candidate)]
+    one, two = (_holes(qrels, run, k) for run in runs)
     both = one.merge(two, on=PAIR)
     parts = [_without(two, both), _without(one, both), both]
     found = []
     for taken in product([False, True], repeat=len(parts)):
         relevant = [part for part, is_relevant in zip(parts, taken, strict=True) if is_relevant]
         filled = _with_relevant(qrels, relevant, grade)
-        scores = [per_query(filled, run, [metric])[metric] for run in (baseline, candidate)]
+        scores = [per_query(filled, run, [metric])[metric] for run in runs]
         found.append(scores[1] - scores[0])
     ways = pd.concat(found, axis=1)
     # The first way has nothing relevant beside what was judged.
@@ -88,6 +89,7 @@ def judge_next(
     """
     if proposed not in runs or len(runs) < 2:
         raise ParameterError(f"judge_next compares {proposed!r} with other systems; runs: {', '.join(runs)}")
+    runs = {system: _looked_at(run, metric, k) for system, run in runs.items()}
     shown = {system: _holes(qrels, run, k) for system, run in runs.items()}
     pool = pd.concat(list(shown.values())).drop_duplicates(PAIR, ignore_index=True)
     pool["moves"] = _moves(qrels, runs, proposed, metric, pool, grade or _highest(qrels))
@@ -103,10 +105,20 @@ def _highest(qrels: pd.DataFrame) -> int:
     return max(1, int(qrels["relevance"].max())) if len(qrels) else 1
 
 
+def _looked_at(run: pd.DataFrame, metric: str, k: int) -> pd.DataFrame:
+    """Return the documents that decide the measure; runs are scored many times here, so the rest is left away."""
+    return _first(run, max(k, parse_measure(metric).params.get("cutoff", LARGEST)))
+
+
 def _holes(qrels: pd.DataFrame, run: pd.DataFrame, k: int) -> pd.DataFrame:
     """Return ``query_id, doc_id`` of the first ``k`` documents that nobody judged, of queries with any judgment."""
-    top = trec_order(run[run["query_id"].isin(qrels["query_id"])]).groupby("query_id").head(k)
+    top = _first(run[run["query_id"].isin(qrels["query_id"])], k)
     return _without(top[PAIR], qrels[PAIR])
+
+
+def _first(run: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Return the first ``k`` documents of each query."""
+    return trec_order(run).groupby("query_id").head(k)
 
 
 def _without(pairs: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
@@ -134,7 +146,8 @@ def _moves(
     moves = pd.Series(0.0, index=pool.index)
     # One document a query at a time: the queries do not touch one another, so that each round scores them all.
     for _, pairs in pool.groupby(pool.groupby("query_id").cumcount()):
-        filled = _with_relevant(qrels, [pairs[PAIR]], grade)
+        asked = qrels[qrels["query_id"].isin(pairs["query_id"])]
+        filled = _with_relevant(asked, [pairs[PAIR]], grade)
         changed = (_differences(filled, runs, proposed, metric) - as_judged).abs().max(axis=1)
         moves[pairs.index] = pairs["query_id"].map(changed)
     return moves

@@ -16,8 +16,7 @@ from embedlab.chain.artifacts.split_data import Leakage
 from embedlab.chain.artifacts.test_pipeline import EndToEnd
 from embedlab.chain.artifacts.train import Training
 from embedlab.chain.contract import Contract
-from embedlab.evaluation.results import with_interval
-from embedlab.evaluation.signs import sign_test
+from embedlab.evaluation.results import sign_test, with_interval
 from embedlab.verdict.checks import Check, Item, decided, not_run, place_of
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.seal import problem, scored_model_sets

@@ -28,7 +28,7 @@ def model_and_recipe(facts: Facts) -> str:
 def recipe_spread(facts: Facts) -> str:
     """Return in words how the scores of short trainings spread over seeds, as step 09 measured it."""
     found, contract, baseline = facts.read(MinedAgainstRandom), facts.read(Contract), facts.read(Baseline)
-    scores = [] if found is None else found.mined_by_seed
+    scores = () if found is None else found.mined_by_seed
     if found is None or contract is None or len(scores) < FEWEST_SEEDS:
         return f"not measured ({len(scores)} in step {MinedAgainstRandom.step})"
     beside = "" if baseline is None else f", the base has {baseline.dev['base']:.3f}"

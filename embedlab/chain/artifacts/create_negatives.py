@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from embedlab.chain.artifacts.base import INTEGER, NUMBER, TEXT, Artifact, Table
 from embedlab.chain.artifacts.training_store import removed_by, rows_of
@@ -35,7 +35,7 @@ class MinedAgainstRandom(Artifact, step="09", file="probes.json"):
     ci95: Ends | None = None
     seed_sd: float | None = None
     query_se: float | None = None
-    mined_by_seed: list[float] = field(default_factory=list)
+    mined_by_seed: tuple[float, ...] = ()
 
 
 TRAINING = rows_of("09", "training.parquet", "a training query with its negatives")
