@@ -20,7 +20,19 @@ import pandas as pd
 import pytest
 from chat_service import Service
 from filelock import FileLock
-from makers import DECIDED, WEIGHTS, eval_set, good_run, opening, write_artifacts, write_decisions, write_sealed
+from makers import (
+    DECIDED,
+    SERVICES,
+    WEIGHTS,
+    eval_set,
+    good_run,
+    opening,
+    service_files,
+    write_artifacts,
+    write_decisions,
+    write_sealed,
+    write_service,
+)
 from toy_encoder import toy_service
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -238,6 +250,9 @@ def finish(outputs):
                 lab.write(sealing(lab.store) if artifact == eval_set() else artifact)
                 if isinstance(artifact, Opening):
                     register(lab, artifact)
+            if step.number in SERVICES:
+                with lab.folder(SERVICES[step.number]) as folder:
+                    write_into(folder, service_files())
             for name, decision in DECIDED.get(step.number, {}).items():
                 lab.decide(name, decision)
             lab.finish("written by a test")
@@ -245,6 +260,13 @@ def finish(outputs):
         return lab.store.folder
 
     return write
+
+
+def write_into(folder: Path, files: dict[str, dict]) -> None:
+    """Write JSON files under a folder."""
+    for name, value in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(value))
 
 
 def sealing(store: Store) -> EvalSet:
@@ -258,7 +280,11 @@ def make(store):
 
     def write(*changed, without=(), openings=(WEIGHTS,)):
         sealed = eval_set(seal=write_sealed(store))
+        record(store, get_step("05"), "key", "record the baseline", "opening", [])
         write_artifacts(store, good_run(sealed, *changed, without=without))
+        for number in SERVICES:
+            if store.entry(number):
+                write_service(store, number, service_files())
         write_decisions(store)
         for number, weights in enumerate(openings):
             record(store, get_step("15"), f"key{number}", "score", "opening", [weights])

@@ -3,7 +3,7 @@
 Together they are the artifacts of a run that ships: see :func:`good_run`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -18,11 +18,11 @@ from embedlab.chain.artifacts.clean_dataset import Change, Effect
 from embedlab.chain.artifacts.confirm_need import Need
 from embedlab.chain.artifacts.create_negatives import MinedAgainstRandom
 from embedlab.chain.artifacts.define_problem import QRELS_TEST, Settings
-from embedlab.chain.artifacts.deploy_with_rollback import Rollout
+from embedlab.chain.artifacts.deploy_with_rollback import DEPLOYED, Rollout
 from embedlab.chain.artifacts.establish_baseline import Baseline
 from embedlab.chain.artifacts.evaluate import Difference, Evaluation, Opening, Prices
 from embedlab.chain.artifacts.monitor_drift import Drift, Trigger
-from embedlab.chain.artifacts.plan_reindex import Reindexed, ReindexPlan
+from embedlab.chain.artifacts.plan_reindex import LIVE, Reindexed, ReindexPlan
 from embedlab.chain.artifacts.qualitative_review import Changes
 from embedlab.chain.artifacts.reembed_corpus import Reembedding
 from embedlab.chain.artifacts.select_metrics import Metrics
@@ -46,10 +46,16 @@ from embedlab.files import sha256_file
 from embedlab.models import EmbeddingIdentity
 from embedlab.retrieval import Settings as PipelineSettings
 from embedlab.retrieval import Stages, systems_of
+from embedlab.retrieval.stamp import STAMP
+from embedlab.rollout.alias import ALIAS
 from embedlab.rollout.results import Check, Plan, Stage
+from embedlab.training.results import Checkpoint, MinedUse, Mix
 
 WEIGHTS = "a" * 64
 """The sha256 of the tuned model's weights."""
+
+BASE_WEIGHTS = "e" * 64
+"""That of the base model's."""
 
 METRIC = "nDCG@10"
 
@@ -159,6 +165,11 @@ def identity(**changes) -> EmbeddingIdentity:
     return replace(EmbeddingIdentity("tuned", WEIGHTS, "config", 384, 256, "", "", "float32"), **changes)
 
 
+def base_identity() -> EmbeddingIdentity:
+    """Return the identity of the base model's vectors."""
+    return identity(name="base", weights=BASE_WEIGHTS)
+
+
 # --- what the steps hand on ---------------------------------------------------------------------
 
 
@@ -215,7 +226,7 @@ def need(**changes) -> Need:
 
 
 def choice(**changes) -> Choice:
-    found = Choice(model="base", identity=identity(name="base", weights="e" * 64), refused={}, cosine_to_fp32=1.0)
+    found = Choice(model="base", identity=base_identity(), refused={}, cosine_to_fp32=1.0)
     return replace(found, **changes)
 
 
@@ -303,6 +314,10 @@ def training(**changes) -> Training:
         steps_done=48,
         loss="mnr_hard",
         hard_negatives=4,
+        mined=MinedUse(pairs=3600, used=900, queries=1200, met=700),
+        base=BASE_WEIGHTS,
+        checkpoints=[Checkpoint(0, None, 0.4, 0.1, 0.02), Checkpoint(36, 1.2, 0.5, 0.0, 0.0)],
+        mixes=[Mix(0.5, 0.49), Mix(1.0, 0.5)],
         pairs=3900,
         rows=600,
         validation=comparison(n_queries=90),
@@ -371,7 +386,18 @@ def prices(**changes) -> Prices:
 
 
 def review(**changes) -> Changes:
-    found = Changes(gained=20, lost=5, judged=6, judged_better=5, judged_worse=1, improved=120, regressed=20)
+    found = Changes(
+        gained=20,
+        lost=5,
+        judged=6,
+        judged_better=5,
+        judged_worse=1,
+        blind=24,
+        blind_better=16,
+        blind_worse=3,
+        improved=120,
+        regressed=20,
+    )
     return replace(found, **changes)
 
 
@@ -506,6 +532,9 @@ MAKERS = (
 
 # --- a run folder that holds them ---------------------------------------------------------------
 
+SERVICES = {"20": LIVE, "21": DEPLOYED}
+"""By step the folder of the service that it leaves."""
+
 KEY = "key"
 """The step key of every step that is written here."""
 
@@ -521,7 +550,7 @@ def write_artifacts(store: Store, artifacts: Iterable[Artifact]) -> None:
         for artifact in own:
             path, value = store.place(number, artifact.file), plain(artifact.as_dict())
             outputs[path] = store.write(path, stamped(value, store) if step.scores else value)
-        store.finish(step, KEY, {}, 1.0, outputs)
+        store.finish(step, KEY, {"inputs": store.inputs(step)}, 1.0, outputs)
 
 
 def write_file(store: Store, number: str, name: str, value: Any) -> None:
@@ -529,6 +558,37 @@ def write_file(store: Store, number: str, name: str, value: Any) -> None:
     path = store.place(number, name)
     outputs = store.outputs((number,)) | {path: store.write(path, value)}
     store.finish(get_step(number), KEY, {}, 1.0, outputs)
+
+
+def service_files(
+    live: str = "new", encoder: EmbeddingIdentity | None = None, **indexes: EmbeddingIdentity
+) -> dict[str, Any]:
+    """Return the files of a service by their path in its folder: the alias, and a stamp an index.
+
+    Args:
+        live: name of the index that answers.
+        encoder: whose queries it is asked with; by default of the model that made it.
+        indexes: whose vectors each holds, where it is not the base's for ``old`` and the tuned model's for ``new``.
+    """
+    held = {"old": base_identity(), "new": identity(), **indexes}
+    asks = encoder or held[live]
+    stages = PipelineSettings().as_dict()
+    release = {"index": live, "encoder": asks.digest, "model": asks.name, "settings": stages}
+    files: dict[str, Any] = {ALIAS: {"live": release, "history": []}}
+    hashes = {"index.faiss": "1" * 64, "doc_ids.json": "2" * 64}
+    for name, made_by in held.items():
+        stamp = {"identity": made_by.as_dict(), "kind": "flat", "vectors": 839, "files": hashes}
+        files[f"{name}/{STAMP}"] = stamp
+    return files
+
+
+def write_service(store: Store, number: str, files: Mapping[str, Any]) -> None:
+    """Write the service that step 20 or 21 leaves, in place of any there, and record it among the step's outputs."""
+    folder = SERVICES[number]
+    kept = {path: digest for path, digest in store.outputs((number,)).items() if not path.startswith(folder)}
+    written = {f"{folder}/{name}": store.write(f"{folder}/{name}", value) for name, value in files.items()}
+    listed = [{"path": path, "sha256": digest} for path, digest in (kept | written).items()]
+    store.update(number, outputs=listed)
 
 
 def write_sealed(store: Store) -> str:

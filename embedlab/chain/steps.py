@@ -267,6 +267,7 @@ STEPS: tuple[Step, ...] = (
         writes=("review.parquet", "changes.json", "review.html"),
         scores=True,
         test="score",
+        decisions="reviews/blind.json",
         proves={"review_fewer_failures": "changes.json"},
     ),
     Step(
@@ -278,7 +279,6 @@ STEPS: tuple[Step, ...] = (
         test="score",
         gate="reembedding.json",
         gate_name="the test index",
-        proves={"mixing_old_and_new_embeddings": "reembedding.json"},
     ),
     Step(
         "18",
@@ -323,7 +323,7 @@ STEPS: tuple[Step, ...] = (
         test="score",
         gate="rollout.json",
         gate_name="the rollout",
-        proves={"rollback_available": "rollout.json"},
+        proves={"rollback_available": "rollout.json", "mixing_old_and_new_embeddings": "rollout.json"},
     ),
     Step(
         "22",

@@ -8,6 +8,9 @@ from .gain import among_unseen as among_unseen
 from .gain import concentration as concentration
 from .guardrails import slice_results as slice_results
 from .guardrails import slice_table as slice_table
+from .holes import difference_bounds as difference_bounds
+from .holes import judge_next as judge_next
+from .holes import unjudged_shares as unjudged_shares
 from .intervals import interval as interval
 from .intervals import randomization_p as randomization_p
 from .metrics import first_relevant_rank as first_relevant_rank
@@ -57,6 +60,7 @@ from .results import Retained as Retained
 from .results import SliceResult as SliceResult
 from .results import Stakes as Stakes
 from .results import decide as decide
+from .results import sign_test as sign_test
 from .results import too_few as too_few
 from .results import with_interval as with_interval
 from .retention import compare_retention as compare_retention

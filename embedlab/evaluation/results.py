@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import comb
 from typing import Any
 
 Ends = tuple[float, float]
@@ -135,6 +136,16 @@ def decide(low: float, high: float, min_gain: float, few: str) -> str:
     if high < min_gain:
         return "DO_NOT_SHIP"
     return "SHIP" if enough(low, min_gain) and not few else "INCONCLUSIVE"
+
+
+def sign_test(better: int, worse: int) -> float:
+    """Return the two-sided p-value of "better and worse are as likely", exact (Dixon and Mood 1946).
+
+    Ties say nothing of the direction and are left out before; without any other judgment p is 1.
+    """
+    n = better + worse
+    tail = sum(comb(n, i) for i in range(min(better, worse) + 1))
+    return min(1.0, 2 * tail / 2**n)
 
 
 def too_few(n_queries: int, n_groups: int, changed: int, min_gain: float) -> str:

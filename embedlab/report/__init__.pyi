@@ -1,4 +1,9 @@
 from . import plots as plots
+from .blind import BlindBrowser as BlindBrowser
+from .blind import blind_judgments as blind_judgments
+from .blind import blind_sides as blind_sides
+from .blind import draw as draw
+from .blind import tally as tally
 from .folder import build as build
 from .judging import Judgments as Judgments
 from .queue import ACCEPT as ACCEPT

@@ -15,6 +15,8 @@ from embedlab.chain.keys import stale_steps
 from embedlab.chain.steps import LAST, STEPS, Step, proof_of
 from embedlab.chain.store import FINISHED, Store
 from embedlab.report.charts import interval_chart, systems_chart
+from embedlab.verdict.facts import Facts
+from embedlab.verdict.seeds import model_and_recipe
 from embedlab.verdict.words import beside, capitalize, costs, gain_in_words, limits, retention_sentence, unseen_sentence
 
 WORDS = {"SHIP": "Ship", "DO_NOT_SHIP": "Do not ship", "INCONCLUSIVE": "Inconclusive"}
@@ -65,6 +67,7 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
         "cards": [card(store, step, steps.get(step.number, {}), rendered) for step in STEPS],
         "settings": settings,
         "contract": contract,
+        "speaks_of": model_and_recipe(Facts(store)),
         "machine": _json(store, store.place(Settings.step, "timings.json")),
         "total": duration(sum(float(e.get("seconds") or 0) for e in steps.values())),
         "finished": max((str(e.get("finished_at") or "") for e in steps.values()), default="")[:16].replace("T", " "),
@@ -143,6 +146,7 @@ def _check(row: Mapping[str, Any], key: str, rendered: set[str]) -> dict[str, An
         "name": NAMES.get(str(row["id"]), humanize(str(row["id"]))),
         "good": good,
         "evidence": capitalize(_PATH.sub("", evidence).strip()),
+        "red_when": str(row.get("red_when") or ""),
         "step": number if number in rendered else "",
     }
 

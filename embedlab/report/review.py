@@ -99,12 +99,13 @@ def side_by_side(
     grades = {
         (q, d): int(r) for q, d, r in collection.qrels[["query_id", "doc_id", "relevance"]].itertuples(index=False)
     }
-    tops = [_tops(run, set(chosen["query_id"]), depth) for run in runs]
+    wanted = chosen["query_id"]
+    tops = [first_documents(run[run["query_id"].isin(wanted)], depth) for run in runs]
     queries, relevant = collection.query_texts(), collection.relevant()
 
     def hits(query_id: str, ids: list[str]) -> tuple[Hit, ...]:
         return tuple(
-            Hit(n, d, titles.get(d) or d, _snippet(texts.get(d, "")), grades.get((query_id, d), 0))
+            Hit(n, d, titles.get(d) or d, snippet(texts.get(d, "")), grades.get((query_id, d), 0))
             for n, d in enumerate(ids, start=1)
         )
 
@@ -122,12 +123,14 @@ def side_by_side(
     ]
 
 
-def _tops(run: pd.DataFrame, wanted: set[str], depth: int) -> dict[str, list[str]]:
-    top = trec_order(run[run["query_id"].isin(wanted)]).groupby("query_id").head(depth)
+def first_documents(run: pd.DataFrame, depth: int) -> dict[str, list[str]]:
+    """Return the ids of the first ``depth`` documents of each query, in trec_eval's order."""
+    top = trec_order(run).groupby("query_id").head(depth)
     return {str(q): ids.tolist() for q, ids in top.groupby("query_id")["doc_id"]}
 
 
-def _snippet(text: str, length: int = 140) -> str:
+def snippet(text: str, length: int = 140) -> str:
+    """Return the beginning of a text on one line, cut between words."""
     flat = " ".join(text.split())
     return flat if len(flat) <= length else flat[:length].rsplit(" ", 1)[0] + " …"
 

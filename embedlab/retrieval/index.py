@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ from embedlab.files import replace_file, sha256_file
 from embedlab.models.cache import Vectors
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.retrieval.base import DEPTH, EncodesWithIdentity, as_run, top_k
+from embedlab.retrieval.stamp import IDS, INDEX, STAMP, read_stamp, stamped_identity
 
 KINDS = ("flat", "hnsw")
 
 LINKS, BUILD_WIDTH, SEARCH_WIDTH = 32, 200, 64
 """HNSW: links a node, candidates kept while building and while searching (Malkov and Yashunin 2018)."""
-
-INDEX, STAMP, IDS = "index.faiss", "identity.json", "doc_ids.json"
 
 
 @dataclass(frozen=True)
@@ -153,33 +152,6 @@ def load_index(folder: Path, identity: EmbeddingIdentity) -> VectorIndex:
             "build the index again"
         )
     return VectorIndex(identity, stamp["kind"], np.asarray(ids, dtype=object), index)
-
-
-def read_stamp(folder: Path) -> dict[str, Any]:
-    """Return what ``identity.json`` says of an index; raises an IntegrityError where it cannot be read."""
-    try:
-        stamp = dict(json.loads((folder / STAMP).read_text(encoding="utf-8")))
-    except OSError:
-        raise IntegrityError(f"{folder.name!r} holds no {STAMP}: no index, or one never finished; build it") from None
-    except ValueError as error:
-        raise IntegrityError(f"index {folder.name!r}: {STAMP} is damaged ({error}); build it again") from None
-    has_entries = {"identity", "kind", "vectors", "files"} <= set(stamp)
-    if not has_entries or set(stamp["files"]) != {INDEX, IDS}:
-        raise IntegrityError(f"index {folder.name!r}: {STAMP} lacks entries; build it again")
-    return stamp
-
-
-def stamped_identity(stamp: dict[str, Any], folder: Path) -> EmbeddingIdentity:
-    """Return the identity in a stamp, after checking it against its own digest."""
-    names = {field.name for field in fields(EmbeddingIdentity)}
-    found = stamp["identity"]
-    identity = None
-    # The digest stands beside the fields and is none of them.
-    if names <= set(found):
-        identity = EmbeddingIdentity(**{name: found[name] for name in names})
-    if identity is None or identity.digest != found.get("digest"):
-        raise IntegrityError(f"index {folder.name!r}: the identity in {STAMP} was changed; build the index again")
-    return identity
 
 
 class Indexed:

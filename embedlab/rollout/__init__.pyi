@@ -1,3 +1,4 @@
+from .alias import Release as Release
 from .canary import STAGES as STAGES
 from .canary import Limits as Limits
 from .canary import goes_to_candidate as goes_to_candidate
@@ -25,7 +26,6 @@ from .periods import periods_of as periods_of
 from .reindex import Reindex as Reindex
 from .reindex import make_plan as make_plan
 from .releases import Registry as Registry
-from .releases import Release as Release
 from .releases import copy_registry as copy_registry
 from .results import Check as Check
 from .results import Plan as Plan

@@ -20,8 +20,9 @@ from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.index import build_index
 from embedlab.retrieval.systems import Settings
+from embedlab.rollout.alias import Release
 from embedlab.rollout.checks import failed_checks
-from embedlab.rollout.releases import Registry, Release
+from embedlab.rollout.releases import Registry
 from embedlab.rollout.results import Check, Plan
 
 JOURNAL = "journal.jsonl"

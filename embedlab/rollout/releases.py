@@ -6,44 +6,27 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedlab.errors import EmbedlabError, IdentityError, IntegrityError, MissingInputError
+from embedlab.errors import EmbedlabError, IdentityError, MissingInputError
 from embedlab.files import replace_file, sync_folder
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.bm25 import BM25
-from embedlab.retrieval.index import Indexed, VectorIndex, load_index, read_stamp, stamped_identity
+from embedlab.retrieval.index import Indexed, VectorIndex, load_index
 from embedlab.retrieval.pipeline import Pipeline
+from embedlab.retrieval.stamp import read_stamp, stamped_identity
 from embedlab.retrieval.systems import Settings
+from embedlab.rollout.alias import ALIAS, SETTINGS, Release, live_release, read_alias, read_settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from embedlab.models.encoder import Encoder
 
-ALIAS, SETTINGS = "alias.json", "settings.json"
-
 KEPT = 100
 """Entries of the history that are kept."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """An index, the model that encodes queries for it, and the stages around it: never switched apart.
-
-    Attributes:
-        index: the index's folder name.
-        encoder: digest of the model's :class:`EmbeddingIdentity`.
-        model: the model's name, for people.
-        settings: what a query passes beside the index.
-    """
-
-    index: str
-    encoder: str
-    model: str
-    settings: Settings
 
 
 class Registry:
@@ -81,7 +64,7 @@ class Registry:
         replace_file(temporary / SETTINGS, json.dumps(settings.as_dict(), indent=1))
         index.save(temporary)
         if target.exists():
-            same = read_stamp(target)["files"] == read_stamp(temporary)["files"] and _stages(target) == settings
+            same = read_stamp(target)["files"] == read_stamp(temporary)["files"] and read_settings(target) == settings
             shutil.rmtree(temporary)
             if not same:
                 raise EmbedlabError(f"index {name!r} exists already and holds other vectors; choose a new name")
@@ -93,7 +76,7 @@ class Registry:
     def release(self, name: str) -> Release:
         """Return index, encoder and stages as one unit; raises an IntegrityError where there is no such index."""
         identity = stamped_identity(read_stamp(self.folder / name), self.folder / name)
-        return Release(name, identity.digest, identity.name, _stages(self.folder / name))
+        return Release(name, identity.digest, identity.name, read_settings(self.folder / name))
 
     def serve(
         self, release: Release | str, encoders: Mapping[str, Encoder], corpus: pd.DataFrame, lexical: BM25
@@ -135,25 +118,16 @@ class Registry:
 
     # --- alias ----------------------------------------------------------------------------
 
-    def _state(self) -> dict[str, Any]:
-        path = self.folder / ALIAS
-        if not path.exists():
-            return {"live": None, "history": []}
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise IntegrityError(f"{path.name} of {self.folder.name!r} is damaged: {error}") from None
-
     def live(self) -> Release:
         """Return the release that answers now; raises a MissingInputError before the first switch."""
-        found = self._state()["live"]
+        found = live_release(self.folder)
         if found is None:
             raise MissingInputError(f"{self.folder.name!r}: no index is live yet; switch to one of {self.names()}")
-        return Release(**found | {"settings": Settings(**found["settings"])})
+        return found
 
     def history(self) -> list[dict[str, Any]]:
         """Return every change, oldest first: ``number, index, model, reason``."""
-        return list(self._state()["history"])
+        return list(read_alias(self.folder)["history"])
 
     def switch(self, name: str, reason: str) -> Release:
         """Make an index live together with its encoder; the old one stays for a rollback.
@@ -164,7 +138,7 @@ class Registry:
         release = self.release(name)
         folder = self.folder / name
         load_index(folder, stamped_identity(read_stamp(folder), folder))  # raises where a file is damaged
-        state = self._state()
+        state = read_alias(self.folder)
         number = state["history"][-1]["number"] + 1 if state["history"] else 1
         entry = {"number": number, "index": name, "model": release.model, "reason": reason}
         new = {"live": asdict(release), "history": [*state["history"], entry][-KEPT:]}
@@ -182,14 +156,6 @@ class Registry:
         if not before:
             raise MissingInputError(f"{self.folder.name!r}: nothing to roll back to; {live!r} was the first")
         return self.switch(before[-1], reason)
-
-
-def _stages(folder: Path) -> Settings:
-    """Return the stages that a release was stored with."""
-    try:
-        return Settings(**json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise IntegrityError(f"index {folder.name!r}: {SETTINGS} cannot be read ({error}); build it again") from None
 
 
 def copy_registry(source: Path, target: Path) -> Registry:

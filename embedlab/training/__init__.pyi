@@ -6,10 +6,14 @@ from .collisions import no_duplicates_batches as no_duplicates_batches
 from .collisions import pairs_of as pairs_of
 from .collisions import random_batches as random_batches
 from .losses import LOSSES as LOSSES
+from .mined import count_mined as count_mined
 from .probes import probe as probe
 from .probes import validation_of as validation_of
 from .probes import validation_on as validation_on
 from .recipe import Recipe as Recipe
+from .results import Checkpoint as Checkpoint
+from .results import MinedUse as MinedUse
+from .results import Mix as Mix
 from .trainer import Trainer as Trainer
 from .validation import History as History
 from .validation import Validation as Validation

@@ -75,6 +75,11 @@ class BatchSampler:
         """The number of steps in which every document takes its turn, but for a rest smaller than a batch."""
         return max(1, len(self._documents) // min(self.recipe.documents, len(self._documents)))
 
+    @property
+    def mined(self) -> list[frozenset[str]]:
+        """The documents that were mined as negatives of each row."""
+        return [frozenset(ids) for ids in self._negatives]
+
     def batch(self, step: int) -> Batch:
         """Return the batch of a step."""
         rng = np.random.default_rng([self.recipe.seed, step])

@@ -13,6 +13,7 @@ import pandas as pd
 from embedlab.evaluation.metrics import per_query
 from embedlab.retrieval.base import DEPTH, as_run
 from embedlab.retrieval.dense import exact_search
+from embedlab.training.results import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,28 @@ class History:
         as_good = [step for step in later if self._near(step, top)]
         return max([top, *as_good])
 
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return every check with its loss and score, and how far it stands behind the best one."""
+        found = []
+        before = 0
+        for step in sorted(self.checks):
+            losses = self.loss[before:step]
+            loss = float(np.mean(losses)) if losses else None
+            found.append(Checkpoint(step, loss, self._means()[step], *self._behind(step, self.best())))
+            before = step
+        return found
+
     def _near(self, step: int, top: int) -> bool:
+        behind, error = self._behind(step, top)
+        return behind <= error
+
+    def _behind(self, step: int, top: int) -> tuple[float, float]:
+        """Return how much a step's mean lies below another's, and the standard error of that."""
         scores = self.checks[step]
         loss = np.array([best - scores[query] for query, best in self.checks[top].items()])
         # A single query has no spread; only what loses nothing on it is as good.
         error = float(np.std(loss, ddof=1)) / math.sqrt(len(loss)) if len(loss) > 1 else 0.0
-        return float(loss.mean()) <= error
+        return float(loss.mean()), error
 
     def _means(self) -> dict[int, float]:
         """Return the mean validation score of each check, by step."""

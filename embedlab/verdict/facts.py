@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from embedlab.chain.artifacts.base import Kind, parse
 from embedlab.chain.contract import under_contract
+from embedlab.chain.seal import ledger
 from embedlab.chain.steps import LAST
 from embedlab.chain.store import FINISHED, Store
-from embedlab.errors import MissingInputError
+from embedlab.errors import IntegrityError, MissingInputError
+from embedlab.models.identity import EmbeddingIdentity
+from embedlab.retrieval.stamp import STAMP, read_stamp, stamped_identity
+from embedlab.rollout.alias import ALIAS, Release, live_release
+
+TIME = "%Y-%m-%dT%H:%M:%S%z"
+"""How manifest and ledger write a time: to the second."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service's folder as a step left it.
+
+    Attributes:
+        live: the release that answers; None where the alias names none.
+        indexes: whose vectors each index holds, by its name.
+        damaged: what contradicts itself, in words: an index that cannot say whose vectors it holds.
+    """
+
+    live: Release | None
+    indexes: Mapping[str, EmbeddingIdentity]
+    damaged: tuple[str, ...]
 
 
 class Facts:
@@ -49,3 +75,49 @@ class Facts:
     def done(self, step: str) -> bool:
         """Return whether a step has finished."""
         return step <= self.upto and self.store.entry(step).get("status") in FINISHED
+
+    # --- the order of things ----------------------------------------------------------------
+
+    def seen_by(self, step: str, kind: type[Kind]) -> str | None:
+        """Return the sha256 of another step's artifact as a step read it, or None where the manifest does not say."""
+        inputs: Mapping[str, str] = self.store.entry(step).get("made_of", {}).get("inputs", {})
+        return inputs.get(self.store.place(kind.step, kind.file))
+
+    def written(self, kind: type[Kind]) -> str | None:
+        """Return the sha256 of an artifact as its step wrote it."""
+        return self.store.outputs((kind.step,)).get(self.store.place(kind.step, kind.file))
+
+    def begun(self, step: str) -> datetime | None:
+        """Return when the present results of a step were begun, or None where it has not finished."""
+        if not self.done(step):
+            return None
+        entry = self.store.entry(step)
+        return datetime.strptime(entry["finished_at"], TIME) - timedelta(seconds=float(entry["seconds"]))
+
+    def first_opening(self, step: str) -> datetime | None:
+        """Return when a step first opened the sealed test, or None where the ledger lists no opening by it."""
+        openings = [e for e in ledger(self.store) if e["step"] == step and e["kind"] == "opening"]
+        return datetime.strptime(openings[0]["time"], TIME) if openings else None
+
+    # --- what is deployed -------------------------------------------------------------------
+
+    def service(self, step: str, folder: str) -> Service | None:
+        """Return the service that a step left in a folder, or None where it left none.
+
+        Raises:
+            IntegrityError: if a file is not the one that the step wrote.
+        """
+        recorded = [Path(path) for path in self.store.outputs((step,))]
+        alias = Path(folder) / ALIAS
+        if not self.done(step) or alias not in recorded:
+            return None
+        self.store.path(step, str(alias))
+        indexes, damaged = {}, []
+        for stamp in recorded:
+            if stamp.name == STAMP and stamp.parent.parent == Path(folder):
+                place = self.store.path(step, str(stamp)).parent
+                try:
+                    indexes[place.name] = stamped_identity(read_stamp(place), place)
+                except IntegrityError as error:
+                    damaged.append(str(error))
+        return Service(live_release(self.store.folder / folder), indexes, tuple(damaged))

@@ -11,7 +11,7 @@ from embedlab.chain.steps import proof_of
 from embedlab.verdict.checklist import CHECKLIST
 from embedlab.verdict.mistakes import MISTAKES
 
-CHECKS = [check.__name__ for check in (*CHECKLIST, *MISTAKES)]
+CHECKS = [check.id for check in (*CHECKLIST, *MISTAKES)]
 GATES = [step for step in STEPS if step.gate]
 
 each_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: step.number)

@@ -31,7 +31,7 @@ VERDICT = {
     "delta": 0.1, "ci95": [0.05, 0.15], "p_value": 0.001, "min_gain": 0.02, "n_queries": 1200, "n_groups": 60,
     "queries_needed": None, "retention_delta": None, "unseen_only": None, "blocked_by": [],
     "slices": [{"slice": "negation", "queries": 40, "delta": 0.01, "low": -0.02, "high": 0.04, "guardrail": True}],
-    "checklist": [{"id": "objective_clear", "passed": False, "evidence": EVIL}],
+    "checklist": [{"id": "objective_clear", "passed": False, "evidence": EVIL, "red_when": f"it is {EVIL}"}],
     "mistakes": [{"id": "no_hard_negatives", "present": None, "evidence": "step 14 has not run"}],
 }  # fmt: skip
 
@@ -156,6 +156,13 @@ def test_the_report_of_a_partial_run_shows_what_there_is_and_loads_nothing(store
         assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", text)
         assert "@import" not in text
         assert "default-src 'none'" in unescape(text)
+
+
+def test_the_page_says_of_each_item_what_would_make_it_red(store):
+    _partial_run(store)
+    text = unescape(build(store).read_text(encoding="utf-8"))
+    assert text.count("Red when") == 1  # of the mistake, an old verdict does not say it
+    assert f"Red when it is {EVIL}." in text
 
 
 def test_every_link_of_the_report_leads_somewhere(store):

@@ -6,6 +6,7 @@ import pytest
 from conftest import command, embedlab_here, open_step
 from makers import comparison, end_to_end, evaluation, training
 
+from embedlab.training import MinedUse
 from embedlab.verdict import read_verdict
 
 
@@ -59,7 +60,7 @@ def test_a_changed_byte_of_an_artifact_is_no_verdict(finish):
 
 
 def test_a_verdict_edited_by_hand_is_not_believed(finish):
-    folder = finish(training(hard_negatives=0))
+    folder = finish(training(mined=MinedUse(3600, 0, 1200, 0)))
     path = folder / "verdict.json"
     verdict = json.loads(path.read_text())
     (item,) = [i for i in verdict["checklist"] if i["id"] == "hard_negatives_included"]

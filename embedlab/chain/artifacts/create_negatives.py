@@ -23,6 +23,7 @@ class MinedAgainstRandom(Artifact, step="09", file="probes.json"):
         ci95: its 95 % interval.
         seed_sd: standard deviation of the difference between seeds; None for one seed.
         query_se: its standard error over queries; likewise.
+        mined_by_seed: mean of the measure with mined negatives, of each training seed.
     """
 
     measured: bool
@@ -34,6 +35,7 @@ class MinedAgainstRandom(Artifact, step="09", file="probes.json"):
     ci95: Ends | None = None
     seed_sd: float | None = None
     query_se: float | None = None
+    mined_by_seed: tuple[float, ...] = ()
 
 
 TRAINING = rows_of("09", "training.parquet", "a training query with its negatives")

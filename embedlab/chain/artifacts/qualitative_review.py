@@ -14,9 +14,12 @@ class Changes(Artifact, step="16", file="changes.json"):
     Attributes:
         gained: relevant documents that enter what is shown.
         lost: those that leave it.
-        judged: queries that a person judged.
+        judged: queries that a person judged who saw which side is which; they prove nothing.
         judged_better: of these, tuned is better.
         judged_worse: tuned is worse.
+        blind: queries of a random sample that a person judged without knowing the sides.
+        blind_better: of these, tuned is better.
+        blind_worse: tuned is worse.
         improved: queries whose score rises.
         regressed: whose score falls.
     """
@@ -26,6 +29,9 @@ class Changes(Artifact, step="16", file="changes.json"):
     judged: int
     judged_better: int
     judged_worse: int
+    blind: int
+    blind_better: int
+    blind_worse: int
     improved: int
     regressed: int
 

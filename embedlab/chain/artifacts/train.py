@@ -7,6 +7,7 @@ from typing import Any
 
 from embedlab.chain.artifacts.base import INTEGER, NUMBER, TEXT, Artifact, Table
 from embedlab.evaluation.results import Comparison
+from embedlab.training.results import Checkpoint, MinedUse, Mix
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class Training(Artifact, step="14", file="training.json"):
         steps_done: training steps in all.
         loss: its name.
         hard_negatives: mined documents added to each batch.
+        mined: how many of the mined negatives stood in the batches that led to the checkpoint.
+        base: sha256 of the weights that training began with.
+        checkpoints: what the choice of the step rests on.
+        mixes: what the choice of the share rests on.
         pairs: query-document pairs that were seen.
         rows: training queries.
         validation: tuned against base on the validation queries.
@@ -34,6 +39,10 @@ class Training(Artifact, step="14", file="training.json"):
     steps_done: int
     loss: str
     hard_negatives: int
+    mined: MinedUse
+    base: str
+    checkpoints: list[Checkpoint]
+    mixes: list[Mix]
     pairs: int
     rows: int
     validation: Comparison

@@ -1,0 +1,41 @@
+"""Whose vectors an index holds, as the index says itself: read without pandas, numpy or faiss."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from embedlab.errors import IntegrityError
+from embedlab.models.identity import EmbeddingIdentity
+
+INDEX, STAMP, IDS = "index.faiss", "identity.json", "doc_ids.json"
+"""Files of an index; one without its stamp was never finished."""
+
+
+def read_stamp(folder: Path) -> dict[str, Any]:
+    """Return what ``identity.json`` says of an index; raises an IntegrityError where it cannot be read."""
+    try:
+        stamp = dict(json.loads((folder / STAMP).read_text(encoding="utf-8")))
+    except OSError:
+        raise IntegrityError(f"{folder.name!r} holds no {STAMP}: no index, or one never finished; build it") from None
+    except ValueError as error:
+        raise IntegrityError(f"index {folder.name!r}: {STAMP} is damaged ({error}); build it again") from None
+    has_entries = {"identity", "kind", "vectors", "files"} <= set(stamp)
+    if not has_entries or set(stamp["files"]) != {INDEX, IDS}:
+        raise IntegrityError(f"index {folder.name!r}: {STAMP} lacks entries; build it again")
+    return stamp
+
+
+def stamped_identity(stamp: dict[str, Any], folder: Path) -> EmbeddingIdentity:
+    """Return the identity in a stamp, after checking it against its own digest."""
+    names = {field.name for field in fields(EmbeddingIdentity)}
+    found = stamp["identity"]
+    identity = None
+    # The digest stands beside the fields and is none of them.
+    if names <= set(found):
+        identity = EmbeddingIdentity(**{name: found[name] for name in names})
+    if identity is None or identity.digest != found.get("digest"):
+        raise IntegrityError(f"index {folder.name!r}: the identity in {STAMP} was changed; build the index again")
+    return identity

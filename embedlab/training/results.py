@@ -1,0 +1,59 @@
+"""What a training run can be judged by afterwards: plain values that load without pandas, numpy or torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A step at which validation was asked.
+
+    Attributes:
+        step: its number; 0 is the base.
+        loss: mean training loss of the steps since the checkpoint before; None at step 0.
+        validation: mean validation score.
+        behind: how much less that is than the best checkpoint's.
+        error: standard error of ``behind``, paired over the validation queries.
+    """
+
+    step: int
+    loss: float | None
+    validation: float
+    behind: float
+    error: float
+
+    @property
+    def near_best(self) -> bool:
+        """Whether validation cannot tell it from the best: within one standard error (Breiman et al. 1984)."""
+        return self.behind <= self.error
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A share of the tuned weights in the mix with the base's, and its mean score on dev."""
+
+    share: float
+    dev: float
+
+
+@dataclass(frozen=True)
+class MinedUse:
+    """What became of the mined negatives in the batches that trained the model.
+
+    Attributes:
+        pairs: a training query and a document mined for it.
+        used: pairs of which the document stood in a batch as a negative of the query, at least once.
+        queries: queries of all batches, each as often as it stood in one.
+        met: of these, how often one stood beside a negative that was mined for it.
+    """
+
+    pairs: int
+    used: int
+    queries: int
+    met: int
+
+    @property
+    def share(self) -> float:
+        """Share of the pairs that were used; 0 where nothing was mined."""
+        return self.used / self.pairs if self.pairs else 0.0
