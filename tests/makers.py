@@ -174,7 +174,8 @@ def contract(**changes) -> Contract:
     found = Contract(
         objective="find the technique",
         unit_retrieved="document",
-        generalize_to="new queries and new documents",
+        claim="new documents",
+        share_of_new_documents=-1.0,
         shown=10,
         primary_metric=METRIC,
         production="dense",

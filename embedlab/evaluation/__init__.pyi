@@ -46,12 +46,16 @@ from .results import POSITIVES as POSITIVES
 from .results import UNSETTLED as UNSETTLED
 from .results import UNSURE as UNSURE
 from .results import AmongUnseen as AmongUnseen
+from .results import AtShare as AtShare
 from .results import Comparison as Comparison
 from .results import Concentration as Concentration
 from .results import DocumentClass as DocumentClass
 from .results import LeftOut as LeftOut
+from .results import OverGroups as OverGroups
 from .results import Retained as Retained
 from .results import SliceResult as SliceResult
+from .results import Strata as Strata
+from .results import Stratum as Stratum
 from .results import decide as decide
 from .results import too_few as too_few
 from .results import with_interval as with_interval
@@ -63,6 +67,9 @@ from .slices import ANSWERED as ANSWERED
 from .slices import MISSED as MISSED
 from .slices import followed_queries as followed_queries
 from .slices import query_slices as query_slices
+from .strata import about_new as about_new
+from .strata import mix_weights as mix_weights
+from .strata import strata as strata
 from .two_sample import AS_ASKED as AS_ASKED
 from .two_sample import PHRASING as PHRASING
 from .two_sample import distinguishability as distinguishability

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import DataError
-from embedlab.evaluation.intervals import Floats
+from embedlab.evaluation.intervals import Floats, worth_of
 
 POWER = 0.80
 
@@ -102,8 +102,7 @@ def groups_for(queries: int | None, sizes: pd.Series) -> int | None:
 
 def effective_groups(sizes: pd.Series) -> float:
     """Return how many groups of equal size are worth what groups of these sizes are: ``(Σn)² / Σn²`` (Kish 1965)."""
-    n = sizes.to_numpy(dtype=float)
-    return float(n.sum() ** 2 / (n**2).sum())
+    return worth_of(sizes.to_numpy(dtype=float))
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
 
     Beside the numbers, ``blocked_by`` names what forbids shipping, and ``unsettled`` what keeps the verdict from
     being SHIP because it cannot be judged yet: sentences ``name: what is so; what would settle it``.
-    ``unseen_only`` is None where the contract claims nothing about new documents; its numbers alone are None
-    where the trap check could not be judged, which its ``state`` and ``reason`` say.
+    ``unseen_only`` is None where an evaluation did without the trap check; its numbers alone are None where the
+    check could not be judged, which its ``state`` and ``reason`` say.
 
     Raises:
         MissingInputError: if step 15 has not finished.
@@ -80,7 +80,7 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "waived": waived(checked, contract),
         "simpler": simpler,
         "versus_simpler": against(evaluation.versus_simpler),
-        "claim": contract.generalize_to,
+        "claim": contract.claim,
         "kept": None if training is None else training.kept,
         "versus_hybrid": {"delta": evaluation.versus_hybrid.delta, "ci95": evaluation.versus_hybrid.ci95},
         "concentration": asdict(evaluation.concentration),

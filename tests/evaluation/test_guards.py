@@ -423,10 +423,13 @@ def test_where_no_class_is_large_enough_the_check_is_unsettled_and_says_so(make)
     assert verdict["unseen_only"]["ci95"] is None
 
 
-def test_where_every_document_was_a_positive_the_check_is_unsettled():
+def test_where_every_document_was_a_positive_no_class_can_be_raised_and_the_check_is_held():
     found = closed()
     unseen = replace(found, positives=set(found.test.corpus["doc_id"])).check(Noisy(0.7), Noisy(1.2))
-    assert (unseen.state, unseen.reason) == (UNSETTLED, "every document was a positive of training")
+    assert (unseen.state, unseen.reason) == (
+        HELD,
+        "every document was a positive of training, so that there is no class to raise against another",
+    )
 
 
 def test_queries_of_few_groups_do_not_hold_the_check():

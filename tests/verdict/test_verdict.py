@@ -225,7 +225,7 @@ def test_a_narrow_gain_is_said_in_the_sentence(make):
 def test_the_sentence_is_made_from_the_numbers(make):
     assert sentence(make()) == (
         "SHIP: on 200 sealed queries in 40 groups nDCG@10 goes from 0.400 to 0.500, +0.100 with 95 % interval "
-        "[+0.060, +0.140]; at least +0.020 was asked for (new queries and new documents); "
+        "[+0.060, +0.140]; at least +0.020 was asked for (new documents); "
         "against hybrid (base), the best system without tuning, +0.050 [+0.020, +0.090]; "
         "60% of the queries get better and 10% worse; re-embedding 1,000,000 documents takes 2.8 hours; "
         "it costs 1.77 once, the old index kept 30 days, and 5.45 a month."
