@@ -339,6 +339,37 @@ class Strata:
         """Both strata, the known documents first."""
         return self.known, self.new
 
+    @property
+    def mix(self) -> str:
+        """The name of the mix that decides, such as ``mix with 9% about documents that were none``."""
+        return f"mix with {self.share:.0%} about {NOT_IN_TRAINING}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row a stratum and one of the mix: ``queries about, queries, groups, delta, low, high, few``."""
+        found = [_row(of.name, of.queries, of.groups, of.delta, of.ci, of.few) for of in self.both]
+        queries = self.known.queries + self.new.queries
+        return [*found, _row(self.mix, queries, None, self.delta, self.ci, self.unsettled)]
+
+    def in_words(self) -> str:
+        """Return the gain in both strata and in the mix that decides, in a sentence without its end."""
+        said = []
+        for of_kind in self.both:
+            gained = (
+                "no query" if of_kind.delta is None or of_kind.ci is None else with_interval(of_kind.delta, of_kind.ci)
+            )
+            said.append(f"{gained} on {of_kind.queries:,} queries about {of_kind.name}")
+        if self.delta is None or self.ci is None:
+            said.append(self.unsettled)
+        else:
+            said.append(f"{with_interval(self.delta, self.ci)} in the {self.mix}, which decides")
+        return "; ".join(said)
+
+
+def _row(name: str, queries: int, groups: int | None, delta: float | None, ci: Ends | None, few: str) -> dict[str, Any]:
+    low, high = ci or (None, None)
+    counts = {"queries about": name, "queries": queries, "groups": groups}
+    return counts | {"delta": delta, "low": low, "high": high, "few": few}
+
 
 @dataclass(frozen=True)
 class Retained:

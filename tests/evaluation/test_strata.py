@@ -131,6 +131,18 @@ def test_what_was_found_can_be_written_as_json():
     assert json.loads(json.dumps(asdict(of(0.3)), allow_nan=False))["known"]["queries"] == N_KNOWN
 
 
+def test_both_strata_and_the_mix_are_rows_and_a_sentence():
+    found = of(0.3, new=NEW & False)
+    table = pd.DataFrame(found.rows())
+    assert table["queries"].tolist() == [240, 0, 240]
+    assert table["few"].tolist()[1:] == ["no query", found.unsettled]
+    assert f"no query on 0 queries about {found.new.name}; a share of 0.3" in found.in_words()
+    mixed = of(0.3)
+    assert [row["delta"] for row in mixed.rows()] == [mixed.known.delta, mixed.new.delta, mixed.delta]
+    assert mixed.in_words().endswith("in the mix with 30% about documents that were none, which decides")
+    assert mixed.in_words().startswith(f"{mixed.known.delta:+.3f} [{mixed.known.ci[0]:+.3f}")
+
+
 def test_the_best_graded_documents_decide_what_a_query_is_about():
     corpus = pd.DataFrame({"doc_id": list("abcd"), "title": list("abca"), "text": ""})
     judged = [("known", "a", 2), ("known", "b", 1), ("new", "b", 2), ("new", "a", 1), ("both", "a", 1),
