@@ -41,7 +41,10 @@ from embedlab.evaluation import (
     Retained,
     SliceResult,
     Stakes,
+    Strata,
+    Stratum,
 )
+from embedlab.evaluation.results import IN_TRAINING, NOT_IN_TRAINING
 from embedlab.files import sha256_file
 from embedlab.models import EmbeddingIdentity
 from embedlab.retrieval import Settings as PipelineSettings
@@ -132,6 +135,29 @@ def retained(**changes) -> Retained:
     return replace(found, **changes)
 
 
+def divided(**changes) -> Strata:
+    """Return a gain that is the same about documents that training knew and about others."""
+
+    def kind(name: str, queries: int) -> Stratum:
+        return Stratum(name, queries, 20, 0.4, 0.5, delta=0.1, ci95=(0.05, 0.15), ci=(0.04, 0.16), few="")
+
+    found = Strata(
+        metric=METRIC,
+        known=kind(IN_TRAINING, 150),
+        new=kind(NOT_IN_TRAINING, 50),
+        test_share=0.25,
+        share=0.25,
+        delta=0.1,
+        ci95=(0.06, 0.14),
+        ci=(0.05, 0.15),
+        confidence=0.95,
+        worth=200.0,
+        unsettled="",
+        over_share=[],
+    )
+    return replace(found, **changes)
+
+
 def slice_result(**changes) -> SliceResult:
     """Return a guardrail slice that was held."""
     found = SliceResult(
@@ -196,7 +222,8 @@ def contract(**changes) -> Contract:
     found = Contract(
         objective="find the technique",
         unit_retrieved="document",
-        generalize_to="new queries and new documents",
+        claim="new documents",
+        share_of_new_documents=-1.0,
         shown=10,
         primary_metric=METRIC,
         production="dense",
@@ -335,6 +362,7 @@ def evaluation(**changes) -> Evaluation:
         proposed=TUNED["pipeline"],
         hash=TUNED["pipeline"].hash,
         simpler_gain=comparison(delta=0.07, ci95=(0.03, 0.11), ci=(0.03, 0.11)),
+        strata={"versus_production": divided(), "versus_simpler": divided()},
         stakes={"production": Stakes(0.99, 0.0, 0.1), "simpler": Stakes(0.97, 0.001, 0.03)},
         versus_production=comparison(delta=0.12, ci95=(0.08, 0.16), ci=(0.08, 0.16)),
         comparison=comparison(),

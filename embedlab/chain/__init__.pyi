@@ -1,6 +1,8 @@
+from .contract import KNOWN as KNOWN
+from .contract import LATER as LATER
 from .contract import NEW as NEW
 from .contract import Contract as Contract
-from .contract import generalize_to as generalize_to
+from .contract import claim_in_words as claim_in_words
 from .contract import known_guardrails as known_guardrails
 from .lab import Lab as Lab
 from .lab import start as start

@@ -13,7 +13,16 @@ from embedlab.chain.store import Store
 from embedlab.errors import ContractError, MissingInputError, ParameterError, nearest
 from embedlab.files import sha256_json
 
-NEW, KNOWN = "new queries and new documents", "new queries over known documents"
+LATER, KNOWN, NEW = "later queries", "new queries over known documents", "new documents"
+"""What a good result on the test may claim something about."""
+
+NEEDS = {
+    LATER: "parts by date: give dev_from and test_from",
+    KNOWN: "parts by query, which a collection gets that hangs together or brings parts over shared documents, or "
+    "parts by date: give dev_from and test_from",
+    NEW: "parts by group: give neither dev_from nor test_from, and parts that share no documents",
+}
+"""What parts a claim needs, and how to have them."""
 
 PRODUCTION, PROPOSED = ("dense", "bm25", "hybrid", "pipeline"), ("dense", "hybrid", "pipeline")
 """What may answer today, beside a run file of the user's engine, and what may be rolled out."""
@@ -36,7 +45,9 @@ class Contract(Artifact, step="01", file="contract.json"):
     Attributes:
         objective: who searches for what, and what must be found.
         unit_retrieved: what one result is.
-        generalize_to: what the parts of the collection let us claim.
+        claim: what a good result is claimed about: :data:`LATER`, :data:`KNOWN` or :data:`NEW`.
+        share_of_new_documents: of all queries, those about documents that training has not seen, from 0 to 1: the
+            mix that decides; -1: the share that the test has.
         shown: results that a user sees.
         primary_metric: an ir-measures name.
         production: what answers today: one of :data:`PRODUCTION` with the user's base model, or a TREC run file.
@@ -61,7 +72,8 @@ class Contract(Artifact, step="01", file="contract.json"):
 
     objective: str
     unit_retrieved: str
-    generalize_to: str
+    claim: str
+    share_of_new_documents: float
     shown: int
     primary_metric: str
     production: str
@@ -91,10 +103,22 @@ class Contract(Artifact, step="01", file="contract.json"):
         for name in (*SHARES, *BUDGETS):
             if not getattr(self, name) >= 0:
                 raise ParameterError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        _one_of("claim", self.claim, tuple(NEEDS))
+        self._check_share()
         _one_of("proposed", self.proposed, PROPOSED)
         if not Path(self.production).is_file():
             _one_of("production", self.production, PRODUCTION, " or a TREC run file")
         self._check_waivers()
+
+    def _check_share(self) -> None:
+        share = self.share_of_new_documents
+        if share != -1 and not 0 <= share <= 1:
+            raise ParameterError(f"share_of_new_documents of step 01 must lie between 0 and 1, or be -1, found {share}")
+        if share != -1 and self.claim == LATER:
+            raise ParameterError(
+                f"share_of_new_documents of step 01 is {share:g}, but of later queries the held-out period's own mix "
+                f"decides: leave it at -1, or claim {KNOWN!r}"
+            )
 
     def _check_waivers(self) -> None:
         slices = [f"guardrail slice {name}" for name in self.guardrail_slices]
@@ -104,19 +128,21 @@ class Contract(Artifact, step="01", file="contract.json"):
                 raise ParameterError(f"waived of step 01: no guard {name!r} can be waived{hint}")
 
     @classmethod
-    def of(cls, params: Mapping[str, Any], unit: str) -> Contract:
-        """Return the contract of step 01's parameters; ``unit`` is the collection's.
+    def of(cls, params: Mapping[str, Any], unit: str, parted_by: str = "embedlab") -> Contract:
+        """Return the contract of step 01's parameters; ``unit`` and ``parted_by`` are the collection's.
 
         Raises:
-            ParameterError: if a term is illegal, or nothing computes the primary metric.
+            ParameterError: if a term is illegal, the parts do not allow the claim, or nothing computes the primary
+                metric.
         """
         from embedlab.evaluation.metrics import parse_measure  # loads pandas, which a reader of contracts goes without
 
         parse_measure(params["primary_metric"])
-        terms = {f.name: params[f.name] for f in fields(cls) if f.name != "generalize_to"}
+        terms = {f.name: params[f.name] for f in fields(cls)}
+        terms["claim"] = claimed(terms["claim"], unit, parted_by)
         if terms["tuning_gain"] < 0:
             terms["tuning_gain"] = terms["min_gain"]
-        return cls(generalize_to=generalize_to(unit), **terms)
+        return cls(**terms)
 
     @property
     def deciding_confidence(self) -> float:
@@ -141,7 +167,8 @@ class Contract(Artifact, step="01", file="contract.json"):
         return (
             f"- **Objective:** {self.objective or '*not stated*'}\n"
             f"- **Retrieved:** {self.unit_retrieved}; {self.shown} are shown\n"
-            f"- **Must generalize to:** {self.generalize_to}; training {texts} use held-out documents' bare texts\n"
+            f"- **Claimed is something about** {self.claim}, {self._mix()}; training {texts} use held-out documents' "
+            "bare texts\n"
             f"- **Answers today:** {self.production}; **would be rolled out:** {self.proposed} with the tuned model\n"
             f"- **Better means:** {self.primary_metric} up by {self.min_gain:+.3f} or more over what answers today "
             f"and by {self.tuning_gain:+.3f} over the best without tuning, at {self.confidence:.0%} confidence "
@@ -157,6 +184,14 @@ class Contract(Artifact, step="01", file="contract.json"):
             f"in all runs together; so each takes {self.deciding_confidence:.1%} confidence\n"
             f"- **Hash:** `{self.hash[:12]}`"
         )
+
+    def _mix(self) -> str:
+        """Return in words which mix of queries about known and new documents decides."""
+        if self.claim == LATER:
+            return "in the mix of known and new documents that the held-out period has"
+        if self.share_of_new_documents == -1:
+            return "in the test's own mix of known and new documents"
+        return f"with {self.share_of_new_documents:.0%} of the queries about new documents"
 
 
 def _one_of(name: str, found: str, known: Sequence[str], other: str = "") -> None:
@@ -180,9 +215,54 @@ def waivers(waived: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def generalize_to(unit: str) -> str:
-    """Return in words what the parts of a collection let us claim."""
-    return NEW if unit == "group" else KNOWN
+def allowed_claims(unit: str, parted_by: str) -> tuple[str, ...]:
+    """Return what the parts of a collection let us claim, the widest claim first.
+
+    Args:
+        unit: ``group`` or ``query``: what the parts keep together.
+        parted_by: who made them; parts by ``date`` hold out later queries, some of which are about new documents.
+    """
+    if parted_by == "date":
+        return LATER, KNOWN
+    return (NEW,) if unit == "group" else (KNOWN,)
+
+
+def claimed(claim: str, unit: str, parted_by: str) -> str:
+    """Return the claim: a blank one is what the parts allow; arguments as for :func:`allowed_claims`.
+
+    Raises:
+        ParameterError: if there is no such claim, or the parts do not allow it; says which parts would.
+    """
+    allowed = allowed_claims(unit, parted_by)
+    if not claim:
+        return allowed[0]
+    _one_of("claim", claim, tuple(NEEDS), ", or blank")
+    if claim not in allowed:
+        made = "by date" if parted_by == "date" else f"by {unit}"
+        raise ParameterError(
+            f"claim of step 01: {claim!r} needs {NEEDS[claim]}; the parts of this collection are made {made} and allow "
+            f"{' or '.join(repr(name) for name in allowed)}"
+        )
+    return claim
+
+
+def claim_in_words(claim: str, unit: str, parted_by: str, dated: bool) -> str:
+    """Return in Markdown what is claimed, and what parts by date would have, where queries carry dates.
+
+    Args:
+        claim: the contract's.
+        unit: as for :func:`allowed_claims`.
+        parted_by: likewise.
+        dated: whether the queries carry dates.
+    """
+    made = "by date" if parted_by == "date" else f"by {unit}"
+    said = f"The parts are made {made}, so a good result claims something about **{claim}**."
+    if dated and claim != LATER:
+        said += (
+            " The queries carry dates: parts by date (`dev_from`, `test_from`) would claim something about "
+            f"**{LATER}**, most of which ask for documents that training knows."
+        )
+    return said
 
 
 def known_guardrails(contract: Contract, slices: Sequence[str]) -> None:

@@ -217,7 +217,14 @@ class Lab:
         settings = self.settings
         corpus = self.read(CORPUS)
         queries = self.read(QUERIES)
-        return Collection(corpus, queries, self.read(table), settings.unit, notice=settings.notice)
+        return Collection(
+            corpus,
+            queries,
+            self.read(table),
+            settings.unit,
+            notice=settings.notice,
+            parted_by=settings.parted_by,
+        )
 
     def open_test(self, reason: str, models: list[str] | None = None) -> Collection:
         """Open the sealed test, log it, and return its queries and judgments.

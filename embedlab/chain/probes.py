@@ -12,6 +12,7 @@ from embedlab.chain.lab import Lab
 from embedlab.files import sha256_json
 from embedlab.models.encoder import Encoder
 from embedlab.progress import Progress
+from embedlab.training.losses import LOSSES
 from embedlab.training.probes import probe as train_and_score
 from embedlab.training.probes import validation_of, validation_on
 from embedlab.training.recipe import Recipe
@@ -68,8 +69,14 @@ def probe_by_seed(
 def _key(
     encoder: Encoder, rows: pd.DataFrame, relatives: dict[str, str], recipe: Recipe, validation: Validation
 ) -> str:
-    """Return a hash of all that a probe's scores depend on."""
-    content = rows[["text", "positive_ids", "negatives"]].to_json(orient="values", default_handler=str)
+    """Return a hash of all that a probe's scores depend on, and of nothing else: so that steps share one."""
+    seen = [name for name in ("text", "positive_ids", "known_ids", "weight") if name in rows]
+    _, wants_hard = LOSSES.get(recipe.loss, (None, True))
+    if wants_hard:
+        seen.append("negatives")
+    else:  # as in the trainer: mined negatives are neither drawn nor looked at
+        recipe = replace(recipe, hard_negatives=0)
+    content = rows[seen].to_json(orient="split", index=False, default_handler=str)
     asked = validation.queries.to_dict(), list(validation.documents.index), validation.metric
     judged = validation.qrels.to_json(orient="values")
     return sha256_json([encoder.identity.digest, recipe.as_dict(), content, sorted(relatives.items()), asked, judged])

@@ -67,12 +67,41 @@ class Collection:
         return set(zip(rows["query_id"], rows["doc_id"], strict=True))
 
     def groups(self) -> dict[str, str]:
-        """Return the group of each query by its id: what is not independent of one another."""
-        return dict(zip(self.queries["query_id"], self.queries["group"], strict=True))
+        """Return the group of each query by its id: what is not independent of one another.
+
+        Of several :meth:`groupings` it is the coarsest, the one with the fewest groups. The queries' column ``group``
+        says what had to stay in one part, which is less where parts are by date.
+        """
+        return min(self.groupings().values(), key=lambda group_of: len(set(group_of.values())))
+
+    def groupings(self) -> dict[str, dict[str, str]]:
+        """Return by name every way in which queries come together, each the group by query id.
+
+        Parts that are not by date have one way: ``group``. Where parts are by date, queries on either side share
+        documents, so what came together is what was asked on the same day, of the same ``source`` where queries name
+        one (``day``, or ``day and source``), and what asks for the same ``document``.
+        """
+        if self.parted_by != "date":
+            return {"group": dict(zip(self.queries["query_id"], self.queries["group"], strict=True))}
+        ids, day = self.queries["query_id"], self.queries["created"].astype(str).str[:10]
+        together, name = day, "day"
+        if "source" in self.queries:
+            together, name = day + " " + self.queries["source"].fillna("").astype(str), "day and source"
+        return {name: dict(zip(ids, together, strict=True)), "document": self._most_asked_documents()}
+
+    def _most_asked_documents(self) -> dict[str, str]:
+        """Return for each query the one of its best-graded documents that most queries have, by id among equals."""
+        relevant = self.qrels[self.qrels["relevance"] >= 1]
+        best = relevant[relevant["relevance"] == relevant.groupby("query_id")["relevance"].transform("max")]
+        asked = best.assign(times=best.groupby("doc_id")["query_id"].transform("size"))
+        asked = asked.sort_values(["times", "doc_id"], ascending=[False, True]).drop_duplicates("query_id")
+        found = dict(zip(asked["query_id"], asked["doc_id"], strict=True))
+        # A query without a relevant document comes with no other.
+        return {query_id: found.get(query_id, f"query {query_id}") for query_id in self.queries["query_id"]}
 
     def metadata_fields(self) -> list[str]:
         """Return the fields that documents and queries share: those a filter could use."""
         # Texts and ids say nothing a filter could share; the others say how the parts were made.
-        known = {"doc_id", "query_id", "title", "text", "part", "group", "created", "family"}
+        known = {"doc_id", "query_id", "title", "text", "part", "group", "created", "family", "source"}
         shared = set(self.queries.columns) - known
         return [column for column in self.corpus.columns if column in shared]

@@ -60,7 +60,8 @@ def load_collection(
         seed: chooses the parts; the same content and seed always give the same parts.
         strict: treat every judgment that points nowhere as an error.
         dev_from: with ``test_from``: parts by the queries' ``created``, whatever parts the collection
-            brings; dev begins on this day. The unit is then the query with its near-duplicates.
+            brings; dev begins on this day. The unit is then the query with its near-duplicates, and no part
+            is capped.
         test_from: test begins on this day.
         **options: of the source, by name, such as ``path``; see its ``read``. Numbers and blanks for
             other sources are ignored.
@@ -95,7 +96,8 @@ def collection_of(raw: Raw, *, seed: int = 0, dev_from: str = "", test_from: str
         parted = _kept(queries, raw, given, seed)
     else:
         parted = _made(queries, raw, seed)
-    kept = _capped(parted.queries, raw, seed)
+    # Parts by date claim something about what comes later, in the mix in which it comes: there nothing is capped.
+    kept = parted.queries if by_date else _capped(parted.queries, raw, seed)
     _require_parts(kept)
     qrels = raw.qrels[raw.qrels["query_id"].isin(kept["query_id"])].reset_index(drop=True)
     findings = pd.DataFrame([vars(f) for f in [*raw.findings, *parted.findings]], columns=FINDING_COLUMNS).astype(str)

@@ -15,12 +15,16 @@ from embedlab.errors import DataError, ParameterError
 from embedlab.evaluation.intervals import (
     Alternative,
     Floats,
+    Gain,
+    Groups,
     gain,
+    labels_of,
     randomization_p,
+    worth_of,
 )
 from embedlab.evaluation.metrics import parse_measure, per_query
 from embedlab.evaluation.power import effective_groups, groups_for, queries_needed, unit_error
-from embedlab.evaluation.results import Comparison, decide, too_few
+from embedlab.evaluation.results import Comparison, OverGroups, counted, decide, too_few
 
 SAME = 1e-9
 """Scores closer than this tie."""
@@ -32,7 +36,7 @@ def compare(
     candidate: Any,
     metric: str = "nDCG@10",
     min_gain: float = 0.0,
-    groups: Mapping[str, str] | str | Path | None = None,
+    groups: Groups | str | Path | None = None,
     seed: int = 0,
     confidence: float = 0.95,
 ) -> Comparison:
@@ -45,7 +49,8 @@ def compare(
         metric: an ir-measures name.
         min_gain: the smallest gain worth having; may be negative (non-inferiority).
         groups: group by query id, or a TSV file with the header ``query-id``, ``group``, for
-            queries that are not independent; None: each its own.
+            queries that are not independent; or several such mappings by the name of a grouping, of
+            which the farthest end counts on each side; None: each its own.
         seed: of the resampling.
         confidence: of the interval that decides.
 
@@ -98,36 +103,46 @@ def compare_scores(
     candidate: pd.Series,
     metric: str = "nDCG@10",
     min_gain: float = 0.0,
-    groups: Mapping[str, str] | None = None,
+    groups: Groups | None = None,
     seed: int = 0,
     warnings: tuple[str, ...] = (),
     confidence: float = 0.95,
+    weights: pd.Series | None = None,
 ) -> Comparison:
-    """Compare per-query scores (Series over the same query ids); see :func:`compare`."""
+    """Compare per-query scores (Series over the same query ids); see :func:`compare`.
+
+    Of several groupings the farthest end counts on each side; numbers of groups are those of the coarsest.
+    ``weights``, by query id, bring the queries to another mix: all means are weighted, a sample counts as many
+    queries as it is worth, and what weighs nothing is left out.
+    """
+    if weights is not None:
+        weights = _checked(weights, baseline.index)
+        baseline, candidate = baseline[weights.index], candidate[weights.index]
     difference = _difference(baseline, candidate)
     if not math.isfinite(min_gain) or not 0.5 < confidence < 1:
         raise ParameterError(
             f"min_gain must be a number and confidence lie between .5 and 1, found {min_gain} and {confidence}"
         )
-    labels = _labels(baseline.index, groups)
-    known = gain(difference, labels, seed)
+    weight = np.ones(len(difference)) if weights is None else weights.to_numpy()
+    labels = labels_of(baseline.index, groups)
+    known = gain(difference, labels, seed, weight)
     low, high = known.ends(confidence)
-    delta = float(difference.mean())
-    sizes = pd.Series(labels).value_counts()
-    needed = queries_needed(unit_error(difference, labels), abs(delta - min_gain), confidence=confidence)
-    grouped = len(sizes) < len(labels)
+    over = _Grouped(baseline.index, labels, known)
     wins, losses = int((difference > SAME).sum()), int((difference < -SAME).sum())
-    few = too_few(len(difference), len(sizes), wins + losses, min_gain)
+    worth = None if weights is None else worth_of(weight)
+    few = too_few(counted(len(difference), worth), len(over.sizes), wins + losses, min_gain)
+    delta = float(np.average(difference, weights=weight))
+    needed = queries_needed(over.unit_error(difference, weight), abs(delta - min_gain), confidence=confidence)
     return Comparison(
         verdict=decide(low, high, min_gain, few),
         metric=metric,
         n_queries=len(difference),
-        n_groups=len(sizes),
-        baseline=float(baseline.mean()),
-        candidate=float(candidate.mean()),
+        n_groups=len(over.sizes),
+        baseline=float(np.average(baseline, weights=weight)),
+        candidate=float(np.average(candidate, weights=weight)),
         delta=delta,
         ci95=known.ends(),
-        p_value=randomization_p(difference, labels, seed),
+        p_value=max(randomization_p(difference, own, seed, weight) for own in over.labels.values()),
         min_gain=min_gain,
         queries_needed=needed,
         wins=wins,
@@ -140,9 +155,52 @@ def compare_scores(
         ci=(low, high),
         p_gain=known.p_value(min_gain, "greater"),
         p_loss=known.p_value(min_gain, "less"),
-        groups_needed=groups_for(needed, sizes) if grouped else None,
-        effective_groups=effective_groups(sizes),
+        groups_needed=groups_for(needed, over.sizes) if over.coarsest else None,
+        effective_groups=effective_groups(over.sizes),
+        grouping=over.coarsest,
+        groupings=over.found,
+        worth=worth,
     )
+
+
+class _Grouped:
+    """The groupings of the queries in which some share a group, and the coarsest of them.
+
+    Attributes:
+        labels: by the grouping's name; where no query shares a group, each query's own id under a blank name.
+        found: each grouping with its interval.
+        coarsest: the name of the one with the fewest groups, blank where there is none.
+        sizes: queries of each of its groups.
+    """
+
+    def __init__(self, index: pd.Index, labels: Mapping[str, list[str]], known: Gain) -> None:
+        shared = {name: labels[name] for name in known.groupings}
+        self.labels = shared or {"": [str(query_id) for query_id in index]}
+        sizes = {name: pd.Series(own).value_counts() for name, own in self.labels.items()}
+        self.coarsest = min(sizes, key=lambda name: len(sizes[name]))
+        self.sizes = sizes[self.coarsest]
+        self.found = tuple(
+            OverGroups(name, len(sizes[name]), effective_groups(sizes[name]), known.over(name)) for name in shared
+        )
+
+    def unit_error(self, difference: Floats, weight: Floats) -> float:
+        """Return the standard error of one query's difference, the largest of all groupings."""
+        mean = np.average(difference, weights=weight)
+        # A weighted mean is that of these values (linearization), so its error is theirs.
+        values = mean + weight / weight.mean() * (difference - mean)
+        return max(unit_error(values, own) for own in self.labels.values())
+
+
+def _checked(weights: pd.Series, index: pd.Index) -> pd.Series:
+    """Return the weights of these queries, those of 0 left out.
+
+    Raises:
+        DataError: if a query has none, one is negative or no number, or all are 0.
+    """
+    found = weights.reindex(index).astype(float)
+    if not ((found >= 0) & np.isfinite(found)).all() or not found.any():
+        raise DataError("weights: every query needs one of 0 or more, and some need more than 0")
+    return found[found > 0]
 
 
 def compare_all(
@@ -150,13 +208,15 @@ def compare_all(
     baseline: str,
     metric: str = "nDCG@10",
     min_gain: float = 0.0,
-    groups: Mapping[str, str] | None = None,
+    groups: Groups | None = None,
     seed: int = 0,
     confidence: float = 0.95,
+    weights: pd.Series | None = None,
 ) -> dict[str, Comparison]:
     """Compare every system with one of them; per-query scores by system, see :func:`compare_scores`."""
+    said: dict[str, Any] = {"groups": groups, "seed": seed, "confidence": confidence, "weights": weights}
     return {
-        name: compare_scores(scores[baseline], found, metric, min_gain, groups, seed, confidence=confidence)
+        name: compare_scores(scores[baseline], found, metric, min_gain, **said)
         for name, found in scores.items()
         if name != baseline
     }
@@ -183,17 +243,6 @@ def _difference(baseline: pd.Series, candidate: pd.Series) -> Floats:
         for query_id, value in broken.items():
             raise DataError(f"{name}: the score of query {query_id!r} is {value}, not a finite number")
     return (candidate - baseline).to_numpy(dtype=float)
-
-
-def _labels(index: pd.Index, groups: Mapping[str, str] | None) -> list[str]:
-    if groups is None:
-        return [str(q) for q in index]
-    missing = [q for q in index if q not in groups]
-    if missing:
-        raise DataError(
-            f"groups: {len(missing)} of {len(index)} judged queries have no group, the first: {missing[0]!r}"
-        )
-    return [str(groups[q]) for q in index]
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from embedlab.data.collection import Collection
 from embedlab.evaluation.comparison import SAME, compare_scores
-from embedlab.evaluation.intervals import interval
+from embedlab.evaluation.intervals import Groups, interval, labels_of
 from embedlab.evaluation.metrics import scores_of
 from embedlab.evaluation.results import (
     BROKEN,
@@ -40,7 +40,7 @@ ROUNDING = 1e-6
 
 def concentration(
     difference: pd.Series,
-    groups: Mapping[str, str],
+    groups: Groups,
     members: pd.DataFrame,
     min_gain: float,
     confidence: float = 0.95,
@@ -50,7 +50,7 @@ def concentration(
 
     Args:
         difference: paired differences by query id.
-        groups: group by query id.
+        groups: group by query id, or several such groupings by name.
         members: one boolean column a slice, indexed by query id.
         min_gain: the contract's.
         confidence: of the intervals.
@@ -61,7 +61,7 @@ def concentration(
     """
 
     def gain_of(rest: pd.Series) -> tuple[float, Ends]:
-        labels = [groups[q] for q in rest.index]
+        labels = labels_of(rest.index, groups)
         return float(rest.mean()), interval(rest.to_numpy(dtype=float), labels, seed, confidence)
 
     def without(parts: Mapping[str, set[str]]) -> LeftOut | None:
@@ -99,12 +99,13 @@ def _small_slices(members: pd.DataFrame, difference: pd.Series) -> dict[str, set
     return slices
 
 
-def _by_group(groups: Mapping[str, str], difference: pd.Series) -> dict[str, set[str]]:
-    """Return the compared queries of each group; none where all are of one group."""
+def _by_group(groups: Groups, difference: pd.Series) -> dict[str, set[str]]:
+    """Return the compared queries of each group of each grouping; none of one that holds all queries."""
     found: dict[str, set[str]] = {}
-    for query_id in difference.index:
-        found.setdefault(f"group {groups[query_id]}", set()).add(query_id)
-    return found if len(found) > 1 else {}
+    for grouping, labels in labels_of(difference.index, groups).items():
+        for query_id, label in zip(difference.index, labels, strict=True):
+            found.setdefault(f"{grouping} {label}", set()).add(query_id)
+    return {name: ids for name, ids in found.items() if len(ids) < len(difference)}
 
 
 def _best(parts: Mapping[str, set[str]], difference: pd.Series) -> str | None:
@@ -122,7 +123,7 @@ def among_unseen(
     positives: Ids[str],
     negatives: Ids[str],
     metric: str,
-    groups: Mapping[str, str],
+    groups: Groups,
     seed: int = 0,
 ) -> AmongUnseen:
     """Compare two models within each class of documents that were no positive of training.
@@ -138,7 +139,7 @@ def among_unseen(
         positives: ids of the documents that training had as positives.
         negatives: ids of those that it had as negatives; one that was both is a positive.
         metric: an ir-measures name.
-        groups: group by query id.
+        groups: group by query id, or several such groupings by name.
         seed: of the resampling.
 
     Returns:
@@ -189,14 +190,17 @@ def _with_scores(found: DocumentClass, scores: pd.DataFrame) -> DocumentClass:
 
 
 def _not_judged(classes: list[DocumentClass]) -> AmongUnseen:
-    reason = "every document was a positive of training"
     left_out = _too_small(classes)
     if left_out:
+        state, settled_by = UNSETTLED, f"{MIN_QUERIES} judged test queries about one class"
         reason = f"no class of documents that were no positive can be searched by itself: {left_out}"
+    else:
+        state, settled_by = HELD, ""
+        reason = "every document was a positive of training, so that there is no class to raise against another"
     return AmongUnseen(
-        state=UNSETTLED,
+        state=state,
         reason=reason,
-        settled_by=f"{MIN_QUERIES} judged test queries about one class",
+        settled_by=settled_by,
         baseline=None,
         tuned=None,
         delta=None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from embedlab.evaluation.comparison import holm
-from embedlab.evaluation.intervals import Floats, gain
+from embedlab.evaluation.intervals import Floats, Groups, Labels, gain, labels_of
 from embedlab.evaluation.results import HELD, LOST, UNSURE, SliceResult
 
 COLUMNS = ["slice", "queries", "delta", "low", "high", "guardrail", "p", "p_holm", "state"]
@@ -18,7 +18,7 @@ def slice_table(
     members: pd.DataFrame,
     before: pd.Series,
     after: pd.Series,
-    groups: Mapping[str, str],
+    groups: Groups,
     guardrails: Sequence[str] = (),
     tolerance: float = 0.0,
     smallest: int = 2,
@@ -35,7 +35,7 @@ def slice_table(
         members: one boolean column a slice, indexed by query id.
         before: scores of the system to beat, by query id.
         after: scores of the other.
-        groups: group by query id.
+        groups: group by query id, or several such groupings by name.
         guardrails: names of the slices that must not get worse.
         tolerance: the loss on one of them that is accepted.
         smallest: fewest queries that are judged.
@@ -55,14 +55,14 @@ def slice_table(
         row: dict[str, Any] = {"slice": name, "queries": len(ids), "guardrail": name in guardrails}
         if enough:
             difference = (after[ids] - before[ids]).to_numpy(dtype=float)
-            row |= _compared(difference, [groups[q] for q in ids], tolerance if row["guardrail"] else None, seed)
+            row |= _compared(difference, labels_of(ids, groups), tolerance if row["guardrail"] else None, seed)
         rows.append(row)
     _judge(rows, tolerance, level=1 - confidence)
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.astype({c: float for c in ("delta", "low", "high", "p", "p_holm")})
 
 
-def _compared(difference: Floats, labels: list[str], tolerance: float | None, seed: int) -> dict[str, float]:
+def _compared(difference: Floats, labels: Labels, tolerance: float | None, seed: int) -> dict[str, float]:
     """Return the gain with its interval and, of a guardrail, the p-value of a loss beyond the tolerance."""
     known = gain(difference, labels, seed)
     low, high = known.ends()

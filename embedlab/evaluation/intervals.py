@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from embedlab.errors import DataError
+
 Floats = NDArray[np.float64]
 
 Ends = tuple[float, float]
+
+Labels = list[str] | Mapping[str, list[str]] | None
+"""The group of each query in their order; or such lists by the name of a grouping; None: each its own."""
+
+Groups = Mapping[str, str] | Mapping[str, Mapping[str, str]]
+"""Group by query id; or several such mappings by the name of a grouping, such as ``document``."""
+
+GROUP = "group"
+"""The name of a grouping that is the only one."""
 
 RESAMPLES = 10_000
 
@@ -64,7 +75,7 @@ class StudentT:
 
     mean: float
     error: float
-    units: int
+    units: float
 
     def ends(self, confidence: float) -> Ends:
         """Return ``mean ± t · error``."""
@@ -90,7 +101,7 @@ class Unseen:
     """
 
     mean: float
-    units: int
+    units: float
 
     def ends(self, confidence: float) -> Ends:
         """Return what the mean is where all unseen ones are as low, and as high, as they can be."""
@@ -124,22 +135,37 @@ class Nothing:
 
 @dataclass(frozen=True)
 class Gain:
-    """A mean paired difference as several methods see it, over queries and, where some share a group, over groups."""
+    """A mean paired difference as several methods see it, over queries and over each way of grouping them.
+
+    Attributes:
+        queries: estimates over queries.
+        groupings: estimates over groups by the grouping's name; those alone in which some queries share a group.
+    """
 
     queries: tuple[Estimate, ...]
-    groups: tuple[Estimate, ...]
+    groupings: Mapping[str, tuple[Estimate, ...]]
 
     def over_queries(self, confidence: float = 0.95) -> Ends:
         """Return the interval for other queries like these."""
         return widest(self.queries, confidence)
 
     def over_groups(self, confidence: float = 0.95) -> Ends | None:
-        """Return the interval for other groups like these."""
-        return widest(self.groups, confidence) if self.groups else None
+        """Return the interval for other groups like these: the farthest end of all groupings on each side."""
+        found = [estimate for estimates in self.groupings.values() for estimate in estimates]
+        return widest(found, confidence) if found else None
+
+    def over(self, grouping: str, confidence: float = 0.95) -> Ends:
+        """Return the interval for other groups of this grouping."""
+        return widest(self.groupings[grouping], confidence)
+
+    def _every(self) -> Iterator[Estimate]:
+        yield from self.queries
+        for estimates in self.groupings.values():
+            yield from estimates
 
     def ends(self, confidence: float = 0.95) -> Ends:
         """Return the interval that decides: on each side the farthest end of all."""
-        return widest((*self.queries, *self.groups), confidence)
+        return widest(list(self._every()), confidence)
 
     def p_value(self, bound: float = 0.0, alternative: Alternative = "greater") -> float:
         """Return the one-sided p-value of "the true difference is at most ``bound``", the largest of all.
@@ -148,7 +174,7 @@ class Gain:
         lies above the bound. With ``less`` the null is "at least ``bound``": for a slice at minus the
         tolerance, that the loss is at most the tolerance.
         """
-        return max(estimate.p_value(bound, alternative) for estimate in (*self.queries, *self.groups))
+        return max(estimate.p_value(bound, alternative) for estimate in self._every())
 
 
 def widest(estimates: Sequence[Estimate], confidence: float) -> Ends:
@@ -157,34 +183,95 @@ def widest(estimates: Sequence[Estimate], confidence: float) -> Ends:
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def gain(difference: Floats, labels: list[str] | None = None, seed: int = 0) -> Gain:
+def labels_of(index: Iterable[str], groups: Groups | None) -> dict[str, list[str]]:
+    """Return by the name of each grouping the group of each query; nothing where each query is its own.
+
+    Args:
+        index: query ids.
+        groups: group by query id, a grouping called :data:`GROUP`; or several such mappings by their names.
+
+    Raises:
+        DataError: if a query has no group; says how many, and the first.
+    """
+    if groups is None:
+        return {}
+    ids = [str(query_id) for query_id in index]
+    found = {}
+    for name, group_of in _by_name(groups).items():
+        missing = [query_id for query_id in ids if query_id not in group_of]
+        if missing:
+            raise DataError(
+                f"groups: {len(missing)} of {len(ids)} judged queries have no {name}, the first: {missing[0]!r}"
+            )
+        found[name] = [str(group_of[query_id]) for query_id in ids]
+    return found
+
+
+def _by_name(groups: Groups) -> Mapping[str, Mapping[str, str]]:
+    several = {name: found for name, found in groups.items() if isinstance(found, Mapping)}
+    return several or {GROUP: cast(Mapping[str, str], groups)}
+
+
+def named(labels: Labels) -> Mapping[str, list[str]]:
+    """Return the labels of each grouping by its name; none where each query is its own."""
+    if labels is None:
+        return {}
+    return labels if isinstance(labels, Mapping) else {GROUP: labels}
+
+
+def gain(difference: Floats, labels: Labels = None, seed: int = 0, weights: Floats | None = None) -> Gain:
     """Estimate a mean paired difference.
 
     Queries are resampled (percentile bootstrap), and Student's t is taken beside it: of few queries
     either alone is too narrow. Where several share a label, the same is done over whole groups
-    (cluster bootstrap, Field and Welsh 2007; cluster-robust t). BCa and the bootstrap-t are no
-    better here: where many queries tie, their intervals are narrower still.
+    (cluster bootstrap, Field and Welsh 2007; cluster-robust t), in each grouping by itself. BCa and the
+    bootstrap-t are no better here: where many queries tie, their intervals are narrower still.
+
+    Of a weighted mean each unit weighs what its queries do. Uneven weights leave fewer units of equal weight
+    (Kish 1965): as many fewer count for Student's t and for the rule of three.
 
     Args:
         difference: per-query differences, ``[n]``.
-        labels: the group of each query; None: each its own.
+        labels: the group of each query; several groupings by name; None: each its own.
         seed: of the resampling.
+        weights: of the queries, ``[n]``, above 0; None: all alike.
     """
-    over_queries = estimates(difference, np.ones(len(difference)), seed)
-    if labels is None or len(set(labels)) == len(difference):
-        return Gain(over_queries, ())
-    return Gain(over_queries, estimates(*by_group(difference, labels), seed))
+    weights = np.ones(len(difference)) if weights is None else weights
+    worth = worth_of(weights) / len(weights)
+    over_queries = estimates(difference * weights, weights, seed, worth)
+    groupings = {}
+    for name, own in named(labels).items():
+        if len(set(own)) < len(own):
+            groupings[name] = estimates(*by_group(difference, own, weights), seed, worth)
+    return Gain(over_queries, groupings)
 
 
-def estimates(sums: Floats, sizes: Floats, seed: int) -> tuple[Estimate, ...]:
-    """Return what is known of the mean ``sum(sums) / sum(sizes)``; arguments as for :func:`student_t`."""
+def worth_of(weights: Floats) -> float:
+    """Return how many units of equal weight are worth what units of these weights are: ``(Σw)² / Σw²`` (Kish 1965)."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def estimates(
+    sums: Floats, sizes: Floats, seed: int, worth: float = 1.0, resampled: Bootstrap | None = None
+) -> tuple[Estimate, ...]:
+    """Return what is known of the mean ``sum(sums) / sum(sizes)``.
+
+    Args:
+        sums: as for :func:`student_t`.
+        sizes: likewise.
+        seed: of the resampling.
+        worth: the share of the units that uneven weights of queries leave, at most 1.
+        resampled: the resampled means, where they are known.
+    """
     if len(sums) < 2:
         return (Nothing(),)
-    unseen = Unseen(float(sums.sum() / sizes.sum()), len(sums))
+    units = max(2.0, len(sums) * worth)
+    unseen = Unseen(float(sums.sum() / sizes.sum()), units)
     unlike = unlike_the_rest(sums / sizes)
     if unlike == 0:
         return (unseen,)
-    found = bootstrap(sums, sizes, seed), student_t(sums, sizes)
+    student = replace(student_t(sums, sizes), units=units)
+    found = resampled or bootstrap(sums, sizes, seed), student
     # Where few units are unlike the rest, others of their kind are easily missed: resamples know only those seen.
     rare = unlike < FEW_UNLIKE and unlike < len(sums) / 2
     return (*found, unseen) if rare else found
@@ -196,15 +283,14 @@ def unlike_the_rest(rates: Floats) -> int:
     return len(rates) - int(counts.max())
 
 
-def by_group(difference: Floats, labels: list[str]) -> tuple[Floats, Floats]:
-    """Return the sum of differences in each group and the number of its queries, ``[groups]`` each."""
-    frame = pd.DataFrame({"sum": difference, "size": 1.0}).groupby(np.asarray(labels)).sum()
+def by_group(difference: Floats, labels: list[str], weights: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return the sum of differences in each group and the number of its queries, weighted; ``[groups]`` each."""
+    weights = np.ones(len(difference)) if weights is None else weights
+    frame = pd.DataFrame({"sum": difference * weights, "size": weights}).groupby(np.asarray(labels)).sum()
     return frame["sum"].to_numpy(), frame["size"].to_numpy()
 
 
-def interval(
-    difference: Floats, labels: list[str] | None = None, seed: int = 0, confidence: float = 0.95
-) -> tuple[float, float]:
+def interval(difference: Floats, labels: Labels = None, seed: int = 0, confidence: float = 0.95) -> tuple[float, float]:
     """Return the interval of a mean paired difference that decides; arguments as in :func:`gain`."""
     return gain(difference, labels, seed).ends(confidence)
 
@@ -228,22 +314,36 @@ def student_t(sums: Floats, sizes: Floats) -> StudentT:
 
 def bootstrap(sums: Floats, sizes: Floats, seed: int) -> Bootstrap:
     """Return the resampled means ``sum(sums) / sum(sizes)``; arguments as for :func:`student_t`."""
+    resampled = resampled_sums((sums, sizes), seed)
+    return Bootstrap(resampled[0] / resampled[1])
+
+
+def resampled_sums(columns: Sequence[Floats], seed: int) -> Floats:
+    """Return the sums of each column over resampled units, ``[columns, RESAMPLES]``.
+
+    Args:
+        columns: a value a unit, ``[units]`` each; all are resampled together.
+        seed: of the resampling.
+    """
     from scipy import stats
 
     result = stats.bootstrap(
-        (sums, sizes),
-        lambda s, n, axis=-1: s.sum(axis=axis) / n.sum(axis=axis),
+        tuple(columns),
+        lambda *drawn, axis=-1: np.stack([column.sum(axis=axis) for column in drawn]),
         paired=True,
         vectorized=True,
         n_resamples=RESAMPLES,
-        batch=max(1, BATCH_VALUES // len(sums)),
+        batch=max(1, BATCH_VALUES // len(columns[0])),
         method="percentile",
         rng=np.random.default_rng(seed),
     )
-    return Bootstrap(result.bootstrap_distribution)
+    found: Floats = result.bootstrap_distribution
+    return found
 
 
-def randomization_p(difference: Floats, labels: list[str] | None = None, seed: int = 0) -> float:
+def randomization_p(
+    difference: Floats, labels: list[str] | None = None, seed: int = 0, weights: Floats | None = None
+) -> float:
     """Return the two-sided p-value of the paired randomization test of a difference of zero.
 
     The sign of each group's differences is flipped at random (Fisher 1935; Smucker et al. 2007): queries
@@ -254,10 +354,12 @@ def randomization_p(difference: Floats, labels: list[str] | None = None, seed: i
         difference: per-query differences, ``[n]``.
         labels: the group of each query; None: each its own.
         seed: of the flips.
+        weights: of the queries, ``[n]``, above 0; None: all alike.
     """
     from scipy import stats
 
-    sums = difference if labels is None else by_group(difference, labels)[0]
+    weighted = difference if weights is None else difference * weights
+    sums = weighted if labels is None else by_group(weighted, labels)[0]
     moved = sums[np.abs(sums) > 1e-12]
     # Of one group that moved both signs are equally far from zero.
     if len(moved) < 2:

@@ -291,11 +291,12 @@ def score_table(
         queries of each by id.
     """
     queries = collection.queries.set_index("query_id")
+    groups = pd.Series(collection.groups(), name="group", dtype=str)
     tables = []
     for system in sorted(runs):
         scores = per_query(collection.qrels, runs[system], measures)
         # Column by column, for the order in which they are added is that of the table.
         scores = scores.join(queries["part"])
         scores["system"] = system
-        tables.append(scores.join(queries["group"]))
+        tables.append(scores.join(groups))
     return pd.concat(tables).reset_index()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import DataError
-from embedlab.evaluation.intervals import Floats
+from embedlab.evaluation.intervals import Floats, Groups, labels_of, worth_of
 
 POWER = 0.80
 
@@ -127,8 +127,7 @@ def groups_for(queries: int | None, sizes: pd.Series) -> int | None:
 
 def effective_groups(sizes: pd.Series) -> float:
     """Return how many groups of equal size are worth what groups of these sizes are: ``(Σn)² / Σn²`` (Kish 1965)."""
-    n = sizes.to_numpy(dtype=float)
-    return float(n.sum() ** 2 / (n**2).sum())
+    return worth_of(sizes.to_numpy(dtype=float))
 
 
 @dataclass(frozen=True)
@@ -167,26 +166,27 @@ def seed_spread(scores: Floats, labels: list[str] | None = None) -> SeedSpread:
     )
 
 
-def paired_spread(scores: Mapping[str, pd.Series], groups: Mapping[str, str]) -> pd.DataFrame:
+def paired_spread(scores: Mapping[str, pd.Series], groups: Groups) -> pd.DataFrame:
     """Return how far two systems differ from query to query, for every pair of systems at hand.
 
     Args:
         scores: per-query scores of each system, over the same queries.
-        groups: group by query id.
+        groups: group by query id, or several such groupings by name.
 
     Returns:
         one row a pair, the widest first: ``pair, sd, design effect, unit error``; the last is
-        ``sd · √(design effect)``, the design effect being Kish's (1965).
+        ``sd · √(design effect)``, the design effect being Kish's (1965), the largest of all groupings.
     """
     rows = []
     for one, two in combinations(scores, 2):
         # pandas puts queries side by side by their ids, so the labels must follow the difference's own order.
         per_query = scores[two] - scores[one]
         difference = per_query.to_numpy(dtype=float)
-        labels = [groups[query_id] for query_id in per_query.index]
         sd = float(np.std(difference, ddof=1)) if len(difference) > 1 else 0.0
-        effect = design_effect(difference, labels)
-        rows.append((f"{two} - {one}", sd, effect, unit_error(difference, labels)))
+        labels = labels_of(per_query.index, groups).values()
+        effect = max(design_effect(difference, own) for own in labels)
+        error = max(unit_error(difference, own) for own in labels)
+        rows.append((f"{two} - {one}", sd, effect, error))
     table = pd.DataFrame(rows, columns=["pair", "sd", "design effect", "unit error"])
     return table.sort_values(["unit error", "pair"], ascending=[False, True], ignore_index=True)
 

@@ -29,21 +29,36 @@ def with_interval(delta: float, ends: Ends) -> str:
 
 
 @dataclass(frozen=True)
+class OverGroups:
+    """The gain over one way of grouping queries: how many groups, worth how many of equal size, the 95 % interval."""
+
+    name: str
+    groups: int
+    effective_groups: float
+    ci95: Ends
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A paired comparison of two runs; ``verdict`` is SHIP, DO_NOT_SHIP or INCONCLUSIVE.
 
     Attributes:
         ci95: the 95 % interval of the gain: on each side the farther end of
             ``ci95_queries`` and ``ci95_groups``.
-        p_value: two-sided, of no difference (paired randomization); decides nothing.
+        n_groups: of the coarsest grouping: the one with the fewest groups.
+        p_value: two-sided, of no difference (paired randomization), the largest of all groupings; decides nothing.
         queries_needed: to settle it, were ``delta`` the true gain; None above a million.
         groups_needed: the same in groups of queries like these; None where each query is its own.
         effective_groups: as many groups of equal size are worth what these are (Kish 1965).
-        ci95_groups: None where each query is its own group.
+        ci95_groups: the farthest ends of all groupings; None where each query is its own group.
         ci: the interval at ``confidence`` that the verdict rests on.
         p_gain: one-sided, of "the gain is at most ``min_gain``"; it goes with ``ci``.
         p_loss: one-sided, of "the gain is at least ``min_gain``"; at a ``min_gain`` of minus a
             tolerance: of "the loss is at most the tolerance".
+        grouping: the name of the coarsest grouping; blank where each query is its own group.
+        groupings: every grouping in which some queries share a group.
+        worth: as many queries that count alike are worth what these are by their weights (Kish 1965); None
+            where all count alike.
     """
 
     verdict: str
@@ -69,6 +84,9 @@ class Comparison:
     p_loss: float
     groups_needed: int | None
     effective_groups: float
+    grouping: str = ""
+    groupings: tuple[OverGroups, ...] = ()
+    worth: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -111,7 +129,7 @@ class Comparison:
         return f"{self.needed()} would settle it, were the gain seen the true one"
 
     def _few(self) -> str:
-        return too_few(self.n_queries, self.n_groups, self.wins + self.losses, self.min_gain)
+        return too_few(counted(self.n_queries, self.worth), self.n_groups, self.wins + self.losses, self.min_gain)
 
     def needed(self) -> str:
         """Return what it takes to settle it, in queries and, where groups decide, in groups."""
@@ -120,6 +138,11 @@ class Comparison:
         if self.groups_needed is None:
             return f"about {self.queries_needed:,} queries"
         return f"about {self.queries_needed:,} queries in {self.groups_needed:,} groups like these"
+
+
+def counted(n_queries: int, worth: float | None) -> int:
+    """Return as how many queries a sample counts: where they weigh unevenly, as what they are worth."""
+    return n_queries if worth is None else min(n_queries, int(worth + 1e-9))
 
 
 def enough(low: float, min_gain: float) -> bool:
@@ -262,6 +285,116 @@ class AmongUnseen:
     groups: int
     apart: float
     classes: list[DocumentClass]
+
+
+IN_TRAINING, NOT_IN_TRAINING = "documents that were a positive of training", "documents that were none"
+"""Strata of the queries, by what their best-graded documents were."""
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Two systems on the queries about one kind of documents; numbers are None where there is no such query.
+
+    Attributes:
+        name: the kind.
+        queries: about it.
+        groups: of these queries, of the coarsest grouping.
+        baseline: score of the system to beat.
+        candidate: of the other.
+        delta: the difference.
+        ci95: its 95 % interval.
+        ci: its interval at the confidence that decides.
+        few: why the stratum is too small to ship on, blank where it is not.
+    """
+
+    name: str
+    queries: int
+    groups: int
+    baseline: float | None
+    candidate: float | None
+    delta: float | None
+    ci95: Ends | None
+    ci: Ends | None
+    few: str
+
+
+@dataclass(frozen=True)
+class AtShare:
+    """The gain where queries about new documents have this share, with the interval that decides."""
+
+    share: float
+    delta: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Strata:
+    """A gain by what the queries' documents were in training, and in a mix of the two.
+
+    Attributes:
+        metric: of the scores.
+        known: queries about documents that were a positive of training.
+        new: queries about documents that were none.
+        test_share: share of the test's queries that are about new documents.
+        share: the share in the mix that decides.
+        delta: the gain in this mix; None, as are its intervals, where the test cannot say.
+        ci95: its 95 % interval.
+        ci: its interval at ``confidence``.
+        confidence: of the intervals that decide.
+        worth: as many queries of equal weight are worth what the mix leaves (Kish 1965).
+        unsettled: why the test cannot say what the gain in this mix is, blank where it can.
+        over_share: the gain over the share, from 0 to 1; empty where a stratum has no query.
+    """
+
+    metric: str
+    known: Stratum
+    new: Stratum
+    test_share: float
+    share: float
+    delta: float | None
+    ci95: Ends | None
+    ci: Ends | None
+    confidence: float
+    worth: float
+    unsettled: str
+    over_share: list[AtShare]
+
+    @property
+    def both(self) -> tuple[Stratum, Stratum]:
+        """Both strata, the known documents first."""
+        return self.known, self.new
+
+    @property
+    def mix(self) -> str:
+        """The name of the mix that decides, such as ``mix with 9% about documents that were none``."""
+        return f"mix with {self.share:.0%} about {NOT_IN_TRAINING}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row a stratum and one of the mix: ``queries about, queries, groups, delta, low, high, few``."""
+        found = [_row(of.name, of.queries, of.groups, of.delta, of.ci, of.few) for of in self.both]
+        queries = self.known.queries + self.new.queries
+        return [*found, _row(self.mix, queries, None, self.delta, self.ci, self.unsettled)]
+
+    def in_words(self) -> str:
+        """Return the gain in both strata and in the mix that decides, in a sentence without its end."""
+        said = []
+        for of_kind in self.both:
+            gained = (
+                "no query" if of_kind.delta is None or of_kind.ci is None else with_interval(of_kind.delta, of_kind.ci)
+            )
+            said.append(f"{gained} on {of_kind.queries:,} queries about {of_kind.name}")
+        if self.delta is None or self.ci is None:
+            said.append(self.unsettled)
+        else:
+            said.append(f"{with_interval(self.delta, self.ci)} in the {self.mix}, which decides")
+        return "; ".join(said)
+
+
+def _row(name: str, queries: int, groups: int | None, delta: float | None, ci: Ends | None, few: str) -> dict[str, Any]:
+    low, high = ci or (None, None)
+    counts = {"queries about": name, "queries": queries, "groups": groups}
+    return counts | {"delta": delta, "low": low, "high": high, "few": few}
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
         "checklist": [_check(row, "passed", rendered) for row in verdict.get("checklist") or []],
         "mistakes": [_check(row, "present", rendered) for row in verdict.get("mistakes") or []],
         "slices": _slices(verdict),
+        "strata": _strata(verdict),
         "cards": [card(store, step, steps.get(step.number, {}), rendered) for step in STEPS],
         "settings": settings,
         "contract": contract,
@@ -158,6 +159,21 @@ def _slices(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
         row["queries"] = row.get("n_queries", row.get("queries", row.get("n")))
         row["interval"] = row.get("ci95") or [row.get("low"), row.get("high")]
     return [r for r in rows if r.get("delta") is not None]
+
+
+def _strata(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return for each difference that the verdict divides by what documents were in training its rows as texts."""
+    found = []
+    for name, divided in (verdict.get("strata") or {}).items():
+        both = [(of_kind["name"], of_kind["queries"], of_kind) for of_kind in (divided["known"], divided["new"])]
+        queries = sum(count for _, count, _ in both)
+        mixed = f"in a mix with {divided['share']:.0%} about new documents, which decides"
+        rows = [
+            {"label": label, "queries": count, "delta": of["delta"], "interval": of["ci95"]}
+            for label, count, of in [*both, (mixed, queries, divided)]
+        ]
+        found.append({"name": humanize(name), "rows": [row for row in rows if row["delta"] is not None]})
+    return found
 
 
 def _system_means(store: Store, contract: Contract | None) -> dict[str, float]:

@@ -75,6 +75,29 @@ def _line_colour(name: str) -> str | None:
     return colour(name) if {"base", "tuned"} & words else None
 
 
+def gain_over_share(line: Sequence[Any], share: float, title: str, ylabel: str, reference: float = 0.0) -> None:
+    """Draw the gain over the share of new documents with its interval, and mark the share that decides.
+
+    Args:
+        line: points with ``share, delta, low, high``, such as ``Strata.over_share``.
+        share: the one that decides.
+        title: what the figure says.
+        ylabel: the gain and the interval's confidence.
+        reference: the gain that is asked for.
+    """
+    axes = _axes(title)
+    at = [100 * point.share for point in line]
+    shade = COLOURS["tuned"]
+    axes.fill_between(at, [point.low for point in line], [point.high for point in line], color=shade, alpha=0.15, lw=0)
+    axes.plot(at, [point.delta for point in line], color=shade, lw=2)
+    axes.axvline(100 * share, color=COLOURS["other"], lw=1, ls="--")
+    axes.annotate(f"{share:.0%} decide", (100 * share, 1), xycoords=("data", "axes fraction"), xytext=(4, -10),
+                  textcoords="offset points", fontsize=8, color=COLOURS["other"])  # fmt: skip
+    axes.axhline(reference, color=COLOURS["light"], lw=1, zorder=0)
+    axes.set_xlabel("queries about documents that were no positive of training (%)")
+    axes.set_ylabel(ylabel)
+
+
 def histogram(groups: Mapping[str, Sequence[float]], title: str, xlabel: str, ylabel: str = "count") -> None:
     """Draw the distribution of each group of values in one figure."""
     axes = _axes(title)

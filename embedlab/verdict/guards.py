@@ -44,7 +44,7 @@ def guards(facts: Facts, evaluation: Evaluation, contract: Contract, costs: Pric
     """Return every guard with its state."""
     found = [_seal(facts, contract), *_agreed(facts), _training(facts), _leaks(facts)]
     found += [_slice(row, contract) for row in evaluation.slices if row.guardrail]
-    found += [*_unseen(evaluation), _retention(evaluation.retention)]
+    found += [_mix(evaluation), *_unseen(evaluation), _retention(evaluation.retention)]
     found += [_gate(facts, step) for step in STEPS if step.gate]
     return [*found, _latency(facts), *_budgets(facts, contract, costs)]
 
@@ -108,6 +108,14 @@ def _slice(row: SliceResult, contract: Contract) -> Guard:
     if row.state == HELD:
         return Guard(name, HELD, so)
     return Guard(name, UNSETTLED, so, "more test queries of it")
+
+
+def _mix(evaluation: Evaluation) -> Guard:
+    """Return whether the test can say what the gain is in the mix that the contract claims."""
+    lacks = [found.unsettled for found in evaluation.strata.values() if found.unsettled]
+    if lacks:
+        return Guard("claimed mix", UNSETTLED, lacks[0], "judged queries of that kind")
+    return Guard("claimed mix", HELD, "the test has queries of each kind that is claimed")
 
 
 def _unseen(evaluation: Evaluation) -> Iterator[Guard]:

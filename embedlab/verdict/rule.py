@@ -42,8 +42,8 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
 
     Beside the numbers, ``blocked_by`` names what forbids shipping, and ``unsettled`` what keeps the verdict from
     being SHIP because it cannot be judged yet: sentences ``name: what is so; what would settle it``.
-    ``unseen_only`` is None where the contract claims nothing about new documents; its numbers alone are None
-    where the trap check could not be judged, which its ``state`` and ``reason`` say.
+    ``unseen_only`` is None where an evaluation did without the trap check; its numbers alone are None where the
+    check could not be judged, which its ``state`` and ``reason`` say.
 
     Raises:
         MissingInputError: if step 15 has not finished.
@@ -87,10 +87,11 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "versus_production": against(evaluation.versus_production),
         "versus_simpler": against(evaluation.versus_simpler),
         "tuning_gain": evaluation.versus_simpler.min_gain,
+        "strata": {name: asdict(found) for name, found in evaluation.strata.items()},
         "recommend": recommend(decision, blocked, open_ends, evaluation),
         "probability": {role: risk.probability for role, risk in evaluation.stakes.items()},
         "regret": {role: _regret(risk) for role, risk in evaluation.stakes.items()},
-        "claim": contract.generalize_to,
+        "claim": contract.claim,
         "kept": None if training is None else training.kept,
         "versus_hybrid": {"delta": evaluation.versus_hybrid.delta, "ci95": evaluation.versus_hybrid.ci95},
         "concentration": asdict(evaluation.concentration),

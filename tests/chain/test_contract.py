@@ -7,7 +7,7 @@ import pytest
 from conftest import open_step
 from makers import baseline
 
-from embedlab.chain import Contract, known_guardrails
+from embedlab.chain import Contract, claim_in_words, known_guardrails
 from embedlab.chain.artifacts.establish_baseline import PER_QUERY, Baseline
 from embedlab.chain.contract import same_contract
 from embedlab.chain.params import cell_parameters
@@ -20,7 +20,8 @@ CONTRACT = Contract.of(PARAMS | {"objective": "find the right page"}, "group")
 CHANGED = {
     "objective": "find anything",
     "unit_retrieved": "passage",
-    "generalize_to": "new queries over known documents",
+    "claim": "new queries over known documents",
+    "share_of_new_documents": 0.3,
     "shown": 5,
     "primary_metric": "RR@10",
     "production": "bm25",
@@ -64,8 +65,8 @@ def test_every_field_of_the_contract_is_changed_in_these_tests():
     assert list(CHANGED) == [f.name for f in fields(Contract)]
 
 
-def test_every_field_but_the_claim_is_a_parameter_of_step_01():
-    assert {f.name for f in fields(Contract)} - {"generalize_to"} <= set(PARAMS)
+def test_every_field_is_a_parameter_of_step_01():
+    assert {f.name for f in fields(Contract)} <= set(PARAMS)
 
 
 def test_the_gain_asked_of_tuning_is_that_over_production_unless_it_is_given():
@@ -91,9 +92,65 @@ def test_production_may_be_the_run_file_of_an_engine(tmp_path):
     assert replace(CONTRACT, production=str(path)).production == str(path)
 
 
-def test_the_parts_decide_what_must_generalize():
-    assert Contract.of(PARAMS, "group").generalize_to == "new queries and new documents"
-    assert Contract.of(PARAMS, "query").generalize_to == "new queries over known documents"
+@pytest.mark.parametrize(
+    ("unit", "parted_by", "claim"),
+    [
+        ("query", "date", "later queries"),
+        ("group", "date", "later queries"),
+        ("query", "collection", "new queries over known documents"),
+        ("group", "embedlab", "new documents"),
+    ],
+)
+def test_a_blank_claim_is_what_the_parts_allow(unit, parted_by, claim):
+    assert Contract.of(PARAMS, unit, parted_by).claim == claim
+    assert Contract.of(PARAMS | {"claim": claim}, unit, parted_by).claim == claim
+
+
+@pytest.mark.parametrize(
+    ("claim", "unit", "parted_by", "message"),
+    [
+        (
+            "later queries",
+            "group",
+            "embedlab",
+            "needs parts by date: give dev_from and test_from; .* made by group and",
+        ),
+        ("new documents", "query", "date", "needs parts by group: give neither dev_from nor test_from.* made by date"),
+        ("new documents", "query", "collection", "allow 'new queries over known documents'"),
+        ("new queries over known documents", "group", "embedlab", "needs parts by query.* allow 'new documents'"),
+        (
+            "later querys",
+            "query",
+            "date",
+            "claim of step 01 must be one of later queries.*, or blank, found 'later querys'",
+        ),
+    ],
+)
+def test_a_claim_that_the_parts_do_not_allow_says_which_would(claim, unit, parted_by, message):
+    with pytest.raises(ParameterError, match=message):
+        Contract.of(PARAMS | {"claim": claim}, unit, parted_by)
+
+
+def test_later_queries_allow_the_narrower_claim_with_a_share_of_ones_own():
+    change = {"claim": "new queries over known documents", "share_of_new_documents": 0.0}
+    agreed = Contract.of(PARAMS | change, "query", "date")
+    assert "with 0% of the queries about new documents" in agreed.in_words()
+    with pytest.raises(ParameterError, match="of later queries the held-out period's own mix decides: leave it at -1"):
+        Contract.of(PARAMS | {"share_of_new_documents": 0.3}, "query", "date")
+
+
+@pytest.mark.parametrize("share", [-0.5, 1.2, float("nan")])
+def test_a_share_of_new_documents_is_a_share(share):
+    with pytest.raises(ParameterError, match=f"must lie between 0 and 1, or be -1, found {share}"):
+        Contract.of(PARAMS | {"share_of_new_documents": share}, "group")
+
+
+def test_where_queries_are_dated_another_claim_says_what_parts_by_date_would_have_claimed():
+    said = claim_in_words("new documents", "group", "embedlab", dated=True)
+    assert said.startswith("The parts are made by group, so a good result claims something about **new documents**.")
+    assert "parts by date (`dev_from`, `test_from`) would claim something about **later queries**" in said
+    assert "dates" not in claim_in_words("new documents", "group", "embedlab", dated=False)
+    assert claim_in_words("later queries", "query", "date", dated=True).endswith("about **later queries**.")
 
 
 @pytest.mark.parametrize("name", CHANGED)
@@ -147,6 +204,7 @@ def test_the_contract_in_words_says_every_agreement():
         "nDCG@10 up by +0.020 or more",
         "95% confidence",
         "pipeline with the",
+        "about** new documents, in the test's own mix",
     ):
         assert part in words
     for part in ("retention set", "1,000.00 once", "a month", "cannot be judged:** nothing", CONTRACT.hash[:12]):

@@ -29,7 +29,8 @@ SANITIZE = PROJECT / "tests/nbval_sanitize.cfg"
 NUMBERS = (
     "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta retention unseen_only"
 )
-BESIDE = "claim kept versus_hybrid concentration price dev_looks registry simpler versus_simpler waived"
+SYSTEMS = "production proposed simpler versus_production versus_simpler versus_hybrid tuning_gain strata"
+BESIDE = f"{SYSTEMS} claim kept concentration price dev_looks registry waived recommend probability regret"
 KEYS = (
     f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by unsettled checklist mistakes".split()
 )

@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+import embedlab
 from embedlab.data import read_raw
 from embedlab.data.sources.attack import clean, parent, same_title
+from embedlab.data.text import near_duplicates
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +118,26 @@ def test_a_small_slice_keeps_whole_families():
 def test_the_notice_of_mitre_comes_with_the_data(attack):
     assert "The MITRE Corporation" in attack.notice
     assert "terms-of-use" in attack.notice
+
+
+def test_a_query_has_the_group_campaign_or_software_that_its_sentence_is_about(attack):
+    kinds = attack.queries["source"].str.split("--").str[0]
+    assert set(kinds) == {"malware", "intrusion-set", "tool", "campaign"}
+    assert attack.queries["source"].nunique() > 500
+
+
+def test_by_date_no_later_query_trains_near_duplicates_stand_on_their_later_side_and_nothing_is_capped():
+    """The demo's dates: a near-duplicate pair over a date is found by the exact rule, not by the loader."""
+    found = embedlab.load_collection("attack", dev_from="2022-09-01", test_from="2023-03-01")
+    queries = found.queries.set_index("query_id")
+    for part, (first, last) in {
+        "train": ("", "2022-08-31"),
+        "dev": ("2022-09-01", "2023-02-28"),
+        "test": ("2023-03-01", "9"),
+    }.items():
+        assert queries.loc[queries["part"] == part, "created"].between(first, last).all()
+    for same in near_duplicates(queries["text"].tolist()):
+        assert queries["part"].iloc[list(same)].nunique() == 1
+    labelled = found.qrels[(found.qrels["relevance"] == 2) & found.qrels["query_id"].map(queries["part"]).eq("test")]
+    assert labelled["doc_id"].value_counts().max() > 8
+    assert sorted(found.part("test").groupings()) == ["day and source", "document"]

@@ -214,3 +214,102 @@ def test_a_table_of_comparisons_has_a_row_a_candidate_and_counts_queries_in_whol
     assert table.index.name == "candidate"
     assert table["delta"].tolist() == pytest.approx([0.1, 0.0])
     assert [str(count) for count in table["wins"]] == ["30", "0"]
+
+
+def two_groupings():
+    """Return 120 scores and differences that hang together by day (60 days) and far more by document (12 documents)."""
+    rng = np.random.default_rng(1)
+    difference = np.repeat(rng.normal(0.05, 0.1, 12), 10) + rng.normal(0, 0.05, 120)
+    base = scores(np.full(120, 0.4))
+    days = {q: f"day {i // 2}" for i, q in enumerate(base.index)}
+    documents = {q: f"d{i // 10}" for i, q in enumerate(base.index)}
+    return base, base + difference, {"day": days, "document": documents}
+
+
+def test_of_several_groupings_the_farthest_end_counts_on_each_side_and_all_are_reported():
+    base, better, groups = two_groupings()
+    found = compare_scores(base, better, groups=groups)
+    alone = {name: compare_scores(base, better, groups=of) for name, of in groups.items()}
+    assert found.ci95[0] == min(one.ci95[0] for one in alone.values())
+    assert found.ci95[1] == max(one.ci95[1] for one in alone.values())
+    assert found.ci95_groups == found.ci95
+    assert [(over.name, over.groups, over.ci95) for over in found.groupings] == [
+        (name, one.n_groups, one.ci95_groups) for name, one in alone.items()
+    ]
+    assert found.p_gain == max(one.p_gain for one in alone.values())
+    assert found.p_value == max(one.p_value for one in alone.values())
+
+
+def test_numbers_of_groups_are_those_of_the_coarsest_grouping_whatever_the_order():
+    base, better, groups = two_groupings()
+    for order in (groups, dict(reversed(groups.items()))):
+        found = compare_scores(base, better, groups=order)
+        assert (found.grouping, found.n_groups, found.effective_groups) == ("document", 12, 12)
+        assert found.groups_needed == math.ceil(found.queries_needed / 10)
+
+
+def test_a_gain_over_few_groups_of_any_grouping_never_ships():
+    base = scores(np.full(90, 0.4))
+    fine, coarse = (
+        {q: f"g{i // 2}" for i, q in enumerate(base.index)},
+        {q: f"g{i % 9}" for i, q in enumerate(base.index)},
+    )
+    assert compare_scores(base, base + 0.6, groups=fine).verdict == "SHIP"
+    found = compare_scores(base, base + 0.6, groups={"fine": fine, "coarse": coarse})
+    assert (found.verdict, found.grouping) == ("INCONCLUSIVE", "coarse")
+    assert found.settled_by().startswith("9 groups are too few")
+
+
+def test_a_grouping_in_which_no_query_shares_a_group_is_none():
+    base, better, groups = two_groupings()
+    found = compare_scores(base, better, groups=groups | {"user": {q: q for q in base.index}})
+    assert [over.name for over in found.groupings] == ["day", "document"]
+    alone = compare_scores(base, better, groups={"user": {q: q for q in base.index}})
+    assert (alone.grouping, alone.groupings, alone.ci95_groups) == ("", (), None)
+
+
+def test_a_query_without_a_group_is_an_error_that_names_the_grouping():
+    base, better, groups = two_groupings()
+    with pytest.raises(DataError, match="groups: 1 of 120 judged queries have no document, the first: 'q0'"):
+        compare_scores(base, better, groups=groups | {"document": {q: "d" for q in base.index[1:]}})
+
+
+def test_weights_bring_the_means_to_another_mix_and_leave_out_what_weighs_nothing():
+    base = scores(np.full(100, 0.4))
+    difference = exact(50, 0.1, 0.02).tolist() + exact(50, 0.3, 0.02).tolist()
+    weights = scores([1.0] * 50 + [3.0] * 50)
+    found = compare_scores(base, base + difference, weights=weights)
+    assert found.delta == pytest.approx(0.25)
+    assert found.candidate == pytest.approx(0.65)
+    assert found.worth == pytest.approx(80)
+    half = compare_scores(base, base + difference, weights=scores([2.0] * 50 + [0.0] * 50))
+    plain = compare_scores(base[:50], base[:50] + difference[:50])
+    assert (half.n_queries, half.delta, half.ci95) == (50, pytest.approx(plain.delta), pytest.approx(plain.ci95))
+
+
+def test_even_weights_change_nothing():
+    base, better, groups = two_groupings()
+    plain = compare_scores(base, better, groups=groups)
+    even = compare_scores(base, better, groups=groups, weights=scores([2.0] * 120))
+    assert even.worth == pytest.approx(120)
+    assert (even.delta, *even.ci95) == pytest.approx((plain.delta, *plain.ci95), abs=1e-12)
+    assert (even.p_value, even.queries_needed) == (plain.p_value, plain.queries_needed)
+
+
+def test_uneven_weights_widen_the_interval_as_much_as_they_leave_fewer_queries():
+    base = scores(np.full(400, 0.4))
+    better = base + np.random.default_rng(3).normal(0.1, 0.2, 400)
+    uneven = scores([1.0, 9.0] * 200)
+    plain, found = compare_scores(base, better), compare_scores(base, better, weights=uneven)
+    assert found.worth == pytest.approx(2000**2 / (200 * 82))
+    width, plain_width = found.ci95[1] - found.ci95[0], plain.ci95[1] - plain.ci95[0]
+    assert width / plain_width == pytest.approx(math.sqrt(400 / found.worth), rel=0.1)
+    same_gap = compare_scores(base, better, weights=uneven, min_gain=found.delta - plain.delta)
+    assert same_gap.queries_needed / plain.queries_needed == pytest.approx(400 / found.worth, rel=0.2)
+
+
+@pytest.mark.parametrize("wrong", [[1.0, -1.0, 1.0], [0.0, 0.0, 0.0], [1.0, np.nan, 1.0]])
+def test_weights_that_are_none_are_an_error(wrong):
+    same = scores([0.1, 0.2, 0.3])
+    with pytest.raises(DataError, match="weights: every query needs one of 0 or more, and some need more than 0"):
+        compare_scores(same, same, weights=scores(wrong))

@@ -140,6 +140,11 @@ def test_the_spread_is_that_of_the_pairs_at_hand_with_their_design_effect():
     assert row["sd"] == pytest.approx(np.std(shared, ddof=1))
     assert row["design effect"] == pytest.approx(design_effect(shared, [groups[q] for q in ids]))
     assert 4 < row["design effect"] < 6
+    fine = {q: f"g{i // 2}" for i, q in enumerate(ids)}
+    both = paired_spread(scores, {"fine": fine, "coarse": groups}).set_index("pair")
+    assert both.loc["grouped - base", "unit error"] == row["unit error"], (
+        "of several groupings the largest error counts"
+    )
     assert row["unit error"] == pytest.approx(row["sd"] * math.sqrt(row["design effect"]))
     assert table["unit error"].is_monotonic_decreasing
     shuffled = {**scores, "grouped": scores["grouped"].sample(frac=1, random_state=0)}

@@ -16,12 +16,14 @@ from embedlab.evaluation import (
     UNSETTLED,
     AmongUnseen,
     Comparison,
+    about_new,
     among_unseen,
     compare_scores,
     concentration,
     holm,
     per_query,
     slice_table,
+    strata,
 )
 from embedlab.evaluation.intervals import gain
 from embedlab.retrieval import Dense
@@ -313,6 +315,32 @@ def test_a_class_raised_among_the_others_would_gain_if_they_were_searched_togeth
     assert together.ci95[0] > 0.005
 
 
+def later_queries() -> Closed:
+    """Return the collection as parts by date have it: of 120 queries 80 ask for documents that were positives."""
+    found = closed("queries about what was never used")
+    return replace(found, positives={f"d{i}" for i in [*range(80), *range(200, 400)]})
+
+
+@pytest.mark.parametrize("which", ["positives", *TRAPS])
+def test_by_date_too_a_model_that_only_raises_a_class_never_ships(which, make):
+    found, base = later_queries(), Noisy(0.7)
+    trapped = Raised(base, found.texts(found.positives if which == "positives" else found.trap(which)), 0.1)
+    unseen = found.check(base, trapped)
+    assert (unseen.queries, unseen.delta) == (40, 0.0)
+    assert unseen.apart == pytest.approx(0.1, abs=1e-6)
+    assert_never_ships(unseen, make)
+
+
+def test_raised_positives_gain_on_known_documents_and_lose_on_new_ones_which_the_strata_show():
+    found, base = later_queries(), Noisy(0.7)
+    trapped = Raised(base, found.texts(found.positives), 0.1)
+    runs = [Dense(model, found.test.document_texts()).search(found.test.query_texts()) for model in (base, trapped)]
+    scores = [per_query(found.test.qrels, run)["nDCG@10"] for run in runs]
+    divided = strata(*scores, about_new(found.test, found.positives), found.test.groupings())
+    assert divided.known.ci95[0] > 0
+    assert divided.new.ci95[1] < 0
+
+
 def test_an_honest_gain_is_held_in_every_class(make):
     found, base, better = closed(), Noisy(0.7), Noisy(1.2)
     unseen = found.check(base, better)
@@ -423,10 +451,13 @@ def test_where_no_class_is_large_enough_the_check_is_unsettled_and_says_so(make)
     assert verdict["unseen_only"]["ci95"] is None
 
 
-def test_where_every_document_was_a_positive_the_check_is_unsettled():
+def test_where_every_document_was_a_positive_no_class_can_be_raised_and_the_check_is_held():
     found = closed()
     unseen = replace(found, positives=set(found.test.corpus["doc_id"])).check(Noisy(0.7), Noisy(1.2))
-    assert (unseen.state, unseen.reason) == (UNSETTLED, "every document was a positive of training")
+    assert (unseen.state, unseen.reason) == (
+        HELD,
+        "every document was a positive of training, so that there is no class to raise against another",
+    )
 
 
 def test_queries_of_few_groups_do_not_hold_the_check():

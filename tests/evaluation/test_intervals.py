@@ -44,7 +44,7 @@ def test_over_queries_both_the_bootstrap_and_students_t_are_inside_the_interval(
 def test_over_groups_the_farther_end_of_cluster_bootstrap_and_t_is_shown_on_each_side():
     difference, labels = families()
     found = gain(difference, labels)
-    resampled, student = (e.ends(0.95) for e in found.groups)
+    resampled, student = (e.ends(0.95) for e in found.groupings["group"])
     assert resampled == pytest.approx(plain_interval(difference, labels, resamples=5000), abs=0.004)
     assert student == pytest.approx(plain_t(difference, labels, 2.0930), abs=1e-5)
     assert found.over_groups() == (min(resampled[0], student[0]), max(resampled[1], student[1]))
@@ -83,7 +83,9 @@ def test_a_rare_loss_is_inside_the_interval_in_95_of_100_samples():
 def test_groups_of_unequal_size_give_the_plain_t():
     difference = spread(60, 0.03, 3)
     labels = [f"g{int(i**0.5)}" for i in range(60)]
-    assert gain(difference, labels).groups[1].ends(0.95) == pytest.approx(plain_t(difference, labels, 2.3646), abs=1e-5)
+    assert gain(difference, labels).groupings["group"][1].ends(0.95) == pytest.approx(
+        plain_t(difference, labels, 2.3646), abs=1e-5
+    )
 
 
 def test_correlated_queries_make_the_interval_wider():

@@ -4,6 +4,7 @@ import re
 from dataclasses import asdict
 from html import unescape
 
+import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
@@ -14,7 +15,8 @@ from embedlab.chain import Store
 from embedlab.chain.artifacts.base import Summary
 from embedlab.data import Collection
 from embedlab.errors import EmbedlabError, MissingInputError
-from embedlab.report import Browser, Judgments, build, choose, rank_changes, side_by_side, table, to_html
+from embedlab.evaluation import AtShare, strata
+from embedlab.report import Browser, Judgments, build, choose, plots, rank_changes, side_by_side, table, to_html
 from embedlab.report.content import caveats, figure, verdict_sentence
 from embedlab.report.notebooks import sanitize
 from embedlab.verdict import retention_sentence, sentence
@@ -163,6 +165,35 @@ def test_the_page_says_of_each_item_what_would_make_it_red(store):
     text = unescape(build(store).read_text(encoding="utf-8"))
     assert text.count("Red when") == 1  # of the mistake, an old verdict does not say it
     assert f"Red when it is {EVIL}." in text
+
+
+def test_the_report_divides_each_gain_by_what_documents_were_in_training(store):
+    ids = [f"q{i}" for i in range(90)]
+    new = pd.Series([i % 3 == 0 for i in range(90)], index=ids)
+    base = pd.Series(0.4, index=ids)
+    divided = strata(base, base + 0.1 + 0.05 * new, new, {"document": {q: q for q in ids}}, 0.25)
+    empty = strata(base, base, new & False, {"document": {q: q for q in ids}}, 0.25)
+    _partial_run(store)
+    kept = {"versus_production": asdict(divided), "versus_simpler": asdict(empty)}
+    store.write("verdict.json", VERDICT | {"strata": kept})
+    text = build(store).read_text(encoding="utf-8")
+    assert "Versus production, by what documents were in training" in text
+    for said in ("documents that were a positive of training", "with 25% about new documents, which decides", "+0.150"):
+        assert said in text
+    assert text.count("documents that were none") == 1, "a stratum without a query has no row"
+
+
+def test_the_gain_over_the_share_is_drawn_with_its_interval_and_the_share_that_decides():
+    line = [AtShare(0.0, 0.1, 0.05, 0.15), AtShare(1.0, 0.02, -0.1, 0.14)]
+    plots.gain_over_share(line, 0.25, "title", "gain in nDCG@10", reference=0.02)
+    axes = plt.gcf().axes[0]
+    assert axes.lines[0].get_xydata().tolist() == [[0.0, 0.1], [100.0, 0.02]]
+    assert axes.lines[1].get_xdata()[0] == 25
+    assert axes.lines[2].get_ydata()[0] == 0.02
+    assert axes.texts[0].get_text() == "25% decide"
+    low, high = axes.collections[0].get_paths()[0].get_extents().intervaly
+    assert (low, high) == (-0.1, 0.15)
+    plt.close()
 
 
 def test_every_link_of_the_report_leads_somewhere(store):

@@ -127,7 +127,8 @@ AGREED = contract(guardrail_slices=["negation"], slices=["errors: error"], waive
 OTHER_TERMS = {
     "objective": (None, "find anything"),
     "unit_retrieved": ("passage", None),
-    "generalize_to": ("new queries over known documents", None),
+    "claim": ("new queries over known documents", None),
+    "share_of_new_documents": (0.5, None),
     "shown": (5, None),
     "primary_metric": ("RR@10", None),
     "production": ("bm25", None),

@@ -6,6 +6,7 @@ from makers import (
     comparison,
     concentration,
     contract,
+    divided,
     drift,
     end_to_end,
     evaluation,
@@ -76,6 +77,7 @@ def test_a_test_that_nobody_sealed_blocks(make):
     assert_blocks(make(without=[EvalSet]), "seal: step 04 has not sealed")
 
 
+LACKING = divided(unsettled="no test query is about new ones")
 UNSURE = among_unseen(state=UNSETTLED, reason="it may be lost", settled_by="more queries", ci95=(-0.02, 0.12))
 SMALL = slice_result(queries=3, delta=None, low=None, high=None, p=None, p_holm=None, state="too small to tell")
 WIDE = slice_result(delta=-0.1, low=-0.2, high=0.01, state="too small to tell")
@@ -84,6 +86,7 @@ LEVEL = comparison(verdict="INCONCLUSIVE", delta=0.002, ci=(-0.032, 0.036), ci95
 OPENS = {
     "gain over base: +0.100 [+0.010, +0.190], +0.020 is asked for; about 50": evaluation(versus_production=OPEN),
     "gain over hybrid (base): +0.002 [-0.032, +0.036], +0.020 is asked for": evaluation(versus_simpler=LEVEL),
+    "claimed mix: no test query is about new ones; judged": evaluation(strata={"versus_production": LACKING}),
     "unseen documents: it may be lost; more queries": evaluation(unseen_only=UNSURE),
     "retention: not measured; install": evaluation(retention=None),
     "retention: on 300 queries of hpo": evaluation(retention=retained(delta=-0.02, ci95=(-0.09, 0.05))),
@@ -234,8 +237,8 @@ def test_the_sentence_is_made_from_the_numbers(make):
     assert sentence(make()) == (
         "SHIP: Roll out pipeline (tuned): it gains +0.120 [+0.080, +0.160] over base, +0.050 [+0.020, +0.090] over the "
         "best without tuning (hybrid (base)). On 200 sealed queries in 40 groups nDCG@10 goes from 0.400 (base, today) "
-        "to 0.500 (pipeline (tuned)), +0.120 [+0.080, +0.160] at 95 %; at least +0.020 was asked for (new queries and "
-        "new documents); over hybrid (base), the best without tuning, +0.050 [+0.020, +0.090] at 95 %; +0.020 was "
+        "to 0.500 (pipeline (tuned)), +0.120 [+0.080, +0.160] at 95 %; at least +0.020 was asked for (new "
+        "documents); over hybrid (base), the best without tuning, +0.050 [+0.020, +0.090] at 95 %; +0.020 was "
         "asked for; the tuned model alone changes the base alone by +0.100 [+0.060, +0.140]; 60% of the queries get "
         "better and 10% worse; opening 1 of 1 of this test; re-embedding 1,000,000 documents takes 2.8 hours; it costs "
         "1.77 once, the old index kept 30 days, and 5.45 a month."

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from embedlab.chain.artifacts.base import FLAG, INTEGER, NUMBER, TEXT, Artifact, Table
 from embedlab.data.text import fold
-from embedlab.evaluation.results import AmongUnseen, Comparison, Concentration, Ends, Retained, SliceResult, Stakes
+from embedlab.evaluation.results import (
+    AmongUnseen,
+    Comparison,
+    Concentration,
+    Ends,
+    Retained,
+    SliceResult,
+    Stakes,
+    Strata,
+)
 from embedlab.files import sha256_json
 from embedlab.retrieval.systems import System
 
@@ -31,12 +40,13 @@ class Evaluation(Artifact, step="15", file="evaluation.json"):
         versus_production: the proposed system against production, at the contract's minimum gain.
         versus_simpler: the proposed system against the best without tuning, at what tuning must bring.
         simpler_gain: the best without tuning against production; None where it is production.
+        strata: ``versus_production`` and ``versus_simpler`` by what documents were in training, and over their mix.
         stakes: of ``production`` and ``simpler``: what deciding about the gain over it is expected to cost.
         comparison: the tuned model alone against the base alone; it decides nothing.
         versus_hybrid: the tuned model alone against hybrid search with the base.
         hybrids: hybrid search with the tuned model against that with the base.
         pipelines: every stage, with the tuned model against with the base.
-        unseen_only: within the classes of documents that were no positive of training; None where not asked.
+        unseen_only: within the classes of documents that were no positive of training.
         retention: on another domain; None where its package is not installed.
         slices: by slice, proposed against production.
         concentration: where the gain over production comes from.
@@ -54,6 +64,7 @@ class Evaluation(Artifact, step="15", file="evaluation.json"):
     versus_production: Comparison
     versus_simpler: Comparison
     simpler_gain: Comparison | None
+    strata: dict[str, Strata]
     stakes: dict[str, Stakes]
     comparison: Comparison
     versus_hybrid: Comparison

@@ -152,7 +152,8 @@ def _queries(
 ) -> tuple[pd.DataFrame, dict[str, set[str]], list[Finding]]:
     """Return queries, the techniques that each is labelled with, and what was left out.
 
-    One text is one query, whatever number of relationships say it. A text that belongs to two
+    One text is one query, whatever number of relationships say it; its ``source`` is the group, campaign or software
+    that it is about. A text that belongs to two
     families, itself or through a near-duplicate, would stand on both sides of a split: it is left out.
     """
     by_text: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -171,8 +172,11 @@ def _queries(
             detail = f"{why} {', '.join(sorted(reach))}: {text[:80]}"
             findings.append(Finding("left out", "warning", str(first["id"]), query_id, detail))
             continue
-        created = min(str(r["created"])[:10] for r in said)
-        rows.append({"query_id": query_id, "text": text, "matrix": first["matrix"], "created": created})
+        # The same sentence may be said of several: the earliest day and, of that day, the first source count.
+        created, source = min((str(r["created"])[:10], str(r["source_ref"])) for r in said)
+        rows.append(
+            {"query_id": query_id, "text": text, "matrix": first["matrix"], "created": created, "source": source}
+        )
         labels[query_id] = {str(r["doc_id"]) for r in said}
     queries = pd.DataFrame(rows).sort_values("query_id", ignore_index=True)
     if queries["query_id"].duplicated().any():
