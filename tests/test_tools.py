@@ -153,7 +153,7 @@ def test_a_folder_that_is_not_there_is_refused(call, tmp_path):
 # --- compare_runs.py ------------------------------------------------------------------------
 
 VERDICT = {
-    "verdict": "SHIP", "delta": 0.03, "ci95": [0.01, 0.05], "price": {"hours": 2.5},
+    "verdict": "SHIP", "delta": 0.03, "ci95": [0.01, 0.05], "price": {"hours": 2.5}, "registry": {"line": 1},
     "slices": [{"slice": "negation", "delta": 0.1}, {"slice": "long query", "delta": 0.2}],
 }  # fmt: skip
 PER_QUERY = "artifacts/15_evaluate/per_query.parquet"
@@ -231,7 +231,8 @@ def test_a_number_of_the_verdict_that_differs_is_found(call, runs, changes, told
     assert told in printed
 
 
-def test_price_new_keys_and_another_order_of_slices_do_not_fail(call, runs):
+def test_price_place_in_the_registry_new_keys_and_another_order_of_slices_do_not_fail(call, runs):
+    change_verdict(runs[1], registry={"line": 2})
     change_verdict(runs[1], price={"hours": 9}, unsettled=3, slices=VERDICT["slices"][::-1], verdict="INCONCLUSIVE")
     status, printed = call("compare_runs.py", *runs)
     assert status == 0

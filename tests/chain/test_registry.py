@@ -1,6 +1,7 @@
 """The registry of openings: a chain of lines outside the run folders, and what a line says."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
@@ -13,6 +14,7 @@ from embedlab.chain import register
 from embedlab.chain.artifacts.evaluate import Opening
 from embedlab.chain.paths import REGISTRY, registry_path
 from embedlab.chain.registry import append, read
+from embedlab.chain.runner import _environment
 from embedlab.data import Collection
 from embedlab.errors import EmbedlabError, IntegrityError
 
@@ -37,6 +39,14 @@ def test_the_registry_is_a_file_of_the_project_that_git_ignores_or_the_one_that_
     assert REGISTRY in (PROJECT / ".gitignore").read_text().splitlines()
     monkeypatch.setenv("EMBEDLAB_REGISTRY", str(tmp_path / "mine"))
     assert registry_path() == tmp_path / "mine"
+
+
+def test_kernels_find_the_registry_that_a_relative_path_names(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EMBEDLAB_REGISTRY", "mine.jsonl")
+    with _environment("token", tmp_path):
+        assert os.environ["EMBEDLAB_REGISTRY"] == str(tmp_path / "mine.jsonl")
+    assert os.environ["EMBEDLAB_REGISTRY"] == "mine.jsonl"
 
 
 def test_a_line_says_what_was_scored_by_whom_under_what_and_with_what_result(file):
