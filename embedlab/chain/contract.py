@@ -59,7 +59,10 @@ class Contract(Artifact, step="01", file="contract.json"):
         guardrail_slices: slices of queries that must not get worse.
         slices: slices of the user's own.
         slice_tolerance: loss on a guardrail slice that is accepted.
+        smallest_slice: a slice with fewer queries is not judged.
         retention_tolerance: loss on another domain that is accepted.
+        retention_documents: at most so many of the other domain; 0: the fixed sample.
+        retention_queries: at most so many on them; 0: the fixed sample.
         latency_budget_ms: p95 of one query, in milliseconds.
         index_budget_mb: size of the index in megabytes.
         migration_budget: most that the switch may cost once, in the user's currency.
@@ -85,7 +88,10 @@ class Contract(Artifact, step="01", file="contract.json"):
     guardrail_slices: list[str]
     slices: list[str]
     slice_tolerance: float
+    smallest_slice: int
     retention_tolerance: float
+    retention_documents: int
+    retention_queries: int
     latency_budget_ms: float
     index_budget_mb: float
     migration_budget: float

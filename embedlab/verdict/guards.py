@@ -134,7 +134,7 @@ def _retention(found: Retained | None) -> Guard:
         return Guard("retention", HELD, said)
     if high < -found.tolerance:
         return Guard("retention", BROKEN, said)
-    return Guard("retention", UNSETTLED, said, "more queries of the other domain (retention_queries of step 15)")
+    return Guard("retention", UNSETTLED, said, "more queries of the other domain (retention_queries of step 01)")
 
 
 def _gate(facts: Facts, step: Step) -> Guard:

@@ -159,7 +159,10 @@ LOOSER: Mapping[str, Rule] = {
     "guardrail_slices": _dropped,
     "slices": _dropped,  # a definition that changed is one dropped and another added
     "slice_tolerance": _higher,
+    "smallest_slice": _changed,
     "retention_tolerance": _higher,
+    "retention_documents": _changed,
+    "retention_queries": _changed,
     "latency_budget_ms": _higher,
     "index_budget_mb": _higher,
     "migration_budget": _higher,

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.chain, pytest.mark.model]
 BRIEF = {
     "03.timing_queries": 4, "03.timing_documents": 4, "07.probe_steps": 1, "09.probe_steps": 1, "11.steps": 1,
     "12.probe_steps": 1, "13.probe_steps": 1,
-    "14.steps": 2, "14.check_every": 1, "14.documents": 8, "15.retention_documents": 60, "15.retention_queries": 20,
+    "14.steps": 2, "14.check_every": 1, "14.documents": 8, "01.retention_documents": 60, "01.retention_queries": 10,
     "22.pool": 20, "22.to_label": 5,
 }  # fmt: skip
 TOO_LITTLE = {"09": "this collection has none to offer", "19": "without dates", "22": "no dates"}
