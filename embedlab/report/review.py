@@ -13,8 +13,8 @@ from embedlab.report.judging import Cards, Judgments
 from embedlab.report.pages import fragment, page
 
 KINDS = {
-    "improved": "the tuned model scores higher",
-    "regressed": "the tuned model scores lower",
+    "improved": "what is proposed scores higher",
+    "regressed": "what is proposed scores lower",
     "odd": "the score stays, the documents change",
 }
 
@@ -69,21 +69,23 @@ def choose(scores: pd.DataFrame, overlap: pd.Series, each: int) -> pd.DataFrame:
     """Return the queries most worth a look.
 
     Args:
-        scores: columns ``base`` and ``tuned``, by query id.
+        scores: columns ``today`` and ``proposed``, by query id.
         overlap: share of the shown documents that both systems have, by query id.
         each: how many of each kind at most.
 
     Returns:
-        ``query_id, kind, base, tuned, delta, overlap``: largest gains, largest losses, and queries
+        ``query_id, kind, today, proposed, delta, overlap``: largest gains, largest losses, and queries
         whose score stays although the documents change most.
     """
-    table = scores.assign(delta=scores["tuned"] - scores["base"], overlap=overlap.reindex(scores.index)).reset_index()
+    table = scores.assign(
+        delta=scores["proposed"] - scores["today"], overlap=overlap.reindex(scores.index)
+    ).reset_index()
     up = table[table["delta"] > SAME_SCORE].sort_values(["delta", "query_id"], ascending=[False, True])
     down = table[table["delta"] < -SAME_SCORE].sort_values(["delta", "query_id"])
     odd = table[(table["delta"].abs() <= SAME_SCORE) & (table["overlap"] < 1)].sort_values(["overlap", "query_id"])
     parts = [part.head(each).assign(kind=kind) for kind, part in zip(KINDS, (up, down, odd), strict=True)]
     chosen = pd.concat(parts, ignore_index=True)
-    return chosen[["query_id", "kind", "base", "tuned", "delta", "overlap"]]
+    return chosen[["query_id", "kind", "today", "proposed", "delta", "overlap"]]
 
 
 def side_by_side(
@@ -116,10 +118,10 @@ def side_by_side(
             str(queries[query_id]),
             tuple(name for name in slices.columns if slices.loc[query_id, name]),
             tuple(titles.get(d) or d for d in sorted(relevant.get(query_id, ()))),
-            (float(base), float(tuned)),
+            (float(today), float(proposed)),
             (hits(query_id, tops[0].get(query_id, [])), hits(query_id, tops[1].get(query_id, []))),
         )
-        for query_id, kind, base, tuned in chosen[["query_id", "kind", "base", "tuned"]].to_numpy().tolist()
+        for query_id, kind, today, proposed in chosen[["query_id", "kind", "today", "proposed"]].to_numpy().tolist()
     ]
 
 
@@ -146,15 +148,15 @@ def table(items: Sequence[Item], depth: int = 3) -> pd.DataFrame:
             "kind": item.kind,
             "text": item.text,
             "should find": ", ".join(item.wanted),
-            "base": item.scores[0],
-            "tuned": item.scores[1],
-            "base shows": titles(item.hits[0]),
-            "tuned shows": titles(item.hits[1]),
+            "today": item.scores[0],
+            "proposed": item.scores[1],
+            "today shows": titles(item.hits[0]),
+            "proposed shows": titles(item.hits[1]),
             "slices": ", ".join(item.slices),
         }
         for item in items
     ]
-    columns = ["kind", "text", "should find", "base", "tuned", "base shows", "tuned shows", "slices"]
+    columns = ["kind", "text", "should find", "today", "proposed", "today shows", "proposed shows", "slices"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -170,7 +172,7 @@ def to_html(items: Sequence[Item], measure: str, notice: str, judged: Mapping[st
 
 
 class Browser(Cards[Item]):
-    """Both systems side by side for each chosen query, with a button for each judgment of the tuned one."""
+    """Both systems side by side for each chosen query, with a button for each judgment of the proposed one."""
 
     noun = "queries"
 
@@ -195,5 +197,5 @@ class Browser(Cards[Item]):
         return table(self.items).round(3)
 
     def button(self, choice: str) -> str:
-        """Return what is said of the tuned model."""
-        return f"tuned is {choice}"
+        """Return what is said of what is proposed."""
+        return f"proposed is {choice}"

@@ -135,13 +135,13 @@ def heldout_improves(facts: Facts) -> Item:
 
 
 def review_fewer_failures(facts: Facts) -> Item:
-    """Blind judgments speak for the tuned model, by a sign test; who knew the sides proves nothing."""
+    """Blind judgments speak for what is proposed, by a sign test; who knew the sides proves nothing."""
     changes = facts.read(Changes)
     if changes is None:
         return not_run("review_fewer_failures")
     counts = f"relevant documents gained {changes.gained}, lost {changes.lost} among those shown"
     better, worse = changes.blind_better, changes.blind_worse
-    said = f"{changes.blind} judged blind, tuned better {better}, worse {worse}"
+    said = f"{changes.blind} judged blind, proposed better {better}, worse {worse}"
     if changes.blind < FEWEST_BLIND:
         return None, f"{said}, {FEWEST_BLIND} are needed; {counts}"
     p = sign_test(better, worse)
@@ -211,7 +211,7 @@ CHECKLIST = (
     Check(heldout_improves, "the 95 % interval of the gain over what answers today reaches zero on the sealed test"),
     Check(
         review_fewer_failures,
-        f"of at least {FEWEST_BLIND} blind judgments surely more are against the tuned model (sign test, 5 %)",
+        f"of at least {FEWEST_BLIND} blind judgments surely more are against what is proposed (sign test, 5 %)",
     ),
     Check(
         pipeline_tested,

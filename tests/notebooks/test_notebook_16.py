@@ -3,11 +3,13 @@
 import pandas as pd
 import pytest
 from conftest import open_step, toy_rows, write_beir, write_collection
+from makers import evaluation
 from notebook_cells import run_cells
 
 import embedlab
 from embedlab import verdict
 from embedlab.chain import get_step, load_params
+from embedlab.chain.artifacts.evaluate import RUNS
 from embedlab.chain.artifacts.qualitative_review import Changes
 from embedlab.chain.keys import why_stale
 from embedlab.report import blind_judgments
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.chain
 
 @pytest.fixture
 def evaluated(outputs, tmp_path, monkeypatch):
-    """A run whose base finds the right document at rank 3, and whose tuned model finds it first."""
+    """A run whose production finds the right document at rank 3, and whose proposed system finds it first."""
     monkeypatch.setattr(verdict, "update_verdict", lambda lab: None)
     corpus, queries, judgments = toy_rows()
     parts = {"train": judgments[:12], "dev": judgments[12:16], "test": judgments[16:]}
@@ -28,9 +30,13 @@ def evaluated(outputs, tmp_path, monkeypatch):
     write_collection(lab, collection)
     lab.finish("written by a test")
     wanted = dict(collection.part("test").qrels[["query_id", "doc_id"]].itertuples(index=False, name=None))
-    for number, name, rank in (("05", "base_test.run", 2), ("15", "tuned_test.run", 0)):
+    found = evaluation()
+    stem = RUNS[found.proposed.name]
+    for number, name, rank in (("05", "production_test.run", 2), ("15", f"{stem}_test.run", 0)):
         lab = open_step(number)
         lab.write_run(name, run_with(wanted, rank))
+        if number == found.step:
+            lab.write(found)
         lab.finish("written by a test")
     return lab.store
 
@@ -46,11 +52,11 @@ def run_with(wanted, rank):
 
 
 def judge(store, names, count, better=True):
-    """Judge so many of the drawn queries blind, all for the tuned model or all against it."""
+    """Judge so many of the drawn queries blind, all for what is proposed or all against it."""
     judgments = blind_judgments(store, names["pair"])
     for query_id in names["drawn"][:count]:
-        tuned_is_left = swapped(names["pair"], query_id)
-        judgments.save(query_id, "left" if tuned_is_left == better else "right")
+        proposed_is_left = swapped(names["pair"], query_id)
+        judgments.save(query_id, "left" if proposed_is_left == better else "right")
 
 
 def test_without_judgments_nothing_is_counted(evaluated):

@@ -58,7 +58,7 @@ BEFORE, AFTER = _run({"q1": "acbd", "q2": "abcd", "q3": "abcd"}), _run({"q1": "b
 
 
 def _items():
-    scores = pd.DataFrame({"base": [0.2, 0.9, 0.5], "tuned": [0.9, 0.2, 0.5]}, index=["q1", "q2", "q3"])
+    scores = pd.DataFrame({"today": [0.2, 0.9, 0.5], "proposed": [0.9, 0.2, 0.5]}, index=["q1", "q2", "q3"])
     chosen = choose(scores.rename_axis("query_id"), pd.Series([1.0, 1.0, 0.5], index=scores.index), 5)
     slices = pd.DataFrame({"negation": [True, False, False]}, index=scores.index)
     return side_by_side(chosen, _collection(), (BEFORE, AFTER), slices)

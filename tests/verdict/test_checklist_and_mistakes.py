@@ -170,7 +170,7 @@ CASES = [
     Case("hard_negatives_included", None, "step 14 has not run", without=(Training,)),
     Case("heldout_improves", True, "+0.120 [+0.080, +0.160] over base"),
     Case("heldout_improves", False, "[-0.010, +0.200]", (evaluation(versus_production=comparison(ci95=(-0.01, 0.2))),)),
-    Case("review_fewer_failures", True, "24 judged blind, tuned better 16, worse 3, sign test p = 0.004"),
+    Case("review_fewer_failures", True, "24 judged blind, proposed better 16, worse 3, sign test p = 0.004"),
     Case("review_fewer_failures", False, "p = 0.004", (review(blind_better=3, blind_worse=16),)),
     Case("review_fewer_failures", None, "which is not sure", (review(blind_better=14, blind_worse=10),)),
     Case("review_fewer_failures", None, "19 judged blind", (review(blind=19, blind_better=19, blind_worse=0),)),

@@ -15,11 +15,11 @@ class Changes(Artifact, step="16", file="changes.json"):
         gained: relevant documents that enter what is shown.
         lost: those that leave it.
         judged: queries that a person judged who saw which side is which; they prove nothing.
-        judged_better: of these, tuned is better.
-        judged_worse: tuned is worse.
+        judged_better: of these, what is proposed is better.
+        judged_worse: what is proposed is worse.
         blind: queries of a random sample that a person judged without knowing the sides.
-        blind_better: of these, tuned is better.
-        blind_worse: tuned is worse.
+        blind_better: of these, what is proposed is better.
+        blind_worse: what is proposed is worse.
         improved: queries whose score rises.
         regressed: whose score falls.
     """
@@ -45,10 +45,10 @@ REVIEW = Table(
         "kind": TEXT,
         "text": TEXT,
         "should find": TEXT,
-        "base": NUMBER,
-        "tuned": NUMBER,
-        "base shows": TEXT,
-        "tuned shows": TEXT,
+        "today": NUMBER,
+        "proposed": NUMBER,
+        "today shows": TEXT,
+        "proposed shows": TEXT,
         "slices": TEXT,
     },
 )

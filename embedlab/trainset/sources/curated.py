@@ -15,7 +15,7 @@ REVIEWS = "reviews/judgments.json"
 """What the qualitative review saves in a run folder."""
 
 WORSE = 2.0
-"""Weight of a query for which a person found the tuned results worse."""
+"""Weight of a query for which a person found what was proposed worse."""
 
 
 def read(table: Table, reading: Reading) -> Harvest:
