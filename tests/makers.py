@@ -378,6 +378,8 @@ def evaluation(**changes) -> Evaluation:
         slices=[slice_result()],
         concentration=concentration(),
         log_gain=None,
+        unjudged={"base": 0.3, "hybrid (base)": 0.3, "pipeline (tuned)": 0.4},
+        bounds=(0.02, 0.3),
         dev_gain=0.1,
         model=WEIGHTS,
         weights={"base": 0.5, "tuned": 0.7},

@@ -244,6 +244,7 @@ STEPS: tuple[Step, ...] = (
             "tuned_pipeline_dev.run",
             "tuned_pipeline_test.run",
             "choices.parquet",
+            "judge_next.parquet",
             "per_query.parquet",
             "comparison.parquet",
             "slices.parquet",

@@ -44,7 +44,7 @@ def guards(facts: Facts, evaluation: Evaluation, contract: Contract, costs: Pric
     """Return every guard with its state."""
     found = [_seal(facts, contract), *_agreed(facts), _training(facts), _leaks(facts)]
     found += [_slice(row, contract) for row in evaluation.slices if row.guardrail]
-    found += [_mix(evaluation), *_unseen(evaluation), _retention(evaluation.retention)]
+    found += [_mix(evaluation), *_traffic(evaluation), *_unseen(evaluation), _retention(evaluation.retention)]
     found += [_gate(facts, step) for step in STEPS if step.gate]
     return [*found, _latency(facts), *_budgets(facts, contract, costs)]
 
@@ -116,6 +116,15 @@ def _mix(evaluation: Evaluation) -> Guard:
     if lacks:
         return Guard("claimed mix", UNSETTLED, lacks[0], "judged queries of that kind")
     return Guard("claimed mix", HELD, "the test has queries of each kind that is claimed")
+
+
+def _traffic(evaluation: Evaluation) -> Iterator[Guard]:
+    """Yield the gain in the mix of a query log, where one was given."""
+    found = evaluation.log_gain
+    if found is not None:
+        so = f"in the log's mix the gain over {evaluation.production} is {found}, {found.min_gain:+.3f} is asked for"
+        state = {"SHIP": HELD, "DO_NOT_SHIP": BROKEN, "INCONCLUSIVE": UNSETTLED}[found.verdict]
+        yield Guard("query mix", state, so, "" if state != UNSETTLED else found.settled_by())
 
 
 def _unseen(evaluation: Evaluation) -> Iterator[Guard]:

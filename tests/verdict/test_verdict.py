@@ -50,6 +50,7 @@ BLOCKS = {
     "migration cost: 1.77, 1.00 allowed": contract(migration_budget=1.0),
     "monthly cost: 5.45, 5.00 allowed": contract(monthly_budget=5.0),
     "index size: 77,000 MB for 1,000,000 documents, 2,000 allowed": reembedding(mb_per_million=77_000.0),
+    "query mix: in the log's mix the gain over base is": evaluation(log_gain=comparison(verdict="DO_NOT_SHIP")),
     "training: step 14 kept the base": training(kept="base"),
     "leaks: 25 between training and what is held out": leakage(total=25),
     "the test index: 3 vectors are not finite": reembedding(passed=False, reason="3 vectors are not finite"),
@@ -86,6 +87,7 @@ LEVEL = comparison(verdict="INCONCLUSIVE", delta=0.002, ci=(-0.032, 0.036), ci95
 OPENS = {
     "gain over base: +0.100 [+0.010, +0.190], +0.020 is asked for; about 50": evaluation(versus_production=OPEN),
     "gain over hybrid (base): +0.002 [-0.032, +0.036], +0.020 is asked for": evaluation(versus_simpler=LEVEL),
+    "query mix: in the log's mix the gain over base is +0.002": evaluation(log_gain=LEVEL),
     "claimed mix: no test query is about new ones; judged": evaluation(strata={"versus_production": LACKING}),
     "unseen documents: it may be lost; more queries": evaluation(unseen_only=UNSURE),
     "retention: not measured; install": evaluation(retention=None),

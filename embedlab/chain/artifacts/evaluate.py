@@ -50,7 +50,9 @@ class Evaluation(Artifact, step="15", file="evaluation.json"):
         retention: on another domain; None where its package is not installed.
         slices: by slice, proposed against production.
         concentration: where the gain over production comes from.
-        log_gain: over production, in the query log's mix; None without a log.
+        log_gain: proposed against production in the query log's mix; None without a log.
+        unjudged: share of the documents shown that nobody judged, by system.
+        bounds: the gain over production in the worst and in the best case of these.
         dev_gain: of the tuned model alone over the base alone, on dev.
         model: sha256 of the tuned weights.
         weights: share of the dense score in hybrid search, of ``base`` and ``tuned``.
@@ -74,7 +76,9 @@ class Evaluation(Artifact, step="15", file="evaluation.json"):
     retention: Retained | None
     slices: list[SliceResult]
     concentration: Concentration
-    log_gain: float | None
+    log_gain: Comparison | None
+    unjudged: dict[str, float]
+    bounds: Ends
     dev_gain: float
     model: str
     weights: dict[str, float]
@@ -198,6 +202,12 @@ CHOICES = Table(
     "choices.parquet",
     "a setting of the tuned model's pipeline that was tried on dev",
     {"stage": TEXT, "setting": TEXT, "quality": NUMBER, "chosen": FLAG},
+)
+JUDGE_NEXT = Table(
+    "15",
+    "judge_next.parquet",
+    "an unjudged document whose judgment would move the decision, by how much on its query, in random order",
+    {"query_id": TEXT, "doc_id": TEXT, "moves": NUMBER, "query": TEXT, "document": TEXT},
 )
 RUNS = {"tuned": "tuned", "hybrid (tuned)": "tuned_hybrid", "pipeline (tuned)": "tuned_pipeline"}
 """By system the stem of its runs, as in step 05."""
