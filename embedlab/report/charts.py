@@ -9,11 +9,12 @@ WIDTH = 1000.0
 """Width of the interval's drawing, in its own units."""
 
 
-def interval_chart(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the positions of the gain over production, its interval, zero and the minimum; None without a verdict."""
-    if not verdict:
-        return None
-    gained = verdict["versus_production"]
+def interval_chart(gained: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the positions of a gain's interval, its mean, zero and the minimum that is asked for.
+
+    Args:
+        gained: ``delta, ci95, min_gain``, as the verdict carries a gain.
+    """
     low, high = (float(x) for x in gained["ci95"])
     delta, minimum = float(gained["delta"]), float(gained["min_gain"])
     ends = sorted((low, high, delta, 0.0, minimum))

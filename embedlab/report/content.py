@@ -17,7 +17,16 @@ from embedlab.chain.store import FINISHED, Store
 from embedlab.report.charts import interval_chart, systems_chart
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.seeds import model_and_recipe
-from embedlab.verdict.words import beside, capitalize, costs, gain_in_words, limits, retention_sentence, unseen_sentence
+from embedlab.verdict.words import (
+    beside,
+    capitalize,
+    costs,
+    gain_in_words,
+    limits,
+    over_simpler,
+    retention_sentence,
+    unseen_sentence,
+)
 
 WORDS = {"SHIP": "Ship", "DO_NOT_SHIP": "Do not ship", "INCONCLUSIVE": "Inconclusive"}
 
@@ -59,7 +68,7 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
         "advice": (verdict.get("recommend") or {}).get("sentence", ""),
         "sentence": verdict_sentence(verdict),
         "caveats": caveats(verdict, stale_steps(store)),
-        "interval": interval_chart(verdict),
+        "intervals": _intervals(verdict),
         "systems": systems_chart(_system_means(store, contract)),
         "checklist": [_check(row, "passed", rendered) for row in verdict.get("checklist") or []],
         "mistakes": [_check(row, "present", rendered) for row in verdict.get("mistakes") or []],
@@ -74,6 +83,19 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
         "finished": max((str(e.get("finished_at") or "") for e in steps.values()), default="")[:16].replace("T", " "),
         "review": review,
     }
+
+
+def _intervals(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the drawing of each gain that decides, with what it is over."""
+    if not verdict:
+        return []
+    over = {"what answers today": ("production", "versus_production")}
+    if verdict["simpler"] != verdict["production"]:
+        over["the best without tuning"] = ("simpler", "versus_simpler")
+    return [
+        {"over": f"{verdict[system]} ({what})", **interval_chart(verdict[gained])}
+        for what, (system, gained) in over.items()
+    ]
 
 
 def contract_hash(store: Store) -> str:
@@ -100,15 +122,16 @@ def _has(store: Store, number: str, name: str) -> bool:
 
 
 def verdict_sentence(verdict: Mapping[str, Any]) -> str:
-    """Return the verdict in one sentence, with its interval."""
+    """Return the gains that decide in words, each with its interval."""
     if not verdict:
         return "Step 15 has not run, so there is nothing to decide on yet."
     found = verdict["versus_production"]
     verb = "raises" if found["delta"] >= 0 else "lowers"
+    beyond = "".join(f" {capitalize(clause)}." for clause in over_simpler(verdict))
     return (
         f"On {found['n_queries']:,} held-out queries {verdict['proposed']} {verb} {verdict['primary_metric']} by "
         f"{found['delta']:+.3f} over what answers today ({verdict['production']}), from {found['baseline']:.3f} to "
-        f"{found['candidate']:.3f}: {gain_in_words(found)}; at least {found['min_gain']:+.3f} was asked for."
+        f"{found['candidate']:.3f}: {gain_in_words(found)}; at least {found['min_gain']:+.3f} was asked for.{beyond}"
     )
 
 

@@ -30,7 +30,7 @@ def recommend(verdict: str, blocked: Sequence[str], unsettled: Sequence[str], ev
         return _choice(f"simpler: {simpler}", _simpler(verdict, instead, evaluation))
     if verdict == "DO_NOT_SHIP" and (instead is None or instead.verdict == "DO_NOT_SHIP"):
         return _choice("today", f"Keep {today}: {_why_not(blocked, evaluation)}.")
-    return _choice("undecided", _undecided(verdict, unsettled, instead, evaluation))
+    return _choice("undecided", _undecided(verdict, blocked, unsettled, instead, evaluation))
 
 
 def _choice(choice: str, sentence: str) -> dict[str, str]:
@@ -64,10 +64,17 @@ def _why_not(blocked: Sequence[str], evaluation: Evaluation) -> str:
     return "nothing measured is surely worth the change"
 
 
-def _undecided(verdict: str, unsettled: Sequence[str], instead: Comparison | None, evaluation: Evaluation) -> str:
+def _undecided(
+    verdict: str,
+    blocked: Sequence[str],
+    unsettled: Sequence[str],
+    instead: Comparison | None,
+    evaluation: Evaluation,
+) -> str:
     if verdict == "DO_NOT_SHIP" and instead is not None:
         return (
-            f"Do not tune. Whether {evaluation.simpler} is worth the change from {evaluation.production} is open: "
+            f"Do not roll out {evaluation.proposed.name}: {_why_not(blocked, evaluation)}. "
+            f"Whether {evaluation.simpler} is worth the change from {evaluation.production} is open: "
             f"{instead}, {instead.min_gain:+.3f} is asked for; {instead.settled_by()}."
         )
     leader = evaluation.proposed.name

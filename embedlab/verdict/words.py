@@ -14,7 +14,7 @@ SUCCESS = "The process worked: today's model stays, and this was known before an
 
 def sentence(verdict: Mapping[str, Any]) -> str:
     """Return the verdict and what to do, then the gains that decide, then what stands in the way of it or limits it."""
-    clauses = [_measured(verdict), *beside(verdict), *costs(verdict)]
+    clauses = [_measured(verdict), *over_simpler(verdict), *beside(verdict), *costs(verdict)]
     lead = f"{WORDS[verdict['verdict']]}: {verdict['recommend']['sentence']}"
     return " ".join([lead, f"{capitalize('; '.join(clauses))}.", *limits(verdict)])
 
@@ -61,6 +61,17 @@ def _measured(verdict: Mapping[str, Any]) -> str:
     )
 
 
+def over_simpler(verdict: Mapping[str, Any]) -> list[str]:
+    """Return the gain over the best system without tuning; nothing where that is what answers today."""
+    if verdict["simpler"] == verdict["production"]:
+        return []
+    found = verdict["versus_simpler"]
+    return [
+        f"over {verdict['simpler']}, the best without tuning, it gains {gain_in_words(found)}; "
+        f"{found['min_gain']:+.3f} was asked for"
+    ]
+
+
 def gain_in_words(found: Mapping[str, Any]) -> str:
     """Return a gain of the verdict with its 95 % interval and, where that is another, the one that decides."""
     text = f"{with_interval(found['delta'], found['ci95'])} at 95 %"
@@ -91,14 +102,8 @@ def _kept_base(verdict: Mapping[str, Any]) -> bool:
 
 
 def beside(verdict: Mapping[str, Any]) -> list[str]:
-    """Return the gain over the best without tuning, that of the model alone, who gains, and which opening it was."""
+    """Return the gain of the model alone, who gains and loses, and which opening it was."""
     found = []
-    if verdict["simpler"] != verdict["production"]:
-        versus = verdict["versus_simpler"]
-        found.append(
-            f"over {verdict['simpler']}, the best without tuning, {gain_in_words(versus)}; "
-            f"{versus['min_gain']:+.3f} was asked for"
-        )
     low, high = verdict["ci95"]
     found.append(f"the tuned model alone changes the base alone by {verdict['delta']:+.3f} [{low:+.3f}, {high:+.3f}]")
     spread = verdict.get("concentration")

@@ -255,7 +255,7 @@ def test_the_front_page_says_what_the_command_line_says_beside_the_verdict():
     for text in ("Blocked by index size: 9 MB", "without group q7", "on 300 queries of hpo", "The process worked"):
         assert text in said
         assert any(text.lower() in line.lower() for line in found), text
-    assert any("Over hybrid (base), the best without tuning, -0.010" in line for line in found)
+    assert "Over hybrid (base), the best without tuning, it gains -0.010" in verdict_sentence(verdict)
     assert sum("300 queries of hpo" in line for line in found) == 1
     assert caveats(verdict, ["16", "17"])[-1].endswith("steps 16, 17.")
 

@@ -65,4 +65,7 @@ def test_do_not_tune_may_leave_the_simpler_change_open(make):
     less = evaluation(versus_simpler=comparison(**NO), simpler_gain=comparison(**MAYBE))
     verdict, choice, sentence = advice(make, less)
     assert (verdict, choice) == ("DO_NOT_SHIP", "undecided")
-    assert sentence.startswith("Do not tune. Whether hybrid (base) is worth the change from base is open")
+    assert sentence.startswith(
+        "Do not roll out pipeline (tuned): pipeline (tuned) gains +0.000 [-0.010, +0.010] over hybrid"
+    )
+    assert "Whether hybrid (base) is worth the change from base is open: +0.030" in sentence

@@ -240,7 +240,7 @@ def test_the_sentence_is_made_from_the_numbers(make):
         "SHIP: Roll out pipeline (tuned): it gains +0.120 [+0.080, +0.160] over base, +0.050 [+0.020, +0.090] over the "
         "best without tuning (hybrid (base)). On 200 sealed queries in 40 groups nDCG@10 goes from 0.400 (base, today) "
         "to 0.500 (pipeline (tuned)), +0.120 [+0.080, +0.160] at 95 %; at least +0.020 was asked for (new "
-        "documents); over hybrid (base), the best without tuning, +0.050 [+0.020, +0.090] at 95 %; +0.020 was "
+        "documents); over hybrid (base), the best without tuning, it gains +0.050 [+0.020, +0.090] at 95 %; +0.020 was "
         "asked for; the tuned model alone changes the base alone by +0.100 [+0.060, +0.140]; 60% of the queries get "
         "better and 10% worse; opening 1 of 1 of this test; re-embedding 1,000,000 documents takes 2.8 hours; it costs "
         "1.77 once, the old index kept 30 days, and 5.45 a month."
