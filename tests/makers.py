@@ -237,6 +237,7 @@ def contract(**changes) -> Contract:
         slice_tolerance=0.05,
         smallest_slice=20,
         retention_tolerance=0.05,
+        retention_path="",
         retention_documents=0,
         retention_queries=0,
         latency_budget_ms=100.0,

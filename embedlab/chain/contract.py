@@ -61,6 +61,7 @@ class Contract(Artifact, step="01", file="contract.json"):
         slice_tolerance: loss on a guardrail slice that is accepted.
         smallest_slice: a slice with fewer queries is not judged.
         retention_tolerance: loss on another domain that is accepted.
+        retention_path: a folder in BEIR's layout of a domain that must not be lost; blank: a packaged one.
         retention_documents: at most so many of the other domain; 0: the fixed sample.
         retention_queries: at most so many on them; 0: the fixed sample.
         latency_budget_ms: p95 of one query, in milliseconds.
@@ -90,6 +91,7 @@ class Contract(Artifact, step="01", file="contract.json"):
     slice_tolerance: float
     smallest_slice: int
     retention_tolerance: float
+    retention_path: str
     retention_documents: int
     retention_queries: int
     latency_budget_ms: float

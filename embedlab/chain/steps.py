@@ -79,7 +79,7 @@ STEPS: tuple[Step, ...] = (
             "failures.parquet",
         ),
         test="write",
-        files=("path", "base_model", "production"),
+        files=("path", "base_model", "production", "retention_path"),
         proves={"objective_clear": "contract.json"},
     ),
     Step(

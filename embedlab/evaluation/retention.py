@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from embedlab.data.collection import Collection
-from embedlab.data.load import read_raw
+from embedlab.data.load import read_raw, stop_at_errors
+from embedlab.data.raw import Raw
 from embedlab.data.sources.registry import source_named
 from embedlab.data.text import stable_hash
 from embedlab.evaluation.comparison import compare_scores
@@ -30,7 +32,11 @@ def other_domain(source: str) -> str:
 
 
 def retention_set(
-    source: str, half: Literal["choices", "verdict"] = "verdict", documents: int = 0, queries: int = 0
+    source: str,
+    half: Literal["choices", "verdict"] = "verdict",
+    documents: int = 0,
+    queries: int = 0,
+    path: str | Path = "",
 ) -> Collection | None:
     """Return one half of the retention set of models tuned on a source.
 
@@ -44,18 +50,21 @@ def retention_set(
             verdict alone.
         documents: at most so many, all relevant ones included; 0 for 3,000.
         queries: at most so many in the half; 0 for 1,200.
+        path: a folder in BEIR's layout to take instead of the packaged domain; blank for that one.
 
     Returns:
         the documents with the queries of that half, their family as the group; None where the
         package with the other domain is not installed.
+
+    Raises:
+        DataError: if the folder cannot be read.
     """
-    name = other_domain(source)
-    package = source_named(name).package
-    if package is None or find_spec(package) is None:
+    raw = read_raw("beir", path=path) if path else _packaged(other_domain(source))
+    if raw is None:
         return None
-    raw = read_raw(name)
+    stop_at_errors(raw)
     relevant = raw.qrels[raw.qrels["relevance"] >= 1]
-    family = dict(zip(raw.corpus["doc_id"], raw.corpus["family"], strict=True))
+    family = dict(zip(raw.corpus["doc_id"], _families(raw.corpus), strict=True))
     # A query of several documents counts for the family of the first, by id.
     chosen = _sample(relevant.groupby("query_id")["doc_id"].min().map(family)).iloc[: 2 * (queries or QUERIES)]
     wanted = set(relevant.loc[relevant["query_id"].isin(chosen.index), "doc_id"])
@@ -66,6 +75,21 @@ def retention_set(
     asked["group"] = asked["query_id"].map(chosen["group"])
     asked["part"] = asked["query_id"].map(chosen["part"])
     return Collection(corpus, asked, raw.qrels, notice=raw.notice).part(half)
+
+
+def _packaged(name: str) -> Raw | None:
+    package = source_named(name).package
+    if package is None or find_spec(package) is None:
+        return None
+    return read_raw(name)
+
+
+def _families(corpus: pd.DataFrame) -> pd.Series:
+    """Return the family of each document, itself where it has none."""
+    if "family" not in corpus:
+        return corpus["doc_id"]
+    named = corpus["family"].fillna("").astype(str)
+    return named.where(named != "", corpus["doc_id"])
 
 
 def _sample(family: pd.Series) -> pd.DataFrame:

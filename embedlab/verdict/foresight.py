@@ -82,7 +82,12 @@ def foresee(
 
 
 def foresee_later(
-    source: str, dev: Collection, test: Collection, first_percent: int, fewest_groups: int
+    source: str,
+    dev: Collection,
+    test: Collection,
+    first_percent: int,
+    fewest_groups: int,
+    retention_path: str = "",
 ) -> list[Foreseen]:
     """Return the conditions that rest on something else, and whether it is there: retention, the rollout, monitoring.
 
@@ -92,8 +97,9 @@ def foresee_later(
         test: likewise.
         first_percent: share of the traffic in the rollout's first stage.
         fewest_groups: groups under which a stage waits.
+        retention_path: the user's own other domain, blank for the packaged one.
     """
-    package = source_named(other_domain(source)).package
+    package = None if retention_path else source_named(other_domain(source)).package
     lacks = package is not None and find_spec(package) is None
     retention = Foreseen("retention", None, None, None, f"the package {package} is not installed" if lacks else "")
     groups = len(set(dev.groups().values()) | set(test.groups().values()))

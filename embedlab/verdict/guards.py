@@ -136,7 +136,12 @@ def _unseen(evaluation: Evaluation) -> Iterator[Guard]:
 
 def _retention(found: Retained | None) -> Guard:
     if found is None:
-        return Guard("retention", UNSETTLED, "not measured", "install the package with the other domain")
+        return Guard(
+            "retention",
+            UNSETTLED,
+            "not measured",
+            "install the package with the other domain, or name a retention_path",
+        )
     low, high = found.ci95
     said = retention_sentence(asdict(found))
     if low >= -found.tolerance:

@@ -161,6 +161,7 @@ LOOSER: Mapping[str, Rule] = {
     "slice_tolerance": _higher,
     "smallest_slice": _changed,
     "retention_tolerance": _higher,
+    "retention_path": _changed,
     "retention_documents": _changed,
     "retention_queries": _changed,
     "latency_budget_ms": _higher,

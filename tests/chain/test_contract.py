@@ -35,6 +35,7 @@ CHANGED = {
     "slice_tolerance": 0.01,
     "smallest_slice": 30,
     "retention_tolerance": 0.01,
+    "retention_path": "elsewhere",
     "retention_documents": 500,
     "retention_queries": 300,
     "latency_budget_ms": 50.0,

@@ -5,9 +5,11 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from conftest import toy_rows, write_beir
 from toy_encoder import DIMENSIONS, ToyEncoder
 
 from embedlab.data import near_duplicates, read_raw, stable_hash
+from embedlab.errors import DataError
 from embedlab.evaluation import compare_retention, other_domain, retention, retention_set
 from embedlab.evaluation.retention import HALVES
 from embedlab.verdict import retention_sentence
@@ -129,6 +131,23 @@ def test_the_measure_is_the_one_asked_for(tiny):
     found = compare_retention(ToyEncoder(), ToyEncoder(), tiny, "hpo", "R@5", 0.05)
     assert found.metric == "R@5"
     assert found.baseline != compare_retention(ToyEncoder(), ToyEncoder(), tiny, "hpo", "nDCG@10", 0.05).baseline
+
+
+def test_a_domain_of_ones_own_is_searched_instead(tmp_path):
+    corpus, queries, judgments = toy_rows()
+    folder = write_beir(tmp_path / "own", corpus, queries, {"test": judgments})
+    halves = [retention_set("attack", half, path=folder) for half in HALVES]
+    asked = [set(half.queries["query_id"]) for half in halves]
+    assert all(asked)
+    assert not asked[0] & asked[1]
+    assert asked[0] | asked[1] <= {row["_id"] for row in queries}
+    found = compare_retention(ToyEncoder(), ToyEncoder(), halves[1], "own", "nDCG@10", 0.02)
+    assert (found.set, found.delta) == ("own", 0.0)
+
+
+def test_a_domain_that_cannot_be_read_is_told(tmp_path):
+    with pytest.raises(DataError, match="nowhere"):
+        retention_set("attack", path=tmp_path / "nowhere")
 
 
 def test_without_the_package_there_is_no_set_and_the_sentence_says_so(monkeypatch):

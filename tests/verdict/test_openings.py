@@ -142,6 +142,7 @@ OTHER_TERMS = {
     "slice_tolerance": (0.06, 0.04),
     "smallest_slice": (10, None),
     "retention_tolerance": (0.06, 0.04),
+    "retention_path": ("elsewhere", None),
     "retention_documents": (100, None),
     "retention_queries": (100, None),
     "latency_budget_ms": (101.0, 99.0),
