@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -10,6 +12,12 @@ from embedlab.data.text import stable_hash
 
 TEST_SHARE, DEV_SHARE = 0.24, 0.12
 """Shares of the groups that go to test and dev."""
+
+FEWEST_QUERIES, FEWEST_GROUPS = 30, 10
+"""Of the test, where they can be had: no verdict of fewer can be SHIP."""
+
+MOST_TEST = 0.5
+"""Largest share of the groups that goes to the test to reach them."""
 
 LARGE_GROUP = 0.1
 """A group with more than this share of all queries goes to training."""
@@ -19,19 +27,21 @@ def assign_parts(group: pd.Series, seed: int, shares: dict[str, float] | None = 
     """Return the part of every query: ``test``, ``dev`` or ``train``.
 
     Groups are put in an order that depends on their name and the seed alone; the first
-    24 % are test, the next 12 % dev. Groups with over a tenth of the queries are training.
+    24 % are test (more where there are few, see :func:`test_share`), the next 12 % dev. Groups with over a tenth of
+    the queries are training.
 
     Args:
         group: group name by query id.
         seed: chooses the order.
         shares: part to share of the groups, in order; the rest is ``train``.
     """
-    shares = {"test": TEST_SHARE, "dev": DEV_SHARE} if shares is None else shares
     sizes = Counter(group)
     # Among fewer than ten queries a tenth is less than one, and a group of one query is never large.
     largest = max(1.0, LARGE_GROUP * len(group))
     names = [name for name in sizes if sizes[name] <= largest]
     names.sort(key=lambda name: stable_hash(seed, name))
+    if shares is None:
+        shares = {"test": test_share([sizes[name] for name in names]), "dev": DEV_SHARE}
     part_of: dict[str, str] = {}
     start = 0
     for part, share in shares.items():
@@ -42,6 +52,22 @@ def assign_parts(group: pd.Series, seed: int, shares: dict[str, float] | None = 
         part_of |= dict.fromkeys(names[start:stop], part)
         start = stop
     return group.map(lambda name: part_of.get(name, "train"))
+
+
+def test_share(sizes: Sequence[int]) -> float:
+    """Return the share of the groups that goes to the test.
+
+    24 %, and more where that would be under ten groups or, at their mean size, under thirty queries, of which no
+    verdict can be SHIP: as many as it takes. Where half of all would not do, nothing is won, and 24 % stay.
+
+    Args:
+        sizes: queries of each group.
+    """
+    if not sizes:
+        return TEST_SHARE
+    mean = sum(sizes) / len(sizes)
+    needed = max(FEWEST_GROUPS, math.ceil(FEWEST_QUERIES / mean)) / len(sizes)
+    return max(TEST_SHARE, needed) if needed <= MOST_TEST else TEST_SHARE
 
 
 def cap_per_document(queries: pd.DataFrame, qrels: pd.DataFrame, cap: int, seed: int) -> set[str]:

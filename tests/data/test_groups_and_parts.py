@@ -17,11 +17,13 @@ from embedlab.data import (
     fold,
     group_queries,
     near_duplicate,
+    parts,
     relatives_of,
 )
 from embedlab.data.groups import Grouping
 from embedlab.data.load import swallowing
-from embedlab.data.parts import LARGE_GROUP
+from embedlab.data.parts import FEWEST_GROUPS, FEWEST_QUERIES, LARGE_GROUP
+from embedlab.evaluation import MIN_GROUPS, MIN_QUERIES
 from embedlab.trainset import judged_rows, leakage, listed, split_rows, with_groups
 
 WORDS = tuple("amber basil cedar dune ember fjord grove heath inlet jetty knoll ledge moor nook pier quay".split())  # noqa: SIM905
@@ -102,7 +104,24 @@ def test_large_groups_go_to_training_and_shares_are_of_groups(members, seed):
     for name in set(sizes) - set(small):
         assert set(part[group == name]) == {"train"}
     tested = group[part == "test"].nunique()
-    assert abs(tested - 0.24 * len(small)) <= 1
+    share = parts.test_share([sizes[name] for name in small])
+    assert abs(tested - share * len(small)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "queries_each", "tested"),
+    [(1000, 1, 240), (100, 1, 30), (60, 1, 30), (59, 1, 15), (30, 5, 10), (20, 5, 10), (19, 5, 5), (3, 1, 1)],
+)
+def test_of_few_labelled_queries_more_go_to_the_test_where_that_makes_a_verdict_possible(groups, queries_each, tested):
+    names = [f"g{i}" for i in range(groups) for _ in range(queries_each)]
+    group = pd.Series(names, index=[f"q{i}" for i in range(len(names))])
+    part = assign_parts(group, 0)
+    assert group[part == "test"].nunique() == tested
+    assert {"train", "dev"} <= set(part) or groups < 4
+
+
+def test_the_fewest_are_those_that_a_verdict_needs():
+    assert (FEWEST_QUERIES, FEWEST_GROUPS) == (MIN_QUERIES, MIN_GROUPS)
 
 
 def test_the_seed_changes_the_parts(toy):
