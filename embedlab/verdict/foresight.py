@@ -114,8 +114,8 @@ def foresee_later(
 def chance_of_ship(found: Sequence[Foreseen], waived: Sequence[str]) -> float:
     """Return the chance that all conditions are held that can be sized before training: their product.
 
-    It is an upper bound for those that cannot be, and what is waived because it cannot be judged costs nothing. The
-    two gains are usually both there or both not, so that their product errs on the careful side.
+    Those that cannot be sized are taken to hold, and what is waived because it cannot be judged costs nothing. The two
+    gains are usually both there or both not, so that their product errs on the careful side.
     """
     needless = waivers(waived)
     judged = [one for one in found if not (one.so and one.name in needless)]

@@ -55,7 +55,8 @@ def ignoring_hybrid_search_and_filters(facts: Facts) -> Item:
     if evaluation is None:
         return not_run("ignoring_hybrid_search_and_filters")
     found = evaluation.versus_simpler
-    why = f"tuned against {evaluation.simpler}, the best without tuning: {found}, {found.min_gain:+.3f} is asked for"
+    against = f"{evaluation.proposed.name} against {evaluation.simpler}, the best without tuning"
+    why = f"{against}: {found}, {found.min_gain:+.3f} is asked for"
     return {"SHIP": False, "DO_NOT_SHIP": True, "INCONCLUSIVE": None}[found.verdict], why
 
 

@@ -31,7 +31,7 @@ class EvalSet(Artifact, step="04", file="eval_set.json"):
         seal: sha256 of the test judgments.
         sizes: by part ``queries, groups, relevant per query, judgments``.
         detectable_gain: the true gain that the test shows with 80 % power.
-        chance_of_ship: at most, at the expected gain, under the whole rule.
+        chance_of_ship: at the expected gain, under the whole rule, of systems as unlike as the widest pair.
         design_effect: how many times groups raise the variance of a mean.
         queries_needed: for the gain hoped for; None over a million.
         unjudged: by system the share of the documents shown that nobody judged.
