@@ -180,7 +180,8 @@ def cell(population: Population, n: int, trials: int = TRIALS, resamples: int = 
     truth = float(population.values.mean())
     units = len(set(population.labels))
     error = unit_error(population.values, population.labels.tolist())
-    gain = detectable_gain(error, round(n * len(population.values) / units), units=n)
+    worth = float((drawn.sizes.sum(1) ** 2 / (drawn.sizes**2).sum(1)).mean())
+    gain = detectable_gain(error, round(n * len(population.values) / units), units=worth)
     found = drawn.intervals(resamples)
     enough = drawn.enough(truth)
     rates = {name: (ends[0] >= truth).mean() for name, ends in found.items() if name != "decides"}

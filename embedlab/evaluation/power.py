@@ -73,7 +73,8 @@ def detectable_gain(
         n: queries.
         min_gain: the contract's.
         confidence: the contract's; .975 is its upper quantile at 95 %.
-        units: groups, where groups decide; None for each query its own.
+        units: groups, where groups decide, as many of equal size as they are worth (see :func:`effective_groups`):
+            few large ones make the interval wider than their number says. None for each query its own.
     """
     return min_gain + quantile_sum(confidence, units=units or n) * error / math.sqrt(n)
 
@@ -194,6 +195,6 @@ def paired_spread(scores: Mapping[str, pd.Series], groups: Groups) -> pd.DataFra
 def gain_curve(
     unit_error: float, counts: Sequence[int], min_gain: float, confidence: float, queries_a_group: float = 1.0
 ) -> pd.DataFrame:
-    """Return the detectable gain at each number of queries, for a figure."""
+    """Return the detectable gain at each number of queries, for a figure; ``queries_a_group`` of those groups worth."""
     gains = [detectable_gain(unit_error, n, min_gain, confidence, units=n / queries_a_group) for n in counts]
     return pd.DataFrame({"detectable gain": gains}, index=pd.Index(counts, name="queries"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection as Ids
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,11 +64,13 @@ def foresee(
     every = list(test.queries["query_id"])
 
     def shown(name: str, ids: Sequence[str], true: float, least: float, confidence: float) -> Foreseen:
-        units = len({groups[query_id] for query_id in ids})
-        if len(ids) < MIN_QUERIES or units < MIN_GROUPS:
-            so = f"{len(ids)} queries in {units} groups; {MIN_QUERIES} in {MIN_GROUPS} are needed"
-            return Foreseen(name, len(ids), units, 0.0, so)
-        return Foreseen(name, len(ids), units, chance_of_showing(error, len(ids), true, least, confidence, units))
+        sizes = Counter(groups[query_id] for query_id in ids)
+        if len(ids) < MIN_QUERIES or len(sizes) < MIN_GROUPS:
+            so = f"{len(ids)} queries in {len(sizes)} groups; {MIN_QUERIES} in {MIN_GROUPS} are needed"
+            return Foreseen(name, len(ids), len(sizes), 0.0, so)
+        worth = len(ids) ** 2 / sum(size**2 for size in sizes.values())
+        chance = chance_of_showing(error, len(ids), true, least, confidence, worth)
+        return Foreseen(name, len(ids), len(sizes), chance)
 
     found = [
         shown("gain over production", every, gained, contract.min_gain, level),
