@@ -19,3 +19,6 @@ from .review import rank_changes as rank_changes
 from .review import side_by_side as side_by_side
 from .review import table as table
 from .review import to_html as to_html
+from .unjudged import JudgingQueue as JudgingQueue
+from .unjudged import export_judgments as export_judgments
+from .unjudged import unjudged_judgments as unjudged_judgments

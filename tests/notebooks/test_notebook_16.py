@@ -9,11 +9,13 @@ from notebook_cells import run_cells
 import embedlab
 from embedlab import verdict
 from embedlab.chain import get_step, load_params
-from embedlab.chain.artifacts.evaluate import RUNS
+from embedlab.chain.artifacts.evaluate import JUDGE_NEXT, RUNS
 from embedlab.chain.artifacts.qualitative_review import Changes
 from embedlab.chain.keys import why_stale
 from embedlab.report import blind_judgments
 from embedlab.report.blind import swapped
+
+HOLES = pd.DataFrame({"query_id": ["q1"], "doc_id": ["d1"], "moves": [0.3], "query": ["what"], "document": ["that"]})
 
 pytestmark = pytest.mark.chain
 
@@ -37,6 +39,7 @@ def evaluated(outputs, tmp_path, monkeypatch):
         lab.write_run(name, run_with(wanted, rank))
         if number == found.step:
             lab.write(found)
+            lab.write(JUDGE_NEXT, HOLES)
         lab.finish("written by a test")
     return lab.store
 
@@ -89,3 +92,11 @@ def test_judgments_of_who_sees_the_sides_count_as_no_blind_ones(evaluated):
 
 def test_none_are_drawn_where_none_are_wanted(evaluated):
     assert run_cells("16", blind=0)["drawn"] == []
+
+
+def test_what_nobody_judged_is_asked_for_and_kept_as_rows_of_qrels(evaluated):
+    names = run_cells("16")
+    names["unjudged"].save("q1|d1", "relevant")
+    run_cells("16")
+    rows = (evaluated.folder / "reviews/judged.tsv").read_text().splitlines()
+    assert rows == ["query-id\tcorpus-id\tscore", "q1\td1\t1"]
