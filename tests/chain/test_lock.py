@@ -28,9 +28,9 @@ from pathlib import Path
 from embedlab.chain.lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 lock.acquire()
-child = os.fork()
-if child:
-    print(child, flush=True)
+if not os.fork():
+    # The child says that it runs: only then has it given back what it inherited of the lock.
+    print(os.getpid(), flush=True)
 time.sleep(600)
 """
 
