@@ -11,6 +11,7 @@ import pandas as pd
 from embedlab.data.collection import Collection
 from embedlab.data.text import fold
 from embedlab.errors import DataError
+from embedlab.evaluation.intervals import worth_of
 from embedlab.evaluation.slices import text_slices
 
 COLUMNS = ("query", "text")
@@ -124,7 +125,5 @@ def _cells(texts: pd.Series) -> pd.Series:
 def weighted_mean(scores: pd.Series, weights: pd.Series) -> tuple[float, float]:
     """Return the weighted mean of per-query scores, and how many equal queries that is worth (Kish 1965)."""
     w = weights.reindex(scores.index).fillna(0.0)
-    total = w.sum()
-    mean = (scores * w).sum() / total
-    worth = total**2 / (w**2).sum()
-    return float(mean), float(worth)
+    mean = (scores * w).sum() / w.sum()
+    return float(mean), worth_of(w.to_numpy())

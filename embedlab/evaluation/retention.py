@@ -10,7 +10,6 @@ import pandas as pd
 
 from embedlab.data.collection import Collection
 from embedlab.data.load import read_raw, stop_at_errors
-from embedlab.data.raw import Raw
 from embedlab.data.sources.registry import source_named
 from embedlab.data.text import stable_hash
 from embedlab.evaluation.comparison import compare_scores
@@ -59,9 +58,9 @@ def retention_set(
     Raises:
         DataError: if the folder cannot be read.
     """
-    raw = read_raw("beir", path=path) if path else _packaged(other_domain(source))
-    if raw is None:
+    if not path and lacking_package(source):
         return None
+    raw = read_raw("beir", path=path) if path else read_raw(other_domain(source))
     stop_at_errors(raw)
     relevant = raw.qrels[raw.qrels["relevance"] >= 1]
     family = dict(zip(raw.corpus["doc_id"], _families(raw.corpus), strict=True))
@@ -77,11 +76,10 @@ def retention_set(
     return Collection(corpus, asked, raw.qrels, notice=raw.notice).part(half)
 
 
-def _packaged(name: str) -> Raw | None:
-    package = source_named(name).package
-    if package is None or find_spec(package) is None:
-        return None
-    return read_raw(name)
+def lacking_package(source: str) -> str:
+    """Return the package with the other domain of a source where it is not installed, blank where it is."""
+    package = source_named(other_domain(source)).package or ""
+    return "" if package and find_spec(package) else package
 
 
 def _families(corpus: pd.DataFrame) -> pd.Series:

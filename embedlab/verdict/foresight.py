@@ -7,19 +7,17 @@ from collections import Counter
 from collections.abc import Collection as Ids
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from embedlab.chain.contract import Contract, waivers
 from embedlab.chain.steps import get_step
-from embedlab.data.sources.registry import source_named
-from embedlab.evaluation.power import chance_of_showing
+from embedlab.evaluation.power import chance_of_showing, effective_groups
 from embedlab.evaluation.results import MIN_GROUPS, MIN_QUERIES
-from embedlab.evaluation.retention import other_domain
+from embedlab.evaluation.retention import lacking_package
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from embedlab.data.collection import Collection
 
 
@@ -68,7 +66,7 @@ def foresee(
         if len(ids) < MIN_QUERIES or len(sizes) < MIN_GROUPS:
             so = f"{len(ids)} queries in {len(sizes)} groups; {MIN_QUERIES} in {MIN_GROUPS} are needed"
             return Foreseen(name, len(ids), len(sizes), 0.0, so)
-        worth = len(ids) ** 2 / sum(size**2 for size in sizes.values())
+        worth = effective_groups(pd.Series(sizes))
         chance = chance_of_showing(error, len(ids), true, least, confidence, worth)
         return Foreseen(name, len(ids), len(sizes), chance)
 
@@ -102,9 +100,8 @@ def foresee_later(
         fewest_groups: groups under which a stage waits.
         retention_path: the user's own other domain, blank for the packaged one.
     """
-    package = None if retention_path else source_named(other_domain(source)).package
-    lacks = package is not None and find_spec(package) is None
-    retention = Foreseen("retention", None, None, None, f"the package {package} is not installed" if lacks else "")
+    package = "" if retention_path else lacking_package(source)
+    retention = Foreseen("retention", None, None, None, f"the package {package} is not installed" if package else "")
     groups = len(set(dev.groups().values()) | set(test.groups().values()))
     at_first = math.floor(groups * first_percent / 100)
     too_few = f"about {at_first} groups at {first_percent} % of the traffic; {fewest_groups} are needed"
