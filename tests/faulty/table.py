@@ -1,0 +1,10 @@
+"""All faces with their rows, in the order in which the page in the docs shows them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from faulty import comparisons
+
+FACES: tuple[ModuleType, ...] = (comparisons,)
+"""Modules with ``FACE`` (what is asked), ``ROWS`` and ``prepare(row, folder)``, which returns the act."""
