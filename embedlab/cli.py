@@ -36,6 +36,12 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def safe(text: str) -> str:
+    """Return a text as it may be printed: no markup, and nothing that a terminal would obey or cannot show."""
+    shown = (c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return escape("".join(shown))
+
+
 @app.command()
 def run(
     params: Annotated[Path, typer.Argument(help="Params file, such as params/attack.yaml")],
@@ -92,7 +98,7 @@ def _closing(folder: Path, changed: bool) -> None:
     if verdict.exists():
         from embedlab.verdict.words import sentence
 
-        out.print(escape(sentence(json.loads(verdict.read_text(encoding="utf-8")))))
+        out.print(safe(sentence(json.loads(verdict.read_text(encoding="utf-8")))))
     out.print(f"Report: {report}")
 
 
@@ -105,16 +111,16 @@ def check(folder: Annotated[Path, typer.Argument(help="Run folder, such as outpu
     try:
         verdict = read_verdict(_run(folder))
     except (MissingInputError, IntegrityError) as error:
-        err.print(f"[red]No verdict:[/] {escape(str(error))}")
+        err.print(f"[red]No verdict:[/] {safe(str(error))}")
         raise typer.Exit(NO_VERDICT) from None
-    out.print(escape(sentence(verdict)))
+    out.print(safe(sentence(verdict)))
     if verdict["stage"] == "offline":
         out.print("Stage: offline (steps after 15 are not all done).")
     for name, key, good in (("Checklist", "checklist", "passed"), ("Mistakes", "mistakes", "present")):
         table = Table("", Column(no_wrap=True), Column(overflow="fold"), title=name, title_justify="left", box=None)
         table.show_header = False
         for item in verdict[key]:
-            table.add_row(_mark(item[good], key == "mistakes"), escape(item["id"]), escape(item["evidence"]))
+            table.add_row(_mark(item[good], key == "mistakes"), safe(item["id"]), safe(item["evidence"]))
         out.print(table)
     raise typer.Exit(EXIT_OF[verdict["verdict"]])
 
@@ -155,7 +161,7 @@ def steps(
         table.add_column("step")
         table.add_column("state", overflow="fold")
         for step, reason in _states(_run(folder)):
-            table.add_row(step.name, "[green]up to date[/]" if reason is None else escape(reason))
+            table.add_row(step.name, "[green]up to date[/]" if reason is None else safe(reason))
     out.print(table)
 
 
@@ -184,9 +190,7 @@ def validate(
         seen[finding.kind] = seen.get(finding.kind, 0) + 1
         if seen[finding.kind] <= most:
             shade = "red" if finding.level == "error" else "yellow"
-            out.print(
-                f"[{shade}]{finding.kind}[/] {escape(finding.where)} {escape(finding.id)}: {escape(finding.detail)}"
-            )
+            out.print(f"[{shade}]{finding.kind}[/] {safe(finding.where)} {safe(finding.id)}: {safe(finding.detail)}")
     for kind, count in seen.items():
         if count > most:
             out.print(f"… and {count - most} more of kind {kind!r}")
@@ -195,7 +199,7 @@ def validate(
         stop_at_errors(raw)
         collection_of(raw)
     except EmbedlabError as error:
-        out.print(f"[red]Not usable:[/] {escape(str(error))}")
+        out.print(f"[red]Not usable:[/] {safe(str(error))}")
         raise typer.Exit(FINDINGS) from None
     out.print("Usable, with the findings above." if seen else "Usable; nothing found.")
     raise typer.Exit(FINDINGS if seen else 0)
@@ -224,12 +228,12 @@ def compare(
 
 def _show(found: Comparison, baseline: str, candidate: str) -> None:
     shade = {"SHIP": "green", "DO_NOT_SHIP": "red"}.get(found.verdict, "yellow")
-    out.print(f"[bold {shade}]{found.verdict}[/]  {escape(candidate)} against {escape(baseline)}")
-    out.print(escape(found.in_words()) + "\n")
+    out.print(f"[bold {shade}]{found.verdict}[/]  {safe(candidate)} against {safe(baseline)}")
+    out.print(safe(found.in_words()) + "\n")
     for name, value, note in _compared(found, baseline, candidate):
-        out.print(escape(f"{name:<24}{value:<20}{note}"))
+        out.print(safe(f"{name:<24}{value:<20}{note}"))
     for warning in found.warnings:
-        out.print(f"[yellow]![/] {escape(warning)}")
+        out.print(f"[yellow]![/] {safe(warning)}")
 
 
 def _compared(found: Comparison, baseline: str, candidate: str) -> list[tuple[str, str, str]]:
@@ -261,7 +265,7 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except EmbedlabError as error:
-        err.print(f"[red]Error:[/] {escape(str(error))}")
+        err.print(f"[red]Error:[/] {safe(str(error))}")
         sys.exit(BAD_INPUT)
     except USAGE as error:
         error.show()  # type: ignore[attr-defined]

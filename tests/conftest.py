@@ -44,7 +44,7 @@ from embedlab.chain import STEPS, Contract, Lab, Store, get_step
 from embedlab.chain.artifacts import define_problem
 from embedlab.chain.artifacts.build_eval_set import EvalSet
 from embedlab.chain.artifacts.evaluate import Opening
-from embedlab.chain.params import cell_parameters
+from embedlab.chain.cells import cell_parameters
 from embedlab.chain.paths import REGISTRY
 from embedlab.chain.registry import append, register
 from embedlab.chain.seal import record

@@ -5,8 +5,8 @@ import pandas as pd
 from conftest import open_step
 
 from embedlab.chain.artifacts import build_eval_set, choose_base_model
+from embedlab.chain.cells import cell_parameters
 from embedlab.chain.keys import notebook_code
-from embedlab.chain.params import cell_parameters
 from embedlab.chain.paths import notebook_path
 from embedlab.chain.steps import BY_NUMBER
 from embedlab.data import fold

@@ -12,7 +12,7 @@ PACKAGE = PROJECT / "embedlab"
 
 LIBRARY = ("data", "models", "retrieval", "evaluation", "trainset", "training", "rollout")
 WORKBENCH = ("chain", "verdict", "report", "cli")
-MOST_MODULES = 15
+MOST_MODULES = 16
 HEAVY = ("torch", "sentence_transformers", "transformers", "faiss", "scipy", "IPython", "matplotlib", "papermill")
 
 

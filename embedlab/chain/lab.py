@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, overload
 from embedlab.chain import seal
 from embedlab.chain.artifacts.base import Artifact, Kind, Summary, Table, defined_files, parse
 from embedlab.chain.artifacts.define_problem import CORPUS, DOCUMENT_FACTS, QRELS, QRELS_TEST, QUERIES, Settings
+from embedlab.chain.cells import cell_parameters, check_legal
 from embedlab.chain.contract import Contract, stamped, under_contract
 from embedlab.chain.keys import key_of, made_of
-from embedlab.chain.params import SHARED, RunParams, cell_parameters, load_params, located
+from embedlab.chain.params import SHARED, RunParams, check_value, load_params
 from embedlab.chain.paths import run_folder
 from embedlab.chain.steps import Step, get_step
 from embedlab.chain.store import Store, plain
@@ -39,19 +40,21 @@ def start(step: str | int, namespace: MutableMapping[str, Any]) -> Lab:
         namespace: the notebook's ``globals()``, with the values of its parameters cell.
 
     Raises:
-        ParameterError: if the namespace lacks a parameter of the cell.
+        ParameterError: if the namespace lacks a parameter of the cell, or has one of another type or an
+            illegal value.
     """
     found = get_step(step)
     cell = cell_parameters(found.number)
     missing = [name for name in cell if name not in namespace]
     if missing:
         raise ParameterError(f"{found.name}: run the parameters cell first; missing: {', '.join(missing)}")
-    store = Store(run_folder(str(namespace["run"])))
+    where = f"parameters cell of {found.name}"
+    store = Store(run_folder(check_value(found.number, "run", namespace["run"], where)))
     saved = store.folder / "params.yaml"
     planned = load_params(saved) if saved.exists() else RunParams()
     taken = {}
     for name, value in planned.for_step(found.number).items():
-        namespace[name] = located(found.number, name, namespace[name])
+        namespace[name] = check_value(found.number, name, namespace[name], where)
         default = cell[name].default
         is_untouched = namespace[name] == default
         # The run's name said which file was read, so that file does not say it again.
@@ -59,6 +62,7 @@ def start(step: str | int, namespace: MutableMapping[str, Any]) -> Lab:
             namespace[name] = value
             taken[name] = value
     values = {name: namespace[name] for name in cell}
+    check_legal(cell, values, {"run": where})
     if taken:
         shown = ", ".join(f"{name} = {value!r}" for name, value in taken.items())
         print(f"From {saved.name}:", shown)  # noqa: T201

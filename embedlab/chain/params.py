@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import io
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from embedlab.chain.paths import notebook_path
-from embedlab.chain.steps import BY_NUMBER, LAST, STEPS, get_step, step_number
+from embedlab.chain.cells import LARGEST, cell_parameters, check_legal, in_short, unusable
+from embedlab.chain.steps import BY_NUMBER, LAST, STEPS, Step, step_number
 from embedlab.errors import ParameterError, nearest
 
 SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "test_from")
@@ -21,16 +18,6 @@ SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "
 
 NAMES_OR_FILES = {"base_model": Path.is_dir, "production": Path.is_file}
 """Parameters that may be a name instead of a folder or file, and what tells which."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of a parameters cell: name, annotation, default and comment."""
-
-    name: str
-    annotation: str
-    default: Any
-    comment: str
 
 
 @dataclass
@@ -61,35 +48,6 @@ def _yaml() -> Any:
     return yaml
 
 
-@cache
-def cell_parameters(number: str) -> dict[str, Parameter]:
-    """Return the parameters cell of a step's notebook, in order: name to :class:`Parameter`.
-
-    Raises:
-        ParameterError: if the notebook has no parameters cell, or a line of it is not
-            ``name: type = literal  # comment``.
-    """
-    path = notebook_path(get_step(number))
-    source = _parameters_source(path)
-    lines = source.splitlines()
-    found: dict[str, Parameter] = {}
-    for node in ast.parse(source).body:
-        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value):
-            raise ParameterError(f"{path}: parameters cell: not 'name: type = value': {ast.unparse(node)}")
-        line = lines[(node.end_lineno or node.lineno) - 1]
-        comment = line.split("#", 1)[1].strip() if "#" in line else ""
-        default = ast.literal_eval(node.value)
-        found[node.target.id] = Parameter(node.target.id, ast.unparse(node.annotation), default, comment)
-    return found
-
-
-def _parameters_source(path: Path) -> str:
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        if "parameters" in cell.get("metadata", {}).get("tags", []):
-            return "".join(cell["source"])
-    raise ParameterError(f"{path}: no cell is tagged 'parameters'")
-
-
 def load_params(path: Path | None, overrides: Iterable[str] = ()) -> RunParams:
     """Read a params file, apply ``key=value`` overrides and check everything.
 
@@ -104,24 +62,34 @@ def load_params(path: Path | None, overrides: Iterable[str] = ()) -> RunParams:
     if path is not None:
         for key, value in _read_yaml(path).items():
             _place(params, key, value, str(path))
+    options: dict[tuple[str, str], str] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
             raise ParameterError(f"--set {text}: expected key=value, such as 14.learning_rate=5e-5")
-        _set(params, key.strip(), value.strip(), f"--set {text}")
+        options[_set(params, key.strip(), value.strip(), f"--set {text}")] = f"--set {text}"
+    _check_legal(params, "" if path is None else str(path), options)
     return params
 
 
-def _read_yaml(path: Path) -> dict[Any, Any]:
-    from ruamel.yaml.error import YAMLError
+def _check_legal(params: RunParams, file: str, options: Mapping[tuple[str, str], str]) -> None:
+    """Check what was given of every step, each value beside the others of its step."""
+    for number in {"01", *params.steps}:
+        given = {**(params.shared if number == "01" else {}), **params.steps.get(number, {})}
+        origins = {name: f"{options.get((number, name), file)}: step {number}" for name in given}
+        if origins:
+            check_legal(cell_parameters(number), params.for_step(number), origins)
 
+
+def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        data = _yaml().load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         raise ParameterError(f"{path}: no such params file; found there: {', '.join(near) or 'none'}") from None
-    except (YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ParameterError(f"{path}: not readable as YAML: {error}") from None
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"{path}: not readable: {error}") from None
+    data = _loaded(text, str(path))
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -140,24 +108,26 @@ def _place(params: RunParams, key: Any, value: Any, where: str) -> None:
     if number in params.steps:
         raise ParameterError(f"{where}: step {number} is given twice (5, 05 and '05' are the same step)")
     if not isinstance(value, dict):
-        raise ParameterError(f"{where}: step {number}: expected parameters and values, found {value!r}")
+        raise ParameterError(f"{where}: step {number}: expected parameters and values, found {in_short(value)}")
     params.steps[number] = {}
     for name, item in value.items():
         _refuse_shared(number, name, where)
         params.steps[number][name] = check_value(number, name, item, where)
 
 
-def _set(params: RunParams, key: str, value: str, where: str) -> None:
+def _set(params: RunParams, key: str, value: str, where: str) -> tuple[str, str]:
+    """Set one parameter and return its step and name."""
     step, dot, name = key.rpartition(".")
     if not dot:
         if key not in SHARED:
             raise ParameterError(f"{where}: unknown shared parameter {key!r}{nearest(key, _all_keys())}")
         params.shared[key] = check_value("01", key, _parse(key, "01", value, where), where)
-        return
+        return "01", key
     number = step_number(step)
     _refuse_shared(number, name, where)
     item = _parse(name, number, value, where)
     params.steps.setdefault(number, {})[name] = check_value(number, name, item, where)
+    return number, name
 
 
 def _refuse_shared(number: str, name: Any, where: str) -> None:
@@ -171,14 +141,18 @@ def _all_keys() -> list[str]:
 
 def _parse(name: str, number: str, text: str, where: str) -> Any:
     """Return the text as YAML, but as it stands where the parameter is a string."""
+    known = cell_parameters(number).get(name)
+    return text if known is not None and known.annotation == "str" else _loaded(text, where)
+
+
+def _loaded(text: str, where: str) -> Any:
+    """Return what a YAML text holds."""
     from ruamel.yaml.error import YAMLError
 
-    known = cell_parameters(number).get(name)
-    if known is not None and known.annotation == "str":
-        return text
     try:
         return _yaml().load(text)
-    except YAMLError as error:
+    # Beside its own errors: dates such as 2023-02-31, numbers of thousands of digits, lists of lists without end.
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ParameterError(f"{where}: not readable as YAML: {error}") from None
 
 
@@ -191,19 +165,37 @@ def check_value(number: str, name: Any, value: Any, where: str) -> Any:
         raise ParameterError(f"{where}: step {BY_NUMBER[number].name} has no parameter {name!r}{hint}")
     annotation = cell[name].annotation
     try:
-        return located(number, name, _convert(value, annotation))
+        converted = _convert(value, annotation)
     except TypeError:
-        found = f"{value!r} ({type(value).__name__})"
+        found = f"{in_short(value)} ({type(value).__name__})"
         raise ParameterError(f"{where}: {name} of step {number} must be {annotation}, found {found}") from None
+    wanted = unusable(converted)
+    if wanted:
+        raise ParameterError(f"{where}: {name} of step {number} must be {wanted}, found {in_short(converted)}")
+    return located(number, name, converted)
 
 
 def located(number: str, name: str, value: Any) -> Any:
     """Return the value, as an absolute path where it names a file: a notebook runs in another folder."""
     if name not in BY_NUMBER[number].files or not value:
         return value
-    if name in NAMES_OR_FILES and not NAMES_OR_FILES[name](Path(value)):
-        return value
-    return str(Path(value).resolve())
+    try:
+        if name in NAMES_OR_FILES and not NAMES_OR_FILES[name](Path(value)):
+            return value
+        path = Path(value).resolve()
+        path.exists()  # asks the file system, which may not take such a name
+        return str(path)
+    except OSError as error:
+        raise ParameterError(f"{name} of step {number}: {in_short(value)}: {error.strerror}") from None
+
+
+def require_files(params: RunParams, steps: Iterable[Step]) -> None:
+    """Raise a ParameterError where a step to be run is given a file or folder that is not there."""
+    for step in steps:
+        for name in step.files:
+            value = params.for_step(step.number)[name]
+            if value and name not in NAMES_OR_FILES and not Path(value).exists():
+                raise ParameterError(f"{name} of step {step.number}: there is no such file or folder: {value}")
 
 
 def _convert(value: Any, annotation: str) -> Any:
@@ -213,7 +205,7 @@ def _convert(value: Any, annotation: str) -> Any:
         return [_convert(item, annotation[5:-1]) for item in value]
     if annotation == "str" and type(value) is date:  # YAML reads 2023-06-30 as a date
         return value.isoformat()
-    if annotation == "float" and type(value) is int:
+    if annotation == "float" and type(value) is int and abs(value) <= LARGEST:
         return float(value)
     if type(value) is not {"int": int, "float": float, "str": str, "bool": bool}[annotation]:
         raise TypeError

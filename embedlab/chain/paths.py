@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from embedlab.chain.steps import Step
@@ -14,6 +15,27 @@ NOTEBOOKS = PROJECT / "notebooks"
 
 REGISTRY = "test_openings.jsonl"
 """The registry of openings of sealed tests, in the project's folder unless ``EMBEDLAB_REGISTRY`` names another file."""
+
+LONGEST_NAME = 100
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""Names that are safe as a folder, in a shell, in a URL and on a page."""
+
+
+def plain_name(run: str) -> str:
+    """Return the name of a run, if it may be one.
+
+    Raises:
+        ParameterError: if it holds more than ASCII letters, digits and ``._-``, begins with ``.`` or ``-``, or is too
+            long.
+    """
+    if len(run) > LONGEST_NAME or not PLAIN_NAME.fullmatch(run):
+        raise ParameterError(
+            f"run must be a plain name such as 'attack' (ASCII letters, digits, '.', '_' and '-', of which neither '.' "
+            f"nor '-' comes first, at most {LONGEST_NAME}), found {run!r}; to put run folders elsewhere set "
+            "EMBEDLAB_OUTPUTS"
+        )
+    return run
 
 
 def notebook_path(step: Step) -> Path:
@@ -38,17 +60,12 @@ def outputs_root() -> Path:
 
 
 def run_folder(run: str) -> Path:
-    """Return the folder of a run by its name (a plain folder name, no path).
+    """Return the folder of a run by its name.
 
     Raises:
-        ParameterError: if the name is empty, hidden or contains a path separator.
+        ParameterError: if it may not be one; see :func:`plain_name`.
     """
-    if not run or run.startswith(".") or "/" in run or "\\" in run:
-        raise ParameterError(
-            f"run must be a plain folder name such as 'attack', found {run!r}; "
-            "to put run folders elsewhere set EMBEDLAB_OUTPUTS"
-        )
-    return outputs_root() / run
+    return outputs_root() / plain_name(run)
 
 
 def registry_path() -> Path:

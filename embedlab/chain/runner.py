@@ -12,7 +12,7 @@ from typing import Any
 
 from embedlab.chain.keys import is_current
 from embedlab.chain.lock import TOKEN
-from embedlab.chain.params import RunParams
+from embedlab.chain.params import RunParams, require_files
 from embedlab.chain.paths import NOTEBOOKS, notebook_path, registry_path, run_folder
 from embedlab.chain.steps import STEPS, Step
 from embedlab.chain.store import Store
@@ -53,9 +53,11 @@ def run_chain(
         report: told about every change of state.
 
     Raises:
+        ParameterError: if a file that a step is given is not there.
         LockedError: if another process writes this run folder.
         StepFailedError: if a notebook stops; its half-executed copy lies in the run's ``notebooks/``.
     """
+    require_files(params, steps)
     run = str(params.for_step("01")["run"])
     store = Store(run_folder(run))
     _require_writable(store.folder)

@@ -9,8 +9,8 @@ from makers import baseline
 
 from embedlab.chain import Contract, claim_in_words, known_guardrails
 from embedlab.chain.artifacts.establish_baseline import PER_QUERY, Baseline
+from embedlab.chain.cells import cell_parameters
 from embedlab.chain.contract import same_contract
-from embedlab.chain.params import cell_parameters
 from embedlab.errors import ContractError, ParameterError
 from embedlab.verdict.facts import Facts
 

@@ -3,7 +3,8 @@
 import pytest
 
 from embedlab.chain import STEPS, get_step, load_params, params
-from embedlab.chain.params import SHARED, Parameter, cell_parameters
+from embedlab.chain.cells import Parameter, cell_parameters
+from embedlab.chain.params import SHARED
 from embedlab.errors import ParameterError
 
 each_number = pytest.mark.parametrize("number", [s.number for s in STEPS])

@@ -125,7 +125,7 @@ WRONG = [
     (["params/smoke.yaml", "--set", "sed=1"], "did you mean 'seed'"),
     (["params/smoke.yaml", "--only", "99"], "steps are numbered 01 to 22"),
     (["params/smoke.yaml", "--from", "9", "--to", "3"], "no step between"),
-    (["params/smoke.yaml", "--set", "run=a/b"], "run must be a plain folder name"),
+    (["params/smoke.yaml", "--set", "run=a/b"], "run must be a plain name"),
     pytest.param(
         ["params/own_data.yaml", "--set", "path=/nowhere", "--set", "run=x", "--to", "1"],
         "corpus.jsonl is missing",

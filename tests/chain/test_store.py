@@ -227,7 +227,7 @@ def test_a_number_that_json_cannot_hold_is_refused_and_the_old_file_stays(starte
 
 @pytest.mark.parametrize("run", ["", "..", ".hidden", "a/b", "/tmp/x", "a\\b"])
 def test_a_run_is_a_plain_folder_name(run, outputs):
-    with pytest.raises(ParameterError, match="run must be a plain folder name"):
+    with pytest.raises(ParameterError, match="run must be a plain name"):
         open_step("01", run=run)
 
 

@@ -8,7 +8,8 @@ import pytest
 from conftest import PROJECT
 
 from embedlab.chain import STEPS
-from embedlab.chain.params import SHARED, cell_parameters
+from embedlab.chain.cells import cell_parameters
+from embedlab.chain.params import SHARED
 from embedlab.chain.paths import notebook_path
 
 ALLOWED_TAGS = {"parameters", "nbval-ignore-output"}
