@@ -14,21 +14,25 @@ class Progress:
     """A bar over ``total`` units of work, as a context manager; ``advance`` moves it.
 
     In a notebook it is one output that is updated in place, so that an executed notebook
-    keeps its last state and no control characters; elsewhere it is tqdm. A bar inside another
-    one is not shown.
+    keeps its last state and no control characters; elsewhere it is tqdm. While it moves it says
+    how many units it does a second; what stays in the notebook does not, for it would be another
+    number each time. A bar inside another one, or of a total that is not worth one, is not shown.
     """
 
     _open = 0
 
-    def __init__(self, label: str, total: int) -> None:
+    def __init__(self, label: str, total: int, worth_showing: bool = True) -> None:
         self.label, self.total, self.done = label, total, 0
-        self._shown = 0.0
+        self._worth_showing = worth_showing
+        self._began = self._shown = time.monotonic()
+        self._is_open = True
         self._handle: Any = None
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
         Progress._open += 1
-        if Progress._open > 1:
+        self._began = time.monotonic()
+        if Progress._open > 1 or not self._worth_showing:
             return self
         if _in_notebook():
             from IPython.display import display
@@ -46,11 +50,12 @@ class Progress:
         if self._bar is not None:
             self._bar.update(by)
         if self._handle is not None and time.monotonic() - self._shown > 0.5:
-            self._handle.update(self)
             self._shown = time.monotonic()
+            self._handle.update(self)
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         Progress._open -= 1
+        self._is_open = False
         if self._handle is not None:
             self._handle.update(self)
         if self._bar is not None:
@@ -58,7 +63,9 @@ class Progress:
 
     def __repr__(self) -> str:
         full = round(WIDTH * self.done / self.total) if self.total else WIDTH
-        return f"{self.label} ▕{'█' * full}{'░' * (WIDTH - full)}▏ {self.done:,} of {self.total:,}"
+        bar = f"{self.label} ▕{'█' * full}{'░' * (WIDTH - full)}▏ {self.done:,} of {self.total:,}"
+        seconds = self._shown - self._began
+        return f"{bar}, {self.done / seconds:,.1f} a second" if self._is_open and seconds > 0 else bar
 
 
 def _in_notebook() -> bool:

@@ -104,7 +104,7 @@ def _place(params: RunParams, key: Any, value: Any, where: str) -> None:
     if not str(key).strip().split("_")[0].isdigit():
         hint = nearest(str(key), list(SHARED))
         raise ParameterError(f"{where}: unknown shared parameter {key!r}{hint}; step keys are 01 to {LAST}")
-    number = step_number(key)
+    number = _step(key, where)
     if number in params.steps:
         raise ParameterError(f"{where}: step {number} is given twice (5, 05 and '05' are the same step)")
     if not isinstance(value, dict):
@@ -123,11 +123,19 @@ def _set(params: RunParams, key: str, value: str, where: str) -> tuple[str, str]
             raise ParameterError(f"{where}: unknown shared parameter {key!r}{nearest(key, _all_keys())}")
         params.shared[key] = check_value("01", key, _parse(key, "01", value, where), where)
         return "01", key
-    number = step_number(step)
+    number = _step(step, where)
     _refuse_shared(number, name, where)
     item = _parse(name, number, value, where)
     params.steps.setdefault(number, {})[name] = check_value(number, name, item, where)
     return number, name
+
+
+def _step(key: Any, where: str) -> str:
+    """Return the number of the step that a key names."""
+    try:
+        return step_number(key)
+    except ParameterError as error:
+        raise ParameterError(f"{where}: {error}") from None
 
 
 def _refuse_shared(number: str, name: Any, where: str) -> None:

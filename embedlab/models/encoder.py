@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["query", "document"]
 
+ENCODING: dict[Kind, str] = {"query": "Encoding queries", "document": "Encoding documents"}
+"""What a progress bar says."""
+
 BATCH = 32
 """Texts that the model reads at once."""
 
@@ -78,8 +81,7 @@ class Encoder:
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}
         # texts of one length fill a batch without padding; the longest come first, so that memory fails early
         order = sorted(missing, key=lambda key: (-len(missing[key]), key))
-        label = "Encoding queries" if kind == "query" else "Encoding documents"
-        with Progress(label, len(texts)) as bar:
+        with Progress(ENCODING[kind], len(texts)) as bar:
             bar.advance(len(texts) - len(missing))
             for start in range(0, len(order), CHUNK):
                 chunk = order[start : start + CHUNK]
@@ -90,10 +92,7 @@ class Encoder:
 
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Encode texts without the cache; shapes as :meth:`encode`. For measuring time."""
-        vectors = self.model.encode(
-            texts, prompt=self.prompt(kind) or None, batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True
-        )
-        return normalize(np.asarray(vectors, dtype=np.float32))
+        return encode_texts(self.model, texts, self.prompt(kind), kind)
 
     def token_counts(self, texts: list[str]) -> list[int]:
         """Return the length of each text in the model's tokens, untruncated."""
@@ -107,6 +106,31 @@ class Encoder:
     def parameters(self) -> int:
         """Return the number of weights."""
         return sum(p.numel() for p in self.model.parameters())
+
+
+def encode_texts(model: SentenceTransformer, texts: list[str], prompt: str, kind: Kind) -> Vectors:
+    """Encode texts with a loaded model, the longest first, with a bar where there are more than a batch of them.
+
+    Args:
+        model: as sentence-transformers loads it.
+        texts: any number.
+        prompt: what stands before each; blank for nothing.
+        kind: what the bar says they are.
+
+    Returns:
+        float32 ``[len(texts), dimensions]``, rows of unit length.
+    """
+    # Texts of one length fill a batch without padding; the library, too, sorts what it is given.
+    order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
+    vectors = np.empty((len(texts), model.get_embedding_dimension() or 0), dtype=np.float32)
+    with Progress(ENCODING[kind], len(texts), worth_showing=len(texts) > BATCH) as bar:
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            vectors[batch] = model.encode(
+                [texts[at] for at in batch], prompt=prompt or None, batch_size=BATCH, show_progress_bar=False
+            )
+            bar.advance(len(batch))
+    return normalize(vectors)
 
 
 def load_model(name: str, precision: str = "auto", cache: Path | None = None) -> Encoder:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from embedlab.errors import ParameterError
 from embedlab.evaluation.results import Comparison
 from embedlab.models.cache import Vectors
+from embedlab.progress import Progress
 from embedlab.retrieval.index import VectorIndex, build_index
 
 REPEATS = 3
@@ -43,12 +44,14 @@ def latencies(services: Mapping[str, Answers], texts: Sequence[str]) -> pd.DataF
     """
     names = list(services)
     rows = []
-    for text in [*texts[:1], *texts]:
-        tries = []
-        for attempt in range(REPEATS):
-            order = names if attempt % 2 == 0 else names[::-1]
-            tries.append({name: _milliseconds(services[name], text) for name in order})
-        rows.append(pd.DataFrame(tries)[names].min())
+    with Progress("Timing queries", len(texts) + 1) as bar:
+        for text in [*texts[:1], *texts]:
+            tries = []
+            for attempt in range(REPEATS):
+                order = names if attempt % 2 == 0 else names[::-1]
+                tries.append({name: _milliseconds(services[name], text) for name in order})
+            rows.append(pd.DataFrame(tries)[names].min())
+            bar.advance()
     return pd.DataFrame(rows[1:]).reset_index(drop=True)
 
 

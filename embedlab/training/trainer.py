@@ -15,7 +15,8 @@ import pandas as pd
 
 from embedlab.errors import ParameterError, nearest
 from embedlab.files import replace_folder
-from embedlab.models.encoder import Encoder, normalize
+from embedlab.models.cache import Vectors
+from embedlab.models.encoder import Encoder, Kind, encode_texts
 from embedlab.models.loading import load_sentence_transformer
 from embedlab.progress import Progress
 from embedlab.training.batches import Batch, BatchSampler
@@ -158,7 +159,7 @@ class Trainer:
         if self.folder is not None:
             self._save()
 
-    def frozen_encode(self) -> Callable[[list[str], str], Any]:
+    def frozen_encode(self) -> Callable[[list[str], Kind], Vectors]:
         """Return a function that encodes (texts, kind) with the weights as they are now."""
         import torch
 
@@ -169,10 +170,8 @@ class Trainer:
         if self.encoder.identity.max_length:
             frozen.max_seq_length = self.encoder.identity.max_length
 
-        def encode(texts: list[str], kind: str) -> Any:
-            prompt = self.encoder.prompt("query" if kind == "query" else "document")
-            vectors = frozen.encode(texts, prompt=prompt or None, batch_size=32, show_progress_bar=False)
-            return normalize(np.asarray(vectors, dtype=np.float32))
+        def encode(texts: list[str], kind: Kind) -> Vectors:
+            return encode_texts(frozen, texts, self.encoder.prompt(kind), kind)
 
         return encode
 

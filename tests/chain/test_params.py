@@ -1,6 +1,13 @@
 """Params files and ``--set`` are checked against the notebooks before anything runs."""
 
+import contextlib
+import io
+import re
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from embedlab.chain import STEPS, get_step, load_params, params
 from embedlab.chain.cells import Parameter, cell_parameters
@@ -199,3 +206,41 @@ def test_a_date_may_stand_without_quotes(tmp_path):
     path = tmp_path / "dated.yaml"
     path.write_text("run: dated\ndev_from: 2023-01-01\ntest_from: '2023-07-01'\n")
     assert load_params(path).shared == {"run": "dated", "dev_from": "2023-01-01", "test_from": "2023-07-01"}
+
+
+# --- whatever stands in the file ---------------------------------------------------------------
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.sampled_from([*SHARED, *(name for step in STEPS for name in cell_parameters(step.number))])
+KEYS = NAMES | st.integers(-1, 25) | st.sampled_from(["01", "09", "22"]) | st.text(max_size=4)
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(KEYS, VALUES | st.dictionaries(NAMES, VALUES, max_size=4), max_size=4))
+def test_any_keys_and_values_are_read_or_refused_by_name(tmp_path, data):
+    file = tmp_path / "p.yaml"
+    text = io.StringIO()
+    YAML(typ="safe", pure=True).dump(data, text)
+    file.write_text(text.getvalue(), encoding="utf-8", errors="surrogatepass")
+    read_or_refused(file)
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60) | st.text("[]{}:,#-&*!|>'\"%@` \n\tab1.", max_size=30).map(str.encode))
+def test_any_bytes_are_read_or_refused_by_name(tmp_path, content):
+    file = tmp_path / "p.yaml"
+    file.write_bytes(content)
+    read_or_refused(file)
+
+
+def read_or_refused(file):
+    """Read a params file; any error but one that names it comes through."""
+    with contextlib.suppress(ParameterError):
+        load_params(file)
+        return
+    with pytest.raises(ParameterError, match=re.escape(str(file))):
+        load_params(file)
