@@ -86,7 +86,7 @@ def mended_texts(frame: pd.DataFrame, where: str, key: str, texts: Iterable[str]
         for identifier, before, after in zip(ids, given, columns[name], strict=True):
             if before != after:
                 count = len(_NOWHERE.findall(before))
-                detail = f"{name}: {count} characters that no file can hold (NUL, half surrogate pairs) were replaced"
+                detail = f"{name}: characters that no file can hold (NUL, half surrogate pairs) were replaced: {count}"
                 findings.append(Finding("unusable character", "warning", where, identifier, detail))
     return frame.assign(**columns), findings
 

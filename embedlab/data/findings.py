@@ -38,9 +38,12 @@ def validate(raw: Raw) -> list[Finding]:
 def _whole(raw: Raw) -> Iterator[Finding]:
     """What makes the collection as a whole useless, whatever its rows are."""
     for where, frame, texts in (("corpus", raw.corpus, ["title", "text"]), ("queries", raw.queries, ["text"])):
-        if len(frame) and not _filled(frame, texts).any():
+        if frame.empty:
+            yield Finding("empty", "error", where, "", f"there are no {'documents' if where == 'corpus' else where}")
+        elif not _filled(frame, texts).any():
             further = ", ".join(repr(name) for name in frame.columns[1:] if name not in texts)
-            detail = f"{' and '.join(texts)} are blank in all {len(frame):,} rows; other fields: {further or 'none'}"
+            blank = "title and text are" if where == "corpus" else "text is"
+            detail = f"{blank} blank in all {len(frame):,} rows; other fields: {further or 'none'}"
             yield Finding("nothing to read", "error", where, "", detail)
     if len(raw.corpus) == 1:
         detail = "there is one document: whatever is asked, every search returns it"

@@ -246,11 +246,12 @@ def stop_at_errors(raw: Raw, strict: bool = False) -> None:
         more = f" (and {others} more errors)" if others else ""
         raise DataError(f"{first.where}: {first.detail}{more}")
     dangling = [f for f in raw.findings if f.kind.startswith("dangling")]
-    share = len(dangling) / max(raw.judgment_rows, 1)
+    rows = raw.judgment_rows or len(raw.qrels)
+    share = len(dangling) / max(rows, 1)
     if share > DANGLING_LIMIT or (strict and dangling):
         limit = "none are allowed with strict" if strict else f"at most {DANGLING_LIMIT:.0%} may"
         raise DataError(
-            f"{len(dangling)} of {raw.judgment_rows} judgments ({share:.1%}) point nowhere, {limit}; "
+            f"{len(dangling)} of {rows} judgments ({share:.1%}) point nowhere, {limit}; "
             f"the first: {dangling[0].where}: {dangling[0].detail}; list them all with: embedlab validate"
         )
     if raw.qrels.empty:

@@ -3,7 +3,8 @@
 **The rule.** A value is a text of one line, or it is missing.
 
 - Truth values become ``True`` and ``False``, numbers their shortest form (``2019`` for 2019.0 too), dates the ISO form;
-  texts lose white space at their ends and runs of it within. Where a field mixes kinds, it is text all the same.
+  texts lose white space at their ends, runs of it within, and characters that no file can hold. Where a field mixes
+  kinds, it is text all the same.
 - Missing are null, NaN and blank texts. What is nested (lists, objects), infinite, or longer than
   :data:`LONGEST_VALUE` characters says nothing that two rows could share: it is left out, which is missing too.
 - A field without a value is dropped. So is one whose name is ours, blank, too long or not printable, and of more
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from embedlab.data.characters import has_control, mended, printable
+from embedlab.data.characters import REPLACEMENT, has_control, mended, printable
 from embedlab.data.raw import Finding
 
 LONGEST_VALUE = 1_000
@@ -47,6 +48,9 @@ KIND = "metadata"
 MISSING, TEXT, NUMBER, FLAG = "missing", "text", "number", "truth value"
 NESTED, INFINITE, LONG = "nested", "infinite", f"longer than {LONGEST_VALUE:,} characters"
 """What a value is; the last three are left out."""
+
+MENDED = "mended"
+"""A text of which characters were replaced."""
 
 
 def gathered(rows: Sequence[Mapping[str, Any]], where: str) -> tuple[dict[str, list[Any]], list[Finding]]:
@@ -132,6 +136,8 @@ def _as_text(values: Iterable[Any]) -> tuple[Counter[str], list[str | None]]:
     for value in values:
         kind, text = plain_value(value)
         kinds[kind] += 1
+        if text is not None and REPLACEMENT in text and REPLACEMENT not in str(value):
+            kinds[MENDED] += 1
         texts.append(text)
     return kinds, texts
 
@@ -147,6 +153,11 @@ def _about(name: str, kinds: Counter[str], where: str) -> Iterator[Finding]:
             value = "value is" if kinds[kind] == 1 else "values are"
             detail = f"{kinds[kind]:,} {value} {kind}: left out, as if missing"
             yield Finding(KIND, "warning", where, name, detail)
+    if kinds[MENDED]:
+        detail = (
+            f"characters that no file can hold (NUL, half surrogate pairs) were replaced in {kinds[MENDED]:,} values"
+        )
+        yield Finding(KIND, "warning", where, name, detail)
 
 
 def _kept(counts: Counter[Any], where: str) -> tuple[list[str], list[Finding]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from faulty import comparisons
+from faulty import collections, comparisons, loading, slices
 
-FACES: tuple[ModuleType, ...] = (comparisons,)
+FACES: tuple[ModuleType, ...] = (collections, loading, slices, comparisons)
 """Modules with ``FACE`` (what is asked), ``ROWS`` and ``prepare(row, folder)``, which returns the act."""

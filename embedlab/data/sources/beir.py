@@ -136,9 +136,6 @@ def _records(path: Path, findings: list[Finding], where: str, texts: tuple[str, 
             findings.append(Finding("duplicate id", "error", record.place, identifier, detail))
             continue
         records.append(record)
-    if not records:
-        nothing = "the corpus is empty" if where == "corpus" else "there are no queries"
-        findings.append(Finding("empty", "error", str(path), "", nothing))
     further = [record.further for record in records]
     findings += _shadowed(further, where, ("_id", *texts))
     fields, found = gathered(further, where)
