@@ -77,12 +77,12 @@ def plain_metadata(frame: pd.DataFrame, where: str, own: Iterable[str]) -> tuple
         where: ``corpus`` or ``queries``.
         own: its columns that are no metadata: ids and texts.
     """
-    own = list(own)
-    fields = {name: frame[name].tolist() for name in frame.columns if name not in own}
-    kept, findings = _kept(Counter({name: _filled(values) for name, values in fields.items()}), where)
     columns = {name: frame[name] for name in own}
+    fields = {name: _as_text(frame[name].tolist()) for name in frame.columns if name not in columns}
+    filled = Counter({name: len(frame) - kinds[MISSING] for name, (kinds, _) in fields.items()})
+    kept, findings = _kept(filled, where)
     for name in kept:
-        kinds, texts = _as_text(fields[name])
+        kinds, texts = fields[name]
         findings += _about(name, kinds, where)
         if any(text is not None for text in texts):
             columns[name] = pd.Series(texts, index=frame.index)
@@ -131,6 +131,7 @@ def _number(value: float) -> tuple[str, str | None]:
 
 
 def _as_text(values: Iterable[Any]) -> tuple[Counter[str], list[str | None]]:
+    """Return how many values are of which kind, and the texts that they become."""
     kinds: Counter[str] = Counter()
     texts = []
     for value in values:
@@ -191,8 +192,3 @@ def _name_fault(name: Any) -> str:
     if has_control(name):
         return "its name holds a control character"
     return ""
-
-
-def _filled(values: Iterable[Any]) -> int:
-    """Return how many rows have the field."""
-    return sum(plain_value(value)[0] != MISSING for value in values)

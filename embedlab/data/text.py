@@ -6,6 +6,9 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from unicodedata import normalize
+
+import regex
 
 JACCARD = 0.8
 """Character-3-gram Jaccard similarity from which two texts are near-duplicates."""
@@ -22,10 +25,15 @@ _INVERSE = pow(_BASE, -1, _MODULUS)
 
 _NOT_WORD = re.compile(r"[\W_]+")
 
+# Vowels of many scripts, such as Hindi's, are marks on the letter before them: no letters, and part of the word.
+_NOT_WORD_OF_ANY_SCRIPT = regex.compile(r"[^\p{L}\p{N}\p{M}]+")
+
 
 def fold(text: str) -> str:
-    """Return the text in lower case, punctuation and runs of space as one space."""
-    return _NOT_WORD.sub(" ", text.casefold()).strip()
+    """Return the text in lower case, punctuation and runs of space as one space, letters with their marks composed."""
+    if text.isascii():
+        return _NOT_WORD.sub(" ", text.lower()).strip()
+    return _NOT_WORD_OF_ANY_SCRIPT.sub(" ", normalize("NFC", text.casefold())).strip()
 
 
 def stable_hash(*parts: object) -> int:

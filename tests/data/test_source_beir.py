@@ -1,6 +1,7 @@
 """Any BEIR folder: honoured splits, graded and gzipped files, and every fault with file and line."""
 
 import json
+from pathlib import Path
 
 import pytest
 from conftest import CRANFIELD, needs_cranfield, toy_rows, write_beir
@@ -292,3 +293,16 @@ def test_cranfield_is_split_by_query():
     assert (len(collection.corpus), len(collection.queries)) == (1400, 225)
     assert collection.unit == "query"
     assert set(collection.queries["part"]) == {"train", "dev", "test"}
+
+
+def test_a_file_that_may_not_be_read_is_named(toy, monkeypatch):
+    opened = Path.open
+
+    def refuse(path, *args, **options):
+        if path.name == "queries.jsonl":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=r"queries\.jsonl: cannot be read: Permission denied"):
+        load(toy)
