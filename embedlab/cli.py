@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -271,6 +272,10 @@ def _span(ends: tuple[float, float]) -> str:
 
 def main() -> None:
     """Run the command line; user errors end with code 4 and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal may know fewer characters than a collection holds.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except EmbedlabError as error:

@@ -102,7 +102,8 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, ...]]:
     # What follows looks at each different text once, by the first position that it stands at.
     first = {text: positions[0] for text, positions in equal.items()}
     found = {tuple(positions) for positions in equal.values() if len(positions) > 1}
-    for near in _one_word_apart(first) | _similar_pairs(first):
+    apart = _one_word_apart(first)
+    for near in apart | _similar_pairs(first, apart):
         everywhere: list[int] = []
         for position in near:
             everywhere.extend(equal[folded[position]])
@@ -189,18 +190,22 @@ def _inserted(
     return found
 
 
-def _similar_pairs(first: dict[str, int]) -> set[tuple[int, ...]]:
-    """Return pairs of texts whose 3-grams overlap enough; MinHash proposes, at a lower threshold."""
+def _similar_pairs(first: dict[str, int], known: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
+    """Return pairs of texts whose 3-grams overlap enough; MinHash proposes, at a lower threshold.
+
+    Pairs within a set that is known are left out: of a thousand texts made from one template they are half a million.
+    """
     from rensa import RMinHash, RMinHashLSH
 
     grams = {position: trigrams(text) for text, position in first.items()}
     index = RMinHashLSH(threshold=0.5, num_perm=128, num_bands=32)
     pairs: set[tuple[int, ...]] = set()
+    together = _together(known)
     # A text is asked for before it is inserted: no pair is met twice, and none meets itself.
     for position, own in grams.items():
         sketch = RMinHash(num_perm=128, seed=7)
         sketch.update(sorted(own))
-        for other in index.query(sketch):
+        for other in set(index.query(sketch)).difference(*together[position]):
             theirs = grams[other]
             # The smaller set is at most all of the overlap: sizes alone rule most pairs out.
             smaller, larger = min(len(own), len(theirs)), max(len(own), len(theirs))
@@ -208,3 +213,13 @@ def _similar_pairs(first: dict[str, int]) -> set[tuple[int, ...]]:
                 pairs.add(tuple(sorted((position, other))))
         index.insert(position, sketch)
     return pairs
+
+
+def _together(sets: Iterable[Iterable[int]]) -> dict[int, list[set[int]]]:
+    """Return for each position the sets that it stands in."""
+    found: dict[int, list[set[int]]] = defaultdict(list)
+    for positions in sets:
+        members = set(positions)
+        for position in members:
+            found[position].append(members)
+    return found

@@ -220,6 +220,7 @@ FOLDER = (
     Row("the folder", "empty", "error", "corpus.jsonl is missing", both(emptied, lambda data: data.mkdir())),
     Row("the folder", "a link to itself", "error", "is missing", both(emptied, lambda data: data.symlink_to(data))),
     Row("the folder", "a name of 300 characters", "error", "is missing", lambda data: (data / ("x" * 300),)),
+    Row("the folder", "a name that is no UTF-8", "finding", "not JSON", lambda data: (add(CORPUS, "{")(data), data.rename(data.with_name("\udcff")), (data.with_name("\udcff"),))[2]),
     Row("the folder", "further files", "accepted", "", both(write("README.md", "x"), write("qrels/notes.txt", "x"))),
     Row("--most", "below zero", "error", "--most", lambda data: (data, "--most", "-1")),
     Row("--most", "0: only counts", "finding", "1 more of kind 'no judgment'", lambda data: add(QUERIES, doc(_id="n", text="n"))(data) or (data, "--most", "0")),

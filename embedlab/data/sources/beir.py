@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 
 import pandas as pd
 
-from embedlab.data.characters import id_fault
+from embedlab.data.characters import id_fault, printable
 from embedlab.data.metadata import KIND, gathered
 from embedlab.data.raw import Finding, Raw
 from embedlab.data.trec import judgment_lines, parse_judgment
@@ -150,7 +150,7 @@ def _parsed(path: Path, findings: list[Finding], texts: tuple[str, ...]) -> Iter
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
-        place = f"{path}:{number}"
+        place = f"{printable(str(path))}:{number}"
         try:
             row = _object(line)
             own = {"_id": _identifier(row)} | {name: _text(row, name) for name in texts}
@@ -309,7 +309,7 @@ def _qrels_files(folder: Path) -> list[Path]:
 def _judgments(path: Path, findings: list[Finding]) -> Iterator[_Judged]:
     """Yield the judgments of a file; a grade that is not whole stays, for validation to name its row."""
     for number, line in judgment_lines(_lines(path)):
-        where = f"{path}:{number}"
+        where = f"{printable(str(path))}:{number}"
         fields = line.rstrip("\n").split("\t")
         try:
             if len(fields) == 1:
