@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,7 @@ from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from embedlab.data.raw import Finding
     from embedlab.evaluation.results import Comparison
 
 EXIT_OF = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}
@@ -179,14 +182,34 @@ def _states(folder: Path) -> list[tuple[Step, str | None]]:
 @app.command()
 def validate(
     path: Annotated[Path, typer.Argument(help="Folder with corpus.jsonl, queries.jsonl and qrels/")],
-    most: Annotated[int, typer.Option(help="Findings to list of each kind")] = 20,
+    most: Annotated[int, typer.Option(min=0, help="Findings to list of each kind")] = 20,
 ) -> None:
     """Say whether a folder is a usable collection, and what is wrong with it, row by row."""
     from embedlab.data.load import collection_of, read_raw, stop_at_errors
+    from embedlab.data.raw import Finding
 
     raw = read_raw("beir", path=path)
+    fault, findings = "", raw.findings
+    try:
+        stop_at_errors(raw)
+        # Of how the parts are made there may be something to say too.
+        rows = collection_of(raw).findings.itertuples(index=False)
+        findings = [Finding(*row) for row in rows]
+    except EmbedlabError as error:
+        fault = str(error)
+    _list(findings, most)
+    out.print(f"{len(raw.corpus):,} documents, {len(raw.queries):,} queries, {len(raw.qrels):,} judgments")
+    if fault:
+        out.print(f"[red]Not usable:[/] {safe(fault)}")
+    else:
+        out.print("Usable, with the findings above." if findings else "Usable; nothing found.")
+    raise typer.Exit(FINDINGS if findings or fault else 0)
+
+
+def _list(findings: Sequence[Finding], most: int) -> None:
+    """Print the first findings of each kind, and how many more there are."""
     seen: dict[str, int] = {}
-    for finding in raw.findings:
+    for finding in findings:
         seen[finding.kind] = seen.get(finding.kind, 0) + 1
         if seen[finding.kind] <= most:
             shade = "red" if finding.level == "error" else "yellow"
@@ -194,15 +217,6 @@ def validate(
     for kind, count in seen.items():
         if count > most:
             out.print(f"… and {count - most} more of kind {kind!r}")
-    out.print(f"{len(raw.corpus):,} documents, {len(raw.queries):,} queries, {len(raw.qrels):,} judgments")
-    try:
-        stop_at_errors(raw)
-        collection_of(raw)
-    except EmbedlabError as error:
-        out.print(f"[red]Not usable:[/] {safe(str(error))}")
-        raise typer.Exit(FINDINGS) from None
-    out.print("Usable, with the findings above." if seen else "Usable; nothing found.")
-    raise typer.Exit(FINDINGS if seen else 0)
 
 
 @app.command()
@@ -262,6 +276,10 @@ def _span(ends: tuple[float, float]) -> str:
 
 def main() -> None:
     """Run the command line; user errors end with code 4 and no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal may know fewer characters than a collection holds.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except EmbedlabError as error:

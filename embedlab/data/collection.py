@@ -16,8 +16,8 @@ class Collection:
     """Corpus, queries and judgments.
 
     Attributes:
-        corpus: ``doc_id, title, text`` and metadata columns, one row a document.
-        queries: ``query_id, text, part, group`` and metadata columns, one row a query.
+        corpus: ``doc_id, title, text`` and metadata columns (texts, or missing), one row a document.
+        queries: ``query_id, text, part, group`` and metadata columns (likewise), one row a query.
         qrels: ``query_id, doc_id, relevance`` (graded integers, 0 = judged irrelevant).
         unit: ``group`` or ``query``: what was kept together when parts were made.
         documentation: ``text, doc_ids, kind, provenance``: further training texts that are

@@ -23,7 +23,7 @@ def wanted(dev_from: str, test_from: str) -> bool:
     if not dev_from and not test_from:
         return False
     for name, value in (("dev_from", dev_from), ("test_from", test_from)):
-        if not _is_date(value):
+        if not is_date(value):
             raise ParameterError(
                 f"{name} must be a date such as 2023-06-30, found {value!r}; give dev_from and test_from, or neither"
             )
@@ -79,20 +79,18 @@ def _part_on(day: str, dev_from: str, test_from: str) -> str:
 
 def _days(queries: pd.DataFrame) -> pd.Series:
     """Return the day of each query, blank where it has none."""
-    if "created" not in queries:
-        raise DataError(
-            "parts by date need a date in every query's 'created'; this collection's queries have no such field"
-        )
-    day = queries["created"].fillna("").astype(str).str.strip().str[:10]
+    blank = pd.Series("", index=queries.index)
+    day = queries.get("created", blank).fillna("").astype(str).str.strip().str[:10]
     if not day.any():
-        raise DataError(f"parts by date need a date in every query's 'created'; it is blank in all {len(day)} queries")
+        raise DataError(f"parts by date need a date in every query's 'created'; none of the {len(day)} queries has one")
     for query_id, value in zip(queries["query_id"], day, strict=True):
-        if value and not _is_date(value):
+        if value and not is_date(value):
             raise DataError(f"query {query_id}: 'created' must be a date such as 2023-06-30, found {value!r}")
     return day
 
 
-def _is_date(value: str) -> bool:
+def is_date(value: str) -> bool:
+    """Return whether a text is a day in the form 2023-06-30."""
     try:
         return date.fromisoformat(value).isoformat() == value
     except ValueError:

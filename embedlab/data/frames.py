@@ -41,6 +41,8 @@ def check_frames(source: str, raw: Raw) -> None:
 def _faults(name: str, frame: pd.DataFrame, numbers: tuple[str, ...]) -> Iterator[str]:
     """Yield what is wrong with a frame; each check relies on the ones before it."""
     yield from _missing(name, frame, (*TEXTS[name], *numbers))
+    for column in frame.columns[frame.columns.duplicated()]:
+        yield f"{name} has several columns {column!r}; expected each once"
     for column in TEXTS[name]:
         yield from _others(name, frame, column, str, "text (str), blank where there is none")
     for column in numbers:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from embedlab.data.characters import id_faults, mended_texts, printable_finding
 from embedlab.data.collection import FINDING_COLUMNS, PARTS, Collection
 from embedlab.data.dates import parts_by_date, wanted
 from embedlab.data.findings import validate
-from embedlab.data.frames import check_frames
+from embedlab.data.frames import TEXTS, check_frames
 from embedlab.data.groups import GLUED, Grouping, group_queries, query_groups
+from embedlab.data.metadata import plain_metadata
 from embedlab.data.parts import assign_parts, cap_per_document
 from embedlab.data.raw import Finding, Raw
 from embedlab.data.sources.registry import options_for, source_named
@@ -43,8 +45,29 @@ def read_raw(source: str, **options: Any) -> Raw:
     """
     raw = source_named(source).read(**options_for(source, options))
     check_frames(source, raw)
+    raw = settled(raw)
     raw.findings.extend(validate(raw))
+    raw.findings[:] = [printable_finding(finding) for finding in raw.findings]
     return raw
+
+
+def settled(raw: Raw) -> Raw:
+    """Return what a source read with texts that every file can hold and metadata under one rule, and findings of both.
+
+    The one place where that is done, for every source; see :mod:`embedlab.data.characters` and
+    :mod:`embedlab.data.metadata`.
+    """
+    corpus, of_corpus = _settled("corpus", raw.corpus)
+    queries, of_queries = _settled("queries", raw.queries)
+    return replace(raw, corpus=corpus, queries=queries, findings=[*raw.findings, *of_corpus, *of_queries])
+
+
+def _settled(name: str, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    key, *texts = TEXTS[name]
+    faults = list(id_faults(frame, name, key))
+    frame, changed = mended_texts(frame, name, key, texts)
+    frame, done = plain_metadata(frame, name, TEXTS[name])
+    return frame, [*faults, *changed, *done]
 
 
 def load_collection(
@@ -127,6 +150,7 @@ def _made(queries: pd.DataFrame, raw: Raw, seed: int) -> Parted:
 
 def _kept(queries: pd.DataFrame, raw: Raw, given: dict[str, str], seed: int) -> Parted:
     """Keep the collection's own parts; where dev or train is missing, divide the other of the two by group."""
+    queries, others = _without_other_splits(queries, given)
     grouping = _grouping_of_given(queries, raw, given)
     queries = queries.assign(
         part=queries["query_id"].map(given),
@@ -136,7 +160,18 @@ def _kept(queries: pd.DataFrame, raw: Raw, given: dict[str, str], seed: int) -> 
         queries = _divided(queries, "train", DEV_OF_TRAIN, seed)
     if "train" not in set(queries["part"]):
         queries = _divided(queries, "dev", 1 - TRAIN_OF_DEV, seed)
-    return Parted(queries, grouping.unit, "collection", swallowing(grouping))
+    return Parted(queries, grouping.unit, "collection", [*others, *swallowing(grouping)])
+
+
+def _without_other_splits(queries: pd.DataFrame, given: dict[str, str]) -> tuple[pd.DataFrame, list[Finding]]:
+    """Return the queries of train, dev and test, and a finding for each other split, whose queries are left out."""
+    split = queries["query_id"].map(given)
+    others = split[~split.isin(PARTS)]
+    findings = []
+    for name, count in others.value_counts(sort=False).items():
+        detail = f"{count:,} queries of {name!r} are left out: the splits that count are {', '.join(PARTS)}"
+        findings.append(Finding("split of another name", "warning", "qrels", str(name), detail))
+    return queries.drop(index=others.index).reset_index(drop=True), findings
 
 
 def _grouping_of_given(queries: pd.DataFrame, raw: Raw, given: dict[str, str]) -> Grouping:
@@ -211,11 +246,12 @@ def stop_at_errors(raw: Raw, strict: bool = False) -> None:
         more = f" (and {others} more errors)" if others else ""
         raise DataError(f"{first.where}: {first.detail}{more}")
     dangling = [f for f in raw.findings if f.kind.startswith("dangling")]
-    share = len(dangling) / max(raw.judgment_rows, 1)
+    rows = raw.judgment_rows or len(raw.qrels)
+    share = len(dangling) / max(rows, 1)
     if share > DANGLING_LIMIT or (strict and dangling):
         limit = "none are allowed with strict" if strict else f"at most {DANGLING_LIMIT:.0%} may"
         raise DataError(
-            f"{len(dangling)} of {raw.judgment_rows} judgments ({share:.1%}) point nowhere, {limit}; "
+            f"{len(dangling)} of {rows} judgments ({share:.1%}) point nowhere, {limit}; "
             f"the first: {dangling[0].where}: {dangling[0].detail}; list them all with: embedlab validate"
         )
     if raw.qrels.empty:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from unicodedata import normalize
+
+import regex
 
 JACCARD = 0.8
 """Character-3-gram Jaccard similarity from which two texts are near-duplicates."""
@@ -13,12 +16,24 @@ JACCARD = 0.8
 MIN_WORDS = 6
 """Texts at least this long are near-duplicates when one word differs."""
 
+_MODULUS = (1 << 61) - 1
+
+_BASE = 0x0D6E_8FEB_8665_9FD9
+
+_INVERSE = pow(_BASE, -1, _MODULUS)
+"""A sequence of numbers ``w`` hashes to the sum of ``w[i] * _BASE ** i``, modulo a prime (Karp and Rabin 1987)."""
+
 _NOT_WORD = re.compile(r"[\W_]+")
+
+# Vowels of many scripts, such as Hindi's, are marks on the letter before them: no letters, and part of the word.
+_NOT_WORD_OF_ANY_SCRIPT = regex.compile(r"[^\p{L}\p{N}\p{M}]+")
 
 
 def fold(text: str) -> str:
-    """Return the text in lower case, punctuation and runs of space as one space."""
-    return _NOT_WORD.sub(" ", text.casefold()).strip()
+    """Return the text in lower case, punctuation and runs of space as one space, letters with their marks composed."""
+    if text.isascii():
+        return _NOT_WORD.sub(" ", text.lower()).strip()
+    return _NOT_WORD_OF_ANY_SCRIPT.sub(" ", normalize("NFC", text.casefold())).strip()
 
 
 def stable_hash(*parts: object) -> int:
@@ -87,7 +102,8 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, ...]]:
     # What follows looks at each different text once, by the first position that it stands at.
     first = {text: positions[0] for text, positions in equal.items()}
     found = {tuple(positions) for positions in equal.values() if len(positions) > 1}
-    for near in _one_word_apart(first) | _similar_pairs(first):
+    apart = _one_word_apart(first)
+    for near in apart | _similar_pairs(first, apart):
         everywhere: list[int] = []
         for position in near:
             everywhere.extend(equal[folded[position]])
@@ -96,38 +112,100 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, ...]]:
 
 
 def _one_word_apart(first: dict[str, int]) -> set[tuple[int, ...]]:
-    """Return sets of texts that equal one another once one word is replaced, or inserted."""
-    position_of = {tuple(text.split()): position for text, position in first.items()}
-    replaced: dict[tuple[Hashable, ...], set[int]] = defaultdict(set)
+    """Return sets of texts that equal one another once one word is replaced, or inserted.
+
+    Linear in the number of words: a text without one of its words is known by its hash, and only texts whose hashes
+    are the same are compared word by word.
+    """
+    words_of = {position: text.split() for text, position in first.items()}
+    words_of = {position: words for position, words in words_of.items() if len(words) >= MIN_WORDS}
+    numbers = _Numbers()
+    # Without the place of the gap, a word that only moved would count as one that was replaced.
+    with_gap: dict[tuple[int, int], list[int]] = defaultdict(list)
+    whole: dict[int, list[int]] = defaultdict(list)
+    for position, words in words_of.items():
+        numbered = [numbers[word] for word in words]
+        whole[_hash(numbered)].append(position)
+        for gap, rest in enumerate(_without_each(numbered)):
+            with_gap[gap, rest].append(position)
     found: set[tuple[int, ...]] = set()
-    for words, position in position_of.items():
-        if len(words) < MIN_WORDS:
-            continue
-        for i in range(len(words)):
-            rest = words[:i] + words[i + 1 :]
-            # Without the place of the gap, a word that only moved would count as one that was replaced.
-            replaced[(i, *rest)].add(position)
-            # Each pair is met from its longer text, so insertion needs no look of its own.
-            if len(rest) >= MIN_WORDS and rest in position_of:
-                found.add(tuple(sorted((position, position_of[rest]))))
-    for positions in replaced.values():
-        if len(positions) > 1:
-            found.add(tuple(sorted(positions)))
+    for (gap, rest), positions in with_gap.items():
+        found |= _replaced(words_of, gap, positions)
+        # Each pair is met from its longer text, so insertion needs no look of its own.
+        for shorter in whole.get(rest, ()):
+            found |= _inserted(words_of, gap, positions, shorter, found)
     return found
 
 
-def _similar_pairs(first: dict[str, int]) -> set[tuple[int, ...]]:
-    """Return pairs of texts whose 3-grams overlap enough; MinHash proposes, at a lower threshold."""
+class _Numbers(dict[str, int]):
+    """A number for each word, from 1 in the order in which they are asked for."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = len(self) + 1
+        return self[word]
+
+
+def _hash(numbers: Sequence[int]) -> int:
+    found = 0
+    for number in reversed(numbers):
+        found = (found * _BASE + number) % _MODULUS
+    return found
+
+
+def _without_each(numbers: Sequence[int]) -> Iterator[int]:
+    """Yield the hash of a sequence without its first number, then without its second, and so on."""
+    whole = _hash(numbers)
+    before, power = 0, 1
+    for number in numbers:
+        own = number * power % _MODULUS
+        # What stands behind the gap moves one place to the front.
+        after = (whole - before - own) * _INVERSE
+        yield (before + after) % _MODULUS
+        before += own
+        power = power * _BASE % _MODULUS
+
+
+def _replaced(words_of: dict[int, list[str]], gap: int, positions: list[int]) -> set[tuple[int, ...]]:
+    """Return those of the texts that are the same but for the word at the gap."""
+    if len(positions) == 1:
+        return set()
+    same: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for position in positions:
+        words = words_of[position]
+        same[(*words[:gap], *words[gap + 1 :])].append(position)
+    return {tuple(sorted(those)) for those in same.values() if len(those) > 1}
+
+
+def _inserted(
+    words_of: dict[int, list[str]], gap: int, positions: list[int], shorter: int, known: set[tuple[int, ...]]
+) -> set[tuple[int, ...]]:
+    """Return the pairs of this text with those that equal it without their word at the gap."""
+    found = set()
+    for position in positions:
+        pair = tuple(sorted((position, shorter)))
+        words = words_of[position]
+        # Where a word is repeated many gaps leave the same text: one comparison is enough.
+        if pair not in known and words[:gap] + words[gap + 1 :] == words_of[shorter]:
+            found.add(pair)
+    return found
+
+
+def _similar_pairs(first: dict[str, int], known: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
+    """Return pairs of texts whose 3-grams overlap enough; MinHash proposes, at a lower threshold.
+
+    Pairs within a set that is known are left out: of a thousand texts made from one template they are half a million.
+    """
     from rensa import RMinHash, RMinHashLSH
 
     grams = {position: trigrams(text) for text, position in first.items()}
     index = RMinHashLSH(threshold=0.5, num_perm=128, num_bands=32)
     pairs: set[tuple[int, ...]] = set()
+    together = _together(known)
     # A text is asked for before it is inserted: no pair is met twice, and none meets itself.
     for position, own in grams.items():
         sketch = RMinHash(num_perm=128, seed=7)
         sketch.update(sorted(own))
-        for other in index.query(sketch):
+        for other in set(index.query(sketch)).difference(*together[position]):
             theirs = grams[other]
             # The smaller set is at most all of the overlap: sizes alone rule most pairs out.
             smaller, larger = min(len(own), len(theirs)), max(len(own), len(theirs))
@@ -135,3 +213,13 @@ def _similar_pairs(first: dict[str, int]) -> set[tuple[int, ...]]:
                 pairs.add(tuple(sorted((position, other))))
         index.insert(position, sketch)
     return pairs
+
+
+def _together(sets: Iterable[Iterable[int]]) -> dict[int, list[set[int]]]:
+    """Return for each position the sets that it stands in."""
+    found: dict[int, list[set[int]]] = defaultdict(list)
+    for positions in sets:
+        members = set(positions)
+        for position in members:
+            found[position].append(members)
+    return found

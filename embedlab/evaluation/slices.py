@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 
 import pandas as pd
 
+from embedlab.data.characters import has_control, is_partly_invisible
 from embedlab.data.collection import Collection
 from embedlab.data.text import fold
 from embedlab.errors import ParameterError
 
 NEGATION = re.compile(r"\b(not|no|never|without|except|none|cannot|can't|don't|doesn't|isn't)\b", re.I)
 
-# A word of letters and digits, capitals alone, digits behind a dot, dash or slash, or an option with its value.
-CODE = re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])\w{2,}\b|\b[A-Z]{2,}\b|\w+[._/\\-]\w*\d\w*|--?\w+=")
+# A word of letters and digits, capitals alone, digits behind a dot, dash, slash or underscore, or an option's value.
+# Each part looks at a word from one place alone, so that a text of a million letters is gone through once.
+CODE = re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])\w{2,}\b|\b[A-Z]{2,}\b|\w[./\\-]\w*\d|\b\w[^\W_]*_\w*\d|--?\w+=")
 
 SHORT_QUERY, LONG_QUERY = 6, 20
 """Words of a query, up to and from."""
@@ -27,6 +30,15 @@ LOW_OVERLAP = 0.2
 
 MOST_VALUES = 8
 """A metadata field with more different values than this makes no slices of its own accord."""
+
+PATIENCE = 10.0
+"""Seconds that a regular expression of the user's may take over all queries."""
+
+LONGEST_NAME = 100
+"""Characters of the name of a slice, which heads columns of tables."""
+
+TAKEN_NAMES = {"query_id", "text", "should find", "rank"}
+"""Columns that stand beside those of slices."""
 
 NO_METADATA = {"query_id", "doc_id", "text", "title", "part", "group", "family", "created"}
 
@@ -47,12 +59,16 @@ def query_slices(collection: Collection, named: Sequence[str] = ()) -> pd.DataFr
         one row a query (index ``query_id``), one boolean column a slice.
 
     Raises:
-        ParameterError: if a named slice cannot be read; names it.
+        ParameterError: if a named slice cannot be read, its name is unfit or taken, or its expression takes longer
+            than :data:`PATIENCE` over all queries; names the slice.
     """
     texts = collection.query_texts()
-    found = [text_slices(texts), _by_relevant(collection), _by_metadata(collection), _named(collection, named)]
-    table = pd.concat(found, axis=1).rename_axis("query_id")
-    return table.loc[:, ~table.columns.duplicated()]
+    computed = pd.concat([text_slices(texts), _by_relevant(collection), _by_metadata(collection)], axis=1)
+    computed = computed.loc[:, ~computed.columns.duplicated()]
+    own = _named(collection, named, set(computed.columns))
+    # A field=value that is computed anyway is the same slice.
+    new = own.loc[:, ~own.columns.isin(computed.columns)]
+    return pd.concat([computed, new], axis=1).rename_axis("query_id")
 
 
 def text_slices(texts: pd.Series) -> pd.DataFrame:
@@ -101,13 +117,13 @@ def _by_metadata(collection: Collection) -> pd.DataFrame:
     corpus = collection.corpus.set_index("doc_id")
     columns: dict[str, pd.Series] = {}
     for field in sorted(set(queries.columns) - NO_METADATA):
-        own = queries[field].astype(str)
+        own = queries[field].astype(str).where(queries[field].notna())
         for value in _few_values(queries[field]):
             columns[f"{field}={value}"] = own == value
     best = _best_documents(collection.qrels)
     # Of a field that queries have too, theirs alone makes slices.
     for field in sorted(set(corpus.columns) - NO_METADATA - set(queries.columns)):
-        of_document = best["doc_id"].map(corpus[field].astype(str))
+        of_document = best["doc_id"].map(corpus[field].dropna().astype(str))
         for value in _few_values(corpus[field]):
             members = best.loc[of_document == value, "query_id"]
             is_member = queries.index.isin(members)
@@ -128,36 +144,71 @@ def _best_documents(qrels: pd.DataFrame) -> pd.DataFrame:
     return relevant[relevant["relevance"] == highest]
 
 
-def _named(collection: Collection, named: Sequence[str]) -> pd.DataFrame:
+def _named(collection: Collection, named: Sequence[str], computed: set[str]) -> pd.DataFrame:
     queries = collection.queries.set_index("query_id")
     columns: dict[str, pd.Series] = {}
     for entry in named:
-        name, members = _one_named(queries, entry)
+        name, members = _one_named(queries, entry, computed)
+        fault = "stands twice in the list" if name in columns else _name_fault(name)
+        if fault:
+            raise ParameterError(f"slices of step 01: {entry!r}: the name {name[:LONGEST_NAME]!r} {fault}")
         columns[name] = members
     return pd.DataFrame(columns, index=queries.index, dtype=bool)
 
 
-def _one_named(queries: pd.DataFrame, entry: str) -> tuple[str, pd.Series]:
+def _name_fault(name: str) -> str:
+    """Return why a slice cannot be called so, blank where it can."""
+    if len(name) > LONGEST_NAME:
+        return f"has {len(name):,} characters; expected at most {LONGEST_NAME}"
+    if has_control(name) or is_partly_invisible(name):
+        return "holds a character that cannot be printed"
+    if name in TAKEN_NAMES:
+        return f"is taken; these are: {', '.join(sorted(TAKEN_NAMES))}"
+    return ""
+
+
+def _one_named(queries: pd.DataFrame, entry: str, computed: set[str]) -> tuple[str, pd.Series]:
     # The colon is looked for first: a regular expression may well hold an equals sign.
-    name, _, pattern = (part.strip() for part in entry.partition(":"))
+    name, colon, pattern = (part.strip() for part in entry.partition(":"))
     if name and pattern:
+        if name in computed:
+            raise ParameterError(f"slices of step 01: {entry!r}: the slice {name!r} is computed already; name it anew")
         return name, _matching(queries["text"], pattern, entry)
     field, equals, value = (part.strip() for part in entry.partition("="))
     fields = sorted(set(queries.columns) - {"text", "part", "group"})
-    if not equals or field not in fields:
+    if not equals or not value or field not in fields:
+        blank = " the name or the expression is blank;" if colon and not (name and pattern) else ""
         raise ParameterError(
-            f"slices of step 01: {entry!r}: expected 'name: regular expression' or 'field=value' "
+            f"slices of step 01: {entry!r}:{blank} expected 'name: regular expression' or 'field=value' "
             f"with a field of the queries ({', '.join(fields) or 'they have none'})"
         )
     return entry.strip(), queries[field].astype(str) == value
 
 
 def _matching(texts: pd.Series, pattern: str, entry: str) -> pd.Series:
+    """Return for each text whether the user's expression is anywhere in it.
+
+    By the library ``regex``, which reads what ``re`` reads and can be stopped: an expression such as ``(a+)+$`` takes
+    twice as long for each further letter.
+    """
+    import regex
+
     try:
-        compiled = re.compile(pattern)
-    except re.error as error:
+        compiled = regex.compile(pattern)
+    except (regex.error, RecursionError, OverflowError) as error:
         raise ParameterError(f"slices of step 01: {entry!r}: not a regular expression: {error}") from None
-    return _found_in(texts, compiled)
+    end = time.monotonic() + PATIENCE
+    found = []
+    for text in texts:
+        try:
+            # At no time at all the library would not stop.
+            found.append(bool(compiled.search(text, timeout=max(end - time.monotonic(), 0.001))))
+        except TimeoutError:
+            raise ParameterError(
+                f"slices of step 01: {entry!r}: the expression took longer than {PATIENCE:g} s, of {len(texts):,} "
+                f"queries {len(found):,} were searched; repeat no group that repeats in itself, as (a+)+ does"
+            ) from None
+    return pd.Series(found, index=texts.index, dtype=bool)
 
 
 ANSWERED, MISSED, AMBIGUOUS = "answered", "missed", "ambiguous"

@@ -1,6 +1,7 @@
 """Any BEIR folder: honoured splits, graded and gzipped files, and every fault with file and line."""
 
 import json
+from pathlib import Path
 
 import pytest
 from conftest import CRANFIELD, needs_cranfield, toy_rows, write_beir
@@ -168,7 +169,7 @@ def test_a_duplicate_query_id_is_an_error_too(toy):
 
 
 def test_an_empty_corpus_is_an_error(tmp_path, rows):
-    with pytest.raises(DataError, match=r"corpus\.jsonl: the corpus is empty"):
+    with pytest.raises(DataError, match="corpus: there are no documents"):
         load(write_beir(tmp_path / "e", [], rows[1], {"test": rows[2]}))
 
 
@@ -292,3 +293,16 @@ def test_cranfield_is_split_by_query():
     assert (len(collection.corpus), len(collection.queries)) == (1400, 225)
     assert collection.unit == "query"
     assert set(collection.queries["part"]) == {"train", "dev", "test"}
+
+
+def test_a_file_that_may_not_be_read_is_named(toy, monkeypatch):
+    opened = Path.open
+
+    def refuse(path, *args, **options):
+        if path.name == "queries.jsonl":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=r"queries\.jsonl: cannot be read: Permission denied"):
+        load(toy)

@@ -111,3 +111,14 @@ def test_what_shares_ties_is_connected_and_named_after_its_first(edges):
 
 def test_ties_over_what_is_no_member_connect_too():
     assert connected(["b", "a", "c"], [["family", "a"], ["family", "b"]]) == {"b": "b", "a": "b", "c": "c"}
+
+
+def test_letters_of_every_script_keep_their_marks():
+    assert fold("क्या? की, कि!") == "क्या की कि"
+    assert fold("Cafe\u0301") == fold("CAFÉ")
+    assert fold("ไม่มี") == "ไม่มี"
+
+
+def test_texts_of_one_word_a_thousand_times_are_compared_as_others_are():
+    texts = ["word " * 1000, "word " * 999, "word " * 999 + "other", "word " * 998 + "some other"]
+    assert pairs_of(near_duplicates(texts)) == {(0, 1), (0, 2), (1, 2), (2, 3)}

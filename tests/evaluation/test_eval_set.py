@@ -1,10 +1,13 @@
 """The evaluation set: slices, the gain a test can show, and how far it stands for a query log."""
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from embedlab.data import Collection
@@ -22,6 +25,7 @@ from embedlab.evaluation import (
     read_log,
     weighted_mean,
 )
+from embedlab.evaluation.slices import text_slices
 
 LONG = "word " * 200
 
@@ -95,6 +99,21 @@ def test_the_user_names_slices_by_expression_or_field():
 def test_a_slice_that_cannot_be_read_is_named(entry, message):
     with pytest.raises(ParameterError, match=message):
         query_slices(collection(), [entry])
+
+
+@given(st.text(st.sampled_from("aA1_é.-/= "), max_size=12))
+@settings(max_examples=400, deadline=None)
+def test_codes_are_those_of_the_plain_pattern_which_takes_ages_for_long_words(text):
+    plain = r"\b(?=\w*\d)(?=\w*[A-Za-z])\w{2,}\b|\b[A-Z]{2,}\b|\w+[._/\\-]\w*\d\w*|--?\w+="
+    found = text_slices(pd.Series([text]))["abbreviation or code"]
+    assert found[0] == bool(re.search(plain, text))
+
+
+def test_numbers_with_gaps_make_slices_of_the_values_that_are_there():
+    one = collection()
+    one.queries["year"] = [2019.0, None, 2020.0, None]
+    found = query_slices(one)
+    assert {name for name in found if name.startswith("year=")} == {"year=2019.0", "year=2020.0"}
 
 
 # --- the gain that a test can show ---------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from faulty import comparisons, parameters
+from faulty import collections, comparisons, loading, parameters, slices
 
-FACES: tuple[ModuleType, ...] = (parameters, comparisons)
+FACES: tuple[ModuleType, ...] = (parameters, collections, loading, slices, comparisons)
 """Modules with ``FACE`` (what is asked), ``ROWS`` and ``prepare(row, folder)``, which returns the act."""
