@@ -10,7 +10,8 @@ import numpy as np
 
 from embedlab.errors import ModelError
 from embedlab.models.cache import VectorCache, Vectors
-from embedlab.models.loading import identity_of, load_sentence_transformer, tokenizer_file
+from embedlab.models.folder import MEND
+from embedlab.models.loading import identity_of, load_sentence_transformer, naming, tokenizer_file
 from embedlab.models.resolve import ModelFiles, resolve
 from embedlab.progress import Progress
 
@@ -59,6 +60,15 @@ class Encoder:
         model = load_sentence_transformer(self.files)
         return model.to(getattr(torch, self.identity.precision))
 
+    def load(self) -> Encoder:
+        """Load the weights now, so that it shows here whether they can be had; return this encoder.
+
+        Raises:
+            ModelError: if they are not what the model's files say; names folder, cause and what to do.
+        """
+        _ = self.model
+        return self
+
     def prompt(self, kind: Kind) -> str:
         """Return the text that stands before every query or document."""
         return self.identity.query_prompt if kind == "query" else self.identity.document_prompt
@@ -90,16 +100,29 @@ class Encoder:
 
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Encode texts without the cache; shapes as :meth:`encode`. For measuring time."""
-        vectors = self.model.encode(
-            texts, prompt=self.prompt(kind) or None, batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True
-        )
-        return normalize(np.asarray(vectors, dtype=np.float32))
+        model, prompt = self.model, self.prompt(kind) or None
+        with naming(self.files.folder):
+            found = model.encode(texts, prompt=prompt, batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True)
+        vectors = np.asarray(found, dtype=np.float32)
+        self._check(vectors)
+        return normalize(vectors)
+
+    def _check(self, vectors: Vectors) -> None:
+        """Raise a ModelError where vectors have another length than the files say, or hold what is no number."""
+        expected = self.identity.dimensions
+        if len(vectors) and vectors.shape[1] != expected:
+            raise ModelError(
+                f"{self.files.folder}: its vectors have {vectors.shape[1]} numbers, its files say {expected}; {MEND}"
+            )
+        if not np.isfinite(vectors).all():
+            raise ModelError(f"{self.files.folder}: its vectors hold NaN or infinity: its weights are no use; {MEND}")
 
     def token_counts(self, texts: list[str]) -> list[int]:
         """Return the length of each text in the model's tokens, untruncated."""
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(tokenizer_file(self.files)))
+        with naming(self.files.folder):
+            tokenizer = Tokenizer.from_file(str(tokenizer_file(self.files)))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return [len(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
@@ -118,7 +141,8 @@ def load_model(name: str, precision: str = "auto", cache: Path | None = None) ->
         cache: folder for the vector cache; None keeps vectors in memory only.
 
     Raises:
-        ModelError: if the model cannot be had here or its files are not what they should be.
+        ModelError: if the model cannot be had here or its files are not what they should be; what only shows when
+            weights are loaded, :meth:`Encoder.load` or the first encoding says.
     """
     if precision == "auto":
         from embedlab.models.hardware import calibrate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from faulty import comparisons
+from faulty import comparisons, models
 
-FACES: tuple[ModuleType, ...] = (comparisons,)
+FACES: tuple[ModuleType, ...] = (models, comparisons)
 """Modules with ``FACE`` (what is asked), ``ROWS`` and ``prepare(row, folder)``, which returns the act."""
