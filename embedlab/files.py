@@ -47,9 +47,11 @@ def read_json(path: Path, kind: type[Kind], fault: type[EmbedlabError], mend: st
     try:
         content = json.loads(read_text(path, fault, mend))
     except (ValueError, RecursionError) as error:  # too many brackets are a RecursionError
-        raise fault(f"{path}: not readable as JSON: {shown(error)}; {mend}") from None
+        raise fault(f"{shown(path)}: not readable as JSON: {shown(error)}; {mend}") from None
     if not isinstance(content, kind):
-        raise fault(f"{path}: expected {JSON_NAMES[kind]}, found {JSON_NAMES.get(type(content), 'a number')}; {mend}")
+        raise fault(
+            f"{shown(path)}: expected {JSON_NAMES[kind]}, found {JSON_NAMES.get(type(content), 'a number')}; {mend}"
+        )
     return content
 
 
@@ -66,7 +68,7 @@ def read_text(path: Path, fault: type[EmbedlabError], mend: str) -> str:
     """Return the text of a UTF-8 file; arguments and errors as for :func:`read_json`."""
     why = why_no_file(path)
     if why:
-        raise fault(f"{path}: {why}; {mend}")
+        raise fault(f"{shown(path)}: cannot be read: {why}; {mend}")
     try:
         content = path.read_bytes()
         if content.startswith(POINTER):
@@ -75,7 +77,7 @@ def read_text(path: Path, fault: type[EmbedlabError], mend: str) -> str:
             )
         return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise fault(f"{path}: not readable: {shown(error)}; {mend}") from None
+        raise fault(f"{shown(path)}: cannot be read: {shown(error)}; {mend}") from None
 
 
 def why_no_file(path: Path) -> str:

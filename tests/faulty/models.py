@@ -303,7 +303,7 @@ ROWS = (
     broken("config.json", "cut off", "config.json: not readable as JSON", cut("config.json", 0.5)),
     broken("config.json", "a list", "expected an object {…}, found a list […]", text("config.json", "[]")),
     broken("config.json", "a number", "expected an object {…}, found a number", text("config.json", "7")),
-    broken("config.json", "not UTF-8", "config.json: not readable", text("config.json", b'{"a": "\xff"}')),
+    broken("config.json", "not UTF-8", "config.json: cannot be read", text("config.json", b'{"a": "\xff"}')),
     broken("config.json", "100,000 brackets", "config.json: not readable as JSON", text("config.json", "[" * 100_000)),
     broken("config.json", "a number of 5,000 digits", "config.json: not readable as JSON",
            text("config.json", '{"hidden_size": ' + "9" * 5000 + "}")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from faulty import comparisons, models
+from faulty import compared, comparisons, models
 
-FACES: tuple[ModuleType, ...] = (models, comparisons)
+FACES: tuple[ModuleType, ...] = (models, comparisons, compared)
 """Modules with ``FACE`` (what is asked), ``ROWS`` and ``prepare(row, folder)``, which returns the act."""
