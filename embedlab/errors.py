@@ -43,6 +43,17 @@ class ModelError(EmbedlabError):
     """A model cannot be resolved, loaded or verified."""
 
 
+def shown(value: object, length: int = 120) -> str:
+    """Return a value as a message quotes it: on one line, printable, cut where it is long."""
+    text = value if isinstance(value, str) else str(value)
+    printable = "".join(character if character.isprintable() else _escaped(character) for character in text[:length])
+    return printable if len(text) <= length else f"{printable}… ({len(text):,} characters)"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def nearest(name: str, valid: list[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest valid name, or the list of all."""
     import difflib

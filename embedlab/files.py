@@ -10,7 +10,14 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from embedlab.errors import EmbedlabError, shown
+
+Kind = TypeVar("Kind")
+
+POINTER = b"version https://git-lfs"
+"""How a file begins that git-lfs left in place of the real one."""
 
 
 def sha256_file(path: Path) -> str:
@@ -23,6 +30,66 @@ def sha256_json(value: Any) -> str:
     """Return the sha256 of a value's canonical JSON, in hex."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_json(path: Path, kind: type[Kind], fault: type[EmbedlabError], mend: str) -> Kind:
+    """Return what a JSON file holds.
+
+    Args:
+        path: the file.
+        kind: what it must hold: ``dict`` or ``list``.
+        fault: the error to raise.
+        mend: what the user should do about a damaged file.
+
+    Raises:
+        fault: if it cannot be read, is no JSON, or holds something else; names file, cause and ``mend``.
+    """
+    try:
+        content = json.loads(read_text(path, fault, mend))
+    except (ValueError, RecursionError) as error:  # too many brackets are a RecursionError
+        raise fault(f"{shown(path)}: not readable as JSON: {shown(error)}; {mend}") from None
+    if not isinstance(content, kind):
+        raise fault(
+            f"{shown(path)}: expected {JSON_NAMES[kind]}, found {JSON_NAMES.get(type(content), 'a number')}; {mend}"
+        )
+    return content
+
+
+JSON_NAMES: dict[type, str] = {
+    dict: "an object {…}",
+    list: "a list […]",
+    str: "a text",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def read_text(path: Path, fault: type[EmbedlabError], mend: str) -> str:
+    """Return the text of a UTF-8 file; arguments and errors as for :func:`read_json`."""
+    why = why_no_file(path)
+    if why:
+        raise fault(f"{shown(path)}: cannot be read: {why}; {mend}")
+    try:
+        content = path.read_bytes()
+        if content.startswith(POINTER):
+            raise fault(
+                f"{path}: it is a pointer of git-lfs and not the file itself: run 'git lfs pull' where it is from"
+            )
+        return content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise fault(f"{shown(path)}: cannot be read: {shown(error)}; {mend}") from None
+
+
+def why_no_file(path: Path) -> str:
+    """Return why a path is no regular file, or nothing where it is one; a pipe would be waited for forever."""
+    try:
+        if path.is_file():
+            return ""
+        if path.is_dir():
+            return "a folder stands where a file should be"
+        return "it is no regular file" if os.path.lexists(path) else "there is no such file"
+    except (OSError, ValueError) as error:  # a name that is too long, or has a NUL in it
+        return f"no file can have this name: {shown(error)}"
 
 
 def content_hash(path: Path) -> str | None:

@@ -14,7 +14,7 @@ EVERY = [
     pytest.param(face, row, id=f"{face.__name__.removeprefix('faulty.')}-{row.where}-{row.what}", marks=marks)
     for face in FACES
     for row in face.ROWS
-    for marks in [[pytest.mark.full] if row.full else []]
+    for marks in [[getattr(pytest.mark, name) for name in ("full", "model") if getattr(row, name)]]
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from embedlab.errors import DataError
+from embedlab.data.findings import HIGHEST_GRADE
+from embedlab.errors import DataError, shown
+from embedlab.files import read_text
 
 RUN = ["query_id", "doc_id", "score"]
 
@@ -23,6 +26,15 @@ OTHER_NAMES = {
     "score": (),
 }
 """What other tools call a column (PyTerrier, ranx, BEIR, trectools), the most telling name first."""
+
+LOWEST_GRADE = -HIGHEST_GRADE
+"""Below 0 a document is irrelevant in some special way, such as spam; trec_eval takes it for not relevant."""
+
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
+"""What no id may hold: at a NUL trec_eval's strings end, and half a surrogate pair cannot be written to a file."""
+
+_FIELD = re.compile(r"[^ \t\f\v]+")
+"""Fields stand between blanks of ASCII: other scripts' spaces may be part of an id."""
 
 
 def run_text(run: pd.DataFrame, tag: str) -> str:
@@ -61,41 +73,79 @@ def parse_run(text: str, where: str = "run") -> pd.DataFrame:
     """
     rows: list[tuple[str, str, float]] = []
     line_of: dict[tuple[str, str], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.split()
+    for number, line in enumerate(lines_of(text), start=1):
+        fields = _FIELD.findall(line)
         if not fields:
             continue
         # The rank in the fourth field is not read: as in trec_eval, the score alone gives the order.
         try:
-            query, document, score = fields[0], fields[2], float(fields[4])
+            query, document, score = fields[0], fields[2], number_of(fields[4])
         except (IndexError, ValueError):
-            raise DataError(f"{where}:{number}: expected 'query Q0 document rank score tag', found {line!r}") from None
+            expected = "expected 'query Q0 document rank score tag'"
+            raise DataError(f"{where}:{number}: {expected}, found '{shown(line)}'") from None
         if not math.isfinite(score):
-            raise DataError(f"{where}:{number}: score {fields[4]} is not a finite number")
+            raise DataError(f"{where}:{number}: score {shown(fields[4])} is not a finite number")
+        _check_id(query, f"{where}:{number}")
+        _check_id(document, f"{where}:{number}")
         first = line_of.setdefault((query, document), number)
         if first != number:
-            raise DataError(f"{where}:{number}: query {query} has document {document} twice, first on line {first}")
+            raise DataError(
+                f"{where}:{number}: query {shown(query)} has document {shown(document)} twice, first on line {first}"
+            )
         rows.append((query, document, score))
     return pd.DataFrame(rows, columns=RUN)
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text, whatever system wrote their ends; some other characters end a line for Python."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def number_of(text: str) -> float:
+    """Return a number as other tools read it; raises a ValueError at what only Python takes for one, such as 1_0."""
+    if "_" in text or not text.isascii():
+        raise ValueError(f"expected a number, found {shown(text)}")
+    return float(text)
+
+
+def _check_id(identifier: str, where: str) -> None:
+    if not identifier.strip() or _UNUSABLE.search(identifier):
+        what = "a NUL or half a surrogate pair in it" if identifier.strip() else "nothing but blanks"
+        raise DataError(f"{where}: '{shown(identifier)}' is no id: {what}; expected a text that a file can hold")
 
 
 def check_run(run: pd.DataFrame, where: str = "run") -> pd.DataFrame:
     """Return the run if it has its columns, finite scores and no document twice for a query."""
     run = _named(run, RUN, where)
-    found = pd.to_numeric(run["score"], errors="coerce").astype(float)
+    found = _numbers(run["score"])
     unusable = run[~np.isfinite(found)]
     for row in unusable.itertuples():  # the first is enough
-        raise DataError(f"{where}: query {row.query_id}: score {row.score} is not finite (document {row.doc_id})")
+        pair = f"query {shown(row.query_id)}: score {shown(row.score)} is not finite (document {shown(row.doc_id)})"
+        raise DataError(f"{where}: {pair}")
     twice = run[run.duplicated(["query_id", "doc_id"])]
-    if len(twice):
-        raise DataError(f"{where}: query {twice['query_id'].iloc[0]} has document {twice['doc_id'].iloc[0]} twice")
+    for row in twice.itertuples():
+        raise DataError(f"{where}: query {shown(row.query_id)} has document {shown(row.doc_id)} twice")
     return run.assign(score=found)
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """Return values as float64, NaN where one is no number: an object of any kind may stand in a dict or a frame."""
+    if values.dtype.kind in "iufb":
+        return values.astype(float)
+    return pd.Series([_number(value) for value in values], index=values.index, dtype=float)
+
+
+def _number(value: Any) -> float:
+    try:
+        return number_of(value) if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def read_run(run: Any, where: str = "run") -> pd.DataFrame:
     """Return a run given as TREC file, dict of dicts, or DataFrame."""
     if isinstance(run, (str, Path)):
-        return parse_run(_text(Path(run)), str(run))
+        return parse_run(_text(Path(run)), shown(run))
     return check_run(_frame(run, RUN, where), where)
 
 
@@ -103,10 +153,10 @@ def read_qrels(qrels: Any) -> pd.DataFrame:
     """Return judgments given as TREC or BEIR file, dict of dicts, or DataFrame; equal repeats once.
 
     Raises:
-        DataError: if there are none, a grade is no whole number, or two grades contradict.
+        DataError: if there are none, a grade is no whole number within the range, or two grades contradict.
     """
     if isinstance(qrels, (str, Path)):
-        where = str(qrels)
+        where = shown(qrels)
         found = _qrels_of_file(Path(qrels))
     else:
         where = "qrels"
@@ -116,7 +166,8 @@ def read_qrels(qrels: Any) -> pd.DataFrame:
     # Equal rows are gone, so a pair that is left twice has two grades.
     contradicting = found[found.duplicated(["query_id", "doc_id"])]
     for row in contradicting.itertuples():
-        raise DataError(f"{where}: query {row.query_id} has document {row.doc_id} twice, with different grades")
+        pair = f"query {shown(row.query_id)} has document {shown(row.doc_id)} twice"
+        raise DataError(f"{where}: {pair}, with different grades")
     if found.empty:
         raise DataError(f"{where}: no judgments in it")
     return found
@@ -124,26 +175,39 @@ def read_qrels(qrels: Any) -> pd.DataFrame:
 
 def _qrels_of_file(path: Path) -> pd.DataFrame:
     rows = []
-    for number, line in judgment_lines(_text(path).splitlines()):
+    for number, line in judgment_lines(lines_of(_text(path))):
+        where = f"{shown(path)}:{number}"
         try:
             query_id, doc_id, grade = parse_judgment(line)
         except ValueError:
-            raise DataError(
-                f"{path}:{number}: expected query, document and a whole-number grade, found {line!r}"
-            ) from None
+            expected = "expected query, document and a whole-number grade"
+            raise DataError(f"{where}: {expected}, found '{shown(line)}'") from None
+        _check_id(query_id, where)
+        _check_id(doc_id, where)
+        _check_grade(grade, where)
         rows.append((query_id, doc_id, int(grade)))
     return pd.DataFrame(rows, columns=QRELS)
 
 
 def _whole_grades(qrels: pd.DataFrame, where: str) -> pd.DataFrame:
-    grades = pd.to_numeric(qrels["relevance"], errors="coerce").astype(float)
+    grades = _numbers(qrels["relevance"])
     is_whole = np.isfinite(grades) & (grades % 1 == 0)
     for row in qrels[~is_whole].itertuples():
         raise DataError(
-            f"{where}: query {row.query_id}, document {row.doc_id}: "
-            f"grade {row.relevance} is not a whole number, as trec_eval needs"
+            f"{where}: query {shown(row.query_id)}, document {shown(row.doc_id)}: "
+            f"grade {shown(row.relevance)} is not a whole number, as trec_eval needs"
         )
+    for row in qrels[(grades > HIGHEST_GRADE) | (grades < LOWEST_GRADE)].itertuples():
+        _check_grade(row.relevance, f"{where}: query {shown(row.query_id)}, document {shown(row.doc_id)}")
     return qrels.assign(relevance=grades.astype(int))
+
+
+def _check_grade(grade: Any, where: str) -> None:
+    """Raise a DataError at a grade out of range: of a huge one trec_eval would count every grade below."""
+    if not LOWEST_GRADE <= float(grade) <= HIGHEST_GRADE:
+        raise DataError(
+            f"{where}: grade {shown(grade)} is not between {LOWEST_GRADE} and {HIGHEST_GRADE}; is it an id or a score?"
+        )
 
 
 class Judgment(NamedTuple):
@@ -181,10 +245,10 @@ def parse_judgment(line: str, whole: bool = True) -> Judgment:
         ValueError: if there are other fields, or the grade is no finite number, or not whole.
     """
     text = line.rstrip("\r\n")
-    fields = text.split("\t") if "\t" in text else text.split()
+    fields = text.split("\t") if "\t" in text else _FIELD.findall(text)
     if len(fields) not in (3, 4):
         raise ValueError(f"expected three or four fields, found {len(fields)}")
-    grade = float(fields[-1])
+    grade = number_of(fields[-1])
     if not math.isfinite(grade) or (whole and not grade.is_integer()):
         raise ValueError(f"expected a whole number as the grade, found {fields[-1]}")
     # Counted from the end, where the two formats agree.
@@ -198,37 +262,40 @@ def read_groups(path: Path) -> dict[str, str]:
         DataError: names file and line: no header, not two fields, or a query in two groups.
     """
     groups: dict[str, str] = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    name = shown(path)
+    for number, line in enumerate(lines_of(_text(path)), start=1):
         fields = line.split("\t")
         if number == 1 and fields != ["query-id", "group"]:
-            raise DataError(f"{path}:1: expected the header 'query-id<TAB>group', found {line!r}")
+            raise DataError(f"{name}:1: expected the header 'query-id<TAB>group', found '{shown(line)}'")
         if number == 1 or not line.strip():
             continue
-        if len(fields) != 2:
-            raise DataError(f"{path}:{number}: expected 'query-id<TAB>group', found {line!r}")
+        if len(fields) != 2 or not fields[1].strip():
+            raise DataError(f"{name}:{number}: expected 'query-id<TAB>group', found '{shown(line)}'")
         query, group = fields
+        _check_id(query, f"{name}:{number}")
         if groups.setdefault(query, group) != group:
-            raise DataError(f"{path}:{number}: query {query} is in group {group!r} and in {groups[query]!r}")
+            both = f"{shown(group)!r} and in {shown(groups[query])!r}"
+            raise DataError(f"{name}:{number}: query {shown(query)} is in group {both}")
     return groups
 
 
 def _text(path: Path) -> str:
-    # Some editors put a byte order mark first, which would become part of the first id.
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+    """Return a file's text; some editors put a byte order mark first, which would become part of the first id."""
+    return read_text(path, DataError, "expected a file of UTF-8 text")
 
 
 def _frame(value: Any, columns: list[str], where: str) -> pd.DataFrame:
     if isinstance(value, pd.DataFrame):
+        twice = [shown(name) for name in value.columns[value.columns.duplicated()]]
+        if twice:
+            raise DataError(f"{where}: the column {twice[0]} stands twice in it")
         return value
     if isinstance(value, Mapping) and all(isinstance(documents, Mapping) for documents in value.values()):
         rows = []
         for query_id, documents in value.items():
             for doc_id, number in documents.items():
                 rows.append((query_id, doc_id, number))
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=columns, dtype=object)
     raise DataError(f"{where}: expected a file, a dict of dicts or a DataFrame, found {type(value).__name__}")
 
 
@@ -242,8 +309,20 @@ def _named(frame: pd.DataFrame, columns: list[str], where: str) -> pd.DataFrame:
                 break
     missing = [column for column in columns if column not in names]
     if missing:
-        raise DataError(f"{where}: columns {missing} are missing; found {list(frame.columns)}, expected {columns}")
-    # Plain arrays leave the row labels of the caller behind.
-    found = pd.DataFrame({column: frame[name].to_numpy() for column, name in names.items()})
-    # Other tools read ids such as 17 as numbers.
-    return found.assign(query_id=found["query_id"].astype(str), doc_id=found["doc_id"].astype(str))
+        known = shown(list(frame.columns))
+        raise DataError(f"{where}: columns {missing} are missing; found {known}, expected {columns}")
+    # Plain arrays leave the row labels of the caller behind; pandas would take some objects for texts, and fail.
+    plain = {column: frame[name].to_numpy() for column, name in names.items()}
+    found = pd.DataFrame({column: pd.Series(values, dtype=values.dtype) for column, values in plain.items()})
+    return found.assign(**{column: _ids(found[column], where) for column in ("query_id", "doc_id")})
+
+
+def _ids(values: pd.Series, where: str) -> pd.Series:
+    """Return ids as text, each checked; other tools read ids such as 17 as numbers."""
+    blank = values.isna().to_numpy()
+    if blank.any():
+        raise DataError(f"{where}: row {int(blank.argmax())} has no {values.name}")
+    texts = [str(value) for value in values]
+    for identifier in dict.fromkeys(texts):
+        _check_id(identifier, where)
+    return pd.Series(texts, index=values.index, dtype=str)

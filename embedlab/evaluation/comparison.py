@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.data.trec import read_groups, read_qrels, read_run
-from embedlab.errors import DataError, ParameterError
+from embedlab.errors import DataError, ParameterError, shown
 from embedlab.evaluation.intervals import (
     Alternative,
     Floats,
@@ -59,6 +60,7 @@ def compare(
         ParameterError: if there is no such metric, or ``min_gain`` or ``confidence`` is illegal.
     """
     parse_measure(metric)
+    _check_numbers(min_gain, confidence, seed)
     judged = read_qrels(qrels)
     runs = {"baseline": read_run(baseline, "baseline"), "candidate": read_run(candidate, "candidate")}
     known = read_groups(Path(groups)) if isinstance(groups, (str, Path)) else groups
@@ -70,6 +72,21 @@ def compare(
     return compare_scores(
         scores["baseline"], scores["candidate"], metric, min_gain, known, seed, tuple(warnings), confidence
     )
+
+
+def _check_numbers(min_gain: Any, confidence: Any, seed: Any) -> None:
+    """Raise a ParameterError unless each is a number and makes sense: measures lie between 0 and 1, so gains do too."""
+    for name, value in (("min_gain", min_gain), ("confidence", confidence)):
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ParameterError(f"{name} must be a number, found {shown(value)!r}")
+    if not -1 <= min_gain <= 1:
+        raise ParameterError(
+            f"min_gain must be a number between -1 and 1, as measures lie between 0 and 1: found {min_gain}"
+        )
+    if not 0.5 < confidence < 1:
+        raise ParameterError(f"confidence must lie between .5 and 1, found {confidence}")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ParameterError(f"seed must be a whole number of 0 or more, found {shown(seed)!r}")
 
 
 def _warnings(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], independent: bool) -> list[str]:

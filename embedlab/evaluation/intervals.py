@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from embedlab.errors import DataError
+from embedlab.errors import DataError, shown
 
 Floats = NDArray[np.float64]
 
@@ -195,20 +195,31 @@ def labels_of(index: Iterable[str], groups: Groups | None) -> dict[str, list[str
     """
     if groups is None:
         return {}
+    if not isinstance(groups, Mapping):
+        raise DataError(f"groups: expected the group of each query by its id, found {type(groups).__name__}")
     ids = [str(query_id) for query_id in index]
     found = {}
     for name, group_of in _by_name(groups).items():
-        missing = [query_id for query_id in ids if query_id not in group_of]
+        own = [_label(group_of.get(query_id)) for query_id in ids]
+        missing = [query_id for query_id, label in zip(ids, own, strict=True) if not label]
         if missing:
             raise DataError(
-                f"groups: {len(missing)} of {len(ids)} judged queries have no {name}, the first: {missing[0]!r}"
+                f"groups: {len(missing)} of {len(ids)} judged queries have no {name}, the first: {shown(missing[0])!r}"
             )
-        found[name] = [str(group_of[query_id]) for query_id in ids]
+        found[name] = own
     return found
+
+
+def _label(group: object) -> str:
+    """Return the name of a group; nothing of None, NaN and blanks, which would put all their queries into one."""
+    is_nan = group != group  # nothing else differs from itself
+    return "" if group is None or is_nan else str(group).strip()
 
 
 def _by_name(groups: Groups) -> Mapping[str, Mapping[str, str]]:
     several = {name: found for name, found in groups.items() if isinstance(found, Mapping)}
+    if several and len(several) < len(groups):
+        raise DataError("groups: expected the group of each query, or several such mappings by name, found both in one")
     return several or {GROUP: cast(Mapping[str, str], groups)}
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from embedlab.data.collection import Collection
+from embedlab.data.findings import HIGHEST_GRADE
 from embedlab.data.trec import trec_order
-from embedlab.errors import ParameterError
+from embedlab.errors import ParameterError, shown
 
 PRIMARY = "nDCG@10"
 
@@ -24,6 +25,12 @@ LOWEST = {"cutoff": 1, "rel": 1, "recall": 0, "beta": 0}
 """The least value of each number that trec_eval takes; below it, it ends the process."""
 
 LARGEST = 2**31 - 1
+
+HIGHEST = {"cutoff": LARGEST, "rel": HIGHEST_GRADE, "beta": LARGEST}
+"""The largest: a higher grade than there is has no document, and of one beyond all bounds trec_eval dies."""
+
+LONGEST = 100
+"""No measure's name has more characters."""
 
 SWITCHES = ("relative",)
 
@@ -75,8 +82,10 @@ def parse_measure(name: str) -> Any:
     """
     import ir_measures
 
+    if not isinstance(name, str) or len(name) > LONGEST:
+        raise ParameterError(f"unknown measure {shown(name)!r}; expected a name such as nDCG@10")
     stem, _, cutoff = name.partition("@")
-    if stem in OWN and cutoff.isdecimal() and int(cutoff) >= 1:
+    if stem in OWN and cutoff.isdecimal() and _is_legal("cutoff", int(cutoff)):
         return Own(stem, int(cutoff))
     try:
         measure = ir_measures.parse_measure(name)
@@ -108,7 +117,7 @@ def _is_legal(name: str, value: Any) -> bool:
         return False
     if name == "recall":
         return 0 <= value <= 1 and round(value, 2) == value  # it looks at hundredths alone
-    return LOWEST[name] <= value <= LARGEST
+    return bool(LOWEST[name] <= value <= HIGHEST[name])
 
 
 def _names() -> list[str]:
@@ -211,9 +220,12 @@ def _values(qrels: pd.DataFrame, run: pd.DataFrame, measures: list[Any]) -> dict
     import ir_measures
 
     values: dict[Any, dict[str, float]] = {measure: {} for measure in measures}
-    if len(run):
+    # Of a query all of whose grades are negative trec_eval writes beyond its memory; it scores 0 anyway.
+    highest = qrels.groupby("query_id")["relevance"].transform("max")
+    usable = qrels[highest >= 0]
+    if len(run) and len(usable):
         columns = run[["query_id", "doc_id", "score"]]
-        for row in ir_measures.pytrec_eval.iter_calc(measures, qrels, columns):
+        for row in ir_measures.pytrec_eval.iter_calc(measures, usable, columns):
             values[row.measure][row.query_id] = row.value
     return values
 

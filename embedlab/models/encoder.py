@@ -10,7 +10,8 @@ import numpy as np
 
 from embedlab.errors import ModelError
 from embedlab.models.cache import VectorCache, Vectors
-from embedlab.models.loading import identity_of, load_sentence_transformer, tokenizer_file
+from embedlab.models.folder import MEND
+from embedlab.models.loading import identity_of, load_sentence_transformer, naming, tokenizer_file
 from embedlab.models.resolve import ModelFiles, resolve
 from embedlab.progress import Progress
 
@@ -62,6 +63,15 @@ class Encoder:
         model = load_sentence_transformer(self.files)
         return model.to(getattr(torch, self.identity.precision))
 
+    def load(self) -> Encoder:
+        """Load the weights now, so that it shows here whether they can be had; return this encoder.
+
+        Raises:
+            ModelError: if they are not what the model's files say; names folder, cause and what to do.
+        """
+        _ = self.model
+        return self
+
     def prompt(self, kind: Kind) -> str:
         """Return the text that stands before every query or document."""
         return self.identity.query_prompt if kind == "query" else self.identity.document_prompt
@@ -92,13 +102,28 @@ class Encoder:
 
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Encode texts without the cache; shapes as :meth:`encode`. For measuring time."""
-        return encode_texts(self.model, texts, self.prompt(kind), kind)
+        model = self.model
+        with naming(self.files.folder):
+            vectors = encode_texts(model, texts, self.prompt(kind), kind)
+        self._check(vectors)
+        return vectors
+
+    def _check(self, vectors: Vectors) -> None:
+        """Raise a ModelError where vectors have another length than the files say, or hold what is no number."""
+        expected = self.identity.dimensions
+        if len(vectors) and vectors.shape[1] != expected:
+            raise ModelError(
+                f"{self.files.folder}: its vectors have {vectors.shape[1]} numbers, its files say {expected}; {MEND}"
+            )
+        if not np.isfinite(vectors).all():
+            raise ModelError(f"{self.files.folder}: its vectors hold NaN or infinity: its weights are no use; {MEND}")
 
     def token_counts(self, texts: list[str]) -> list[int]:
         """Return the length of each text in the model's tokens, untruncated."""
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(tokenizer_file(self.files)))
+        with naming(self.files.folder):
+            tokenizer = Tokenizer.from_file(str(tokenizer_file(self.files)))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return [len(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
@@ -122,14 +147,17 @@ def encode_texts(model: SentenceTransformer, texts: list[str], prompt: str, kind
     """
     # Texts of one length fill a batch without padding; the library, too, sorts what it is given.
     order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
-    vectors = np.empty((len(texts), model.get_embedding_dimension() or 0), dtype=np.float32)
+    found = []
     with Progress(ENCODING[kind], len(texts), worth_showing=len(texts) > BATCH) as bar:
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
-            vectors[batch] = model.encode(
-                [texts[at] for at in batch], prompt=prompt or None, batch_size=BATCH, show_progress_bar=False
-            )
+            part = [texts[at] for at in batch]
+            found.append(model.encode(part, prompt=prompt or None, batch_size=BATCH, show_progress_bar=False))
             bar.advance(len(batch))
+    if not found:
+        return np.empty((0, model.get_embedding_dimension() or 0), dtype=np.float32)
+    vectors = np.concatenate(found).astype(np.float32)
+    vectors[order] = vectors.copy()
     return normalize(vectors)
 
 
@@ -142,7 +170,8 @@ def load_model(name: str, precision: str = "auto", cache: Path | None = None) ->
         cache: folder for the vector cache; None keeps vectors in memory only.
 
     Raises:
-        ModelError: if the model cannot be had here or its files are not what they should be.
+        ModelError: if the model cannot be had here or its files are not what they should be; what only shows when
+            weights are loaded, :meth:`Encoder.load` or the first encoding says.
     """
     if precision == "auto":
         from embedlab.models.hardware import calibrate

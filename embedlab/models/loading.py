@@ -2,33 +2,90 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedlab.errors import ModelError
+from embedlab.errors import ModelError, shown
+from embedlab.models.folder import MEND, length_of, modules_of, prompts_of, tensors_of, width_of
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.models.resolve import ModelFiles
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+UNUSED = ("pooler.",)
+"""Weights of a transformer that may be missing: vectors are pooled from its tokens, never by its own pooler."""
+
+TIMES = 4
+"""A transformer that has this many times as many numbers as its file does is not the file's."""
+
 
 def load_sentence_transformer(files: ModelFiles) -> SentenceTransformer:
-    """Load a model in fp32, from safetensors only and without remote code."""
+    """Load a model in fp32, from safetensors only and without remote code.
+
+    Raises:
+        ModelError: if it cannot be loaded, or would not be what its files say: names folder, cause and what to do.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    if files.is_static:
-        return _static(files)
+    with naming(files.folder):
+        if files.is_static:
+            return _static(files)
+        check_size(files.folder)
+        model = _transformer(files)
+    check_loaded(model, files.folder)
+    return model
+
+
+@contextlib.contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Turn whatever the libraries below say into a ModelError that names the model's folder."""
+    try:
+        yield
+    except (ModelError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the tokenizers' Rust is no Exception
+        cause = shown(" ".join(str(error).split()), 300)
+        raise ModelError(f"{folder}: cannot be used: {type(error).__name__}: {cause}; {MEND}") from error
+
+
+def check_size(folder: Path) -> None:
+    """Raise a ModelError where ``config.json`` describes a model far larger than its weights, before that is built."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    for module in modules_of(folder):
+        if module.kind != "Transformer":
+            continue
+        config = AutoConfig.from_pretrained(str(module.folder), local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            planned = AutoModel.from_config(config, trust_remote_code=False)
+        described = sum(weights.numel() for weights in planned.parameters())
+        held = sum(math.prod(shape) for shape in tensors_of(module.folder).values())
+        if described > TIMES * held:
+            raise ModelError(
+                f"{module.folder}: config.json describes {described:,} weights, the files hold {held:,}; {MEND}"
+            )
+
+
+def _transformer(files: ModelFiles) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
     return SentenceTransformer(
-        str(files.folder), device="cpu", local_files_only=True, model_kwargs={"use_safetensors": True}
+        str(files.folder),
+        device="cpu",
+        local_files_only=True,
+        trust_remote_code=False,
+        model_kwargs={"use_safetensors": True},
     )
 
 
@@ -44,6 +101,59 @@ def _static(files: ModelFiles) -> SentenceTransformer:
     return SentenceTransformer(modules=[module], device="cpu")
 
 
+# --- is it what its files say? --------------------------------------------------------------------
+
+
+def check_loaded(model: SentenceTransformer, folder: Path) -> None:
+    """Raise a ModelError where a loaded model has weights that are no numbers, that no file gave, or too few."""
+    import torch
+
+    for name, weights in model.named_parameters():
+        if not torch.isfinite(weights.detach().sum(dtype=torch.float32)):
+            raise ModelError(f"{folder}: the weights {name} hold NaN or infinity; {MEND}")
+    transformer = model.transformers_model
+    if transformer is None:
+        return
+    with naming(folder):
+        missing = missing_weights(transformer, folder)
+    if missing:
+        raise ModelError(
+            f"{folder}: {len(missing)} of the model's weights stand in no file and would be drawn at random, such as "
+            f"{min(missing)}; {MEND}"
+        )
+    check_tables(model, folder)
+
+
+def missing_weights(transformer: Any, folder: Path) -> set[str]:
+    """Return the names of weights that transformers would draw at random, for none of the files holds them."""
+    place = next(module.folder for module in modules_of(folder) if module.kind == "Transformer")
+    # sentence-transformers keeps to itself what was missing, so it is asked once more.
+    _, found = type(transformer).from_pretrained(
+        str(place), use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
+    )
+    return {name for name in found["missing_keys"] if not name.startswith(UNUSED)}
+
+
+def check_tables(model: SentenceTransformer, folder: Path) -> None:
+    """Raise a ModelError where a token or a position would stand beyond the table of its vectors."""
+    rows = model.transformers_model.get_input_embeddings().num_embeddings
+    last = max(model.tokenizer.get_vocab().values())
+    if last >= rows:
+        raise ModelError(
+            f"{folder}: its tokenizer knows token {last}, but its weights have vectors of {rows} tokens only; {MEND}"
+        )
+    longest = model.max_seq_length
+    for name, table in model.transformers_model.named_modules():
+        if name.endswith("position_embeddings") and hasattr(table, "num_embeddings"):
+            # RoBERTa counts positions from the one after that of its padding.
+            places = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+            if longest is not None and longest > places:
+                raise ModelError(
+                    f"{folder}: texts are cut at {longest} tokens (max_seq_length), but its weights have {places} "
+                    f"positions; write {places} or less into sentence_bert_config.json"
+                )
+
+
 def tokenizer_file(files: ModelFiles) -> Path:
     """Return the file of a model's fast tokenizer."""
     if files.is_static:
@@ -51,7 +161,7 @@ def tokenizer_file(files: ModelFiles) -> Path:
     for name in ("tokenizer.json", "0_Transformer/tokenizer.json", "0_StaticEmbedding/tokenizer.json"):
         if (files.folder / name).is_file():
             return files.folder / name
-    raise ModelError(f"{files.folder}: no tokenizer.json")
+    raise ModelError(f"{files.folder}: no tokenizer.json; save it with its fast tokenizer, by save_pretrained")
 
 
 def identity_of(files: ModelFiles, precision: str) -> EmbeddingIdentity:
@@ -59,17 +169,6 @@ def identity_of(files: ModelFiles, precision: str) -> EmbeddingIdentity:
     if files.is_static:
         return EmbeddingIdentity(files.name, files.weights, files.config, 256, 0, "", "", "float32")
     folder = files.folder
-    config = _json(folder / "config.json")
-    limits = _json(folder / "sentence_bert_config.json")
-    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
-    modules = [_json(p) for p in sorted(folder.glob("*_Dense/config.json"))]
-    dimensions = modules[-1]["out_features"] if modules else config.get("hidden_size", 0)
-    # sentence-transformers 6 saves the limit with the tokenizer, and cuts at the lower of these two
-    known = [_json(folder / "tokenizer_config.json").get("model_max_length"), config.get("max_position_embeddings")]
-    length = limits.get("max_seq_length") or min((n for n in known if n and n > 0), default=512)
-    query, document = prompts.get("query") or "", prompts.get("document") or prompts.get("passage") or ""
+    query, document = prompts_of(folder)
+    dimensions, length = width_of(folder), length_of(folder)
     return EmbeddingIdentity(files.name, files.weights, files.config, dimensions, length, query, document, precision)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

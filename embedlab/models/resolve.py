@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from embedlab.errors import ModelError
+from embedlab.errors import ModelError, shown
 from embedlab.files import sha256_file, sha256_json
+from embedlab.models.folder import MEND, check_folder
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -50,16 +51,31 @@ def resolve(name: str) -> ModelFiles:
     Raises:
         ModelError: if it cannot be had here, has no safetensors weights, or its hash is wrong.
     """
+    if not isinstance(name, str) or not name.strip():
+        raise ModelError(
+            f"a model is named by a packaged model's hub id, a local folder or any hub id, found {shown(name)!r}"
+        )
     if name in PACKAGED:
         return _packaged(name)
-    folder = Path(name)
-    if not folder.is_dir():
-        folder = _from_hub(name)
-    weights = sorted(folder.rglob("*.safetensors"))
-    if not weights:
-        raise ModelError(f"{folder}: no .safetensors file; embedlab loads weights from safetensors only")
-    shown = folder.name if Path(name).is_dir() else name
-    return ModelFiles(shown, folder, _hash(weights, folder), _config_hash(folder), _licence(folder))
+    is_local = _is_folder(name)
+    folder = Path(name) if is_local else _from_hub(name)
+    check_folder(folder)
+    weights = sorted(path for path in folder.rglob("*.safetensors") if path.is_file())
+    title = folder.resolve().name if is_local else name
+    try:
+        return ModelFiles(title, folder, _hash(weights, folder), _config_hash(folder), _licence(folder))
+    except OSError as error:
+        raise ModelError(f"{folder}: not readable: {error}; {MEND}") from None
+
+
+def _is_folder(name: str) -> bool:
+    """Return whether a folder has this name; a ModelError where it is a file's."""
+    try:
+        if Path(name).is_file():
+            raise ModelError(f"{shown(name)}: it is a file; name the folder that holds the model")
+        return Path(name).is_dir()
+    except (OSError, ValueError):  # too long, or a NUL in it
+        return False
 
 
 def _packaged(name: str) -> ModelFiles:
@@ -88,8 +104,8 @@ def _from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=offline))
     except Exception as error:  # the hub's client raises many kinds; all of them mean: not to be had
-        reason = "offline and not in the local cache" if offline else str(error).splitlines()[0]
-        raise ModelError(f"{name!r} is neither a folder nor to be had from the hub ({reason})") from error
+        reason = "offline and not in the local cache" if offline else shown(error)
+        raise ModelError(f"{shown(name)!r} is neither a folder nor to be had from the hub ({reason})") from error
 
 
 def _hash(files: list[Path], folder: Path) -> str:
@@ -101,14 +117,14 @@ def _hash(files: list[Path], folder: Path) -> str:
 def _config_hash(folder: Path) -> str:
     """Hash what shapes the vectors beside the weights: tokenizer, pooling, module list."""
     skipped = ("config_sentence_transformers.json", "data_config.json", "trainer_state.json", "embedlab.json")
-    files = sorted(p for p in folder.rglob("*.json") if p.name not in skipped)
+    files = sorted(p for p in folder.rglob("*.json") if p.name not in skipped and p.is_file())
     return sha256_json({str(f.relative_to(folder)): sha256_file(f) for f in files})
 
 
 def _licence(folder: Path) -> str:
     readme = folder / "README.md"
-    if readme.exists():
-        for line in readme.read_text(encoding="utf-8").splitlines()[:80]:
+    if readme.is_file():
+        for line in readme.read_text(encoding="utf-8", errors="replace").splitlines()[:80]:
             if line.startswith("license:"):
-                return line.split(":", 1)[1].strip().strip("'\"")
+                return shown(line.split(":", 1)[1].strip().strip("'\""))
     return "not stated"

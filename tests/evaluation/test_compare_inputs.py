@@ -1,13 +1,18 @@
 """What ``compare`` takes: files, dicts and frames of any tool; and every faulty one, named with its line or key."""
 
+import contextlib
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import frame_of_run
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 import embedlab
 from embedlab.data import run_text
-from embedlab.errors import DataError, ParameterError
+from embedlab.errors import DataError, EmbedlabError, ParameterError
 
 QRELS = {"q1": {"a": 1}, "q2": {"b": 2}}
 RUN = {"q1": {"a": 2.0, "b": 1.0}, "q2": {"a": 2.0, "b": 1.0}}
@@ -138,3 +143,43 @@ def test_an_equal_judgment_twice_counts_once(tmp_path):
     path = tmp_path / "q.tsv"
     path.write_text("\ufeffquery-id\tcorpus-id\tscore\nq1\ta\t1\nq1\ta\t1\nq2\tb\t2\n")
     assert embedlab.compare(path, RUN, RUN) == embedlab.compare(QRELS, RUN, RUN)
+
+
+ODD = ["", " ", "\0", "\u2028", "\x85", "\u3000", "\ufeff", "x" * 300, "é", "[red]", "nan", "1e400", "1e300", "1_0"]
+FIELDS = st.sampled_from([*ODD, "q1", "q2", "a", "b", "Q0", "0", "1", "2.5", "-1", "11", "query-id", "score"])
+PAIRS = st.lists(
+    st.tuples(st.sampled_from(["q1", "q2", "q3"]), st.sampled_from(["a", "b", "c"])), min_size=1, unique=True
+)
+
+
+def files(line: str, values: st.SearchStrategy[object]) -> st.SearchStrategy[bytes]:
+    """Draw a file: half of them have whole lines for some pairs, the others any fields or any bytes among them."""
+    whole = PAIRS.flatmap(
+        lambda pairs: st.tuples(*(values.map(lambda v, p=pair: line.format(*p, v)) for pair in pairs))
+    )
+    fields = st.tuples(st.lists(FIELDS, max_size=7), st.sampled_from([" ", "\t"])).map(lambda odd: odd[1].join(odd[0]))
+    odd = st.lists(st.one_of(fields.map(str.encode), st.binary(max_size=30)), max_size=2)
+    extra = st.one_of(st.just([]), odd)
+    ends = st.sampled_from([b"\n", b"\r\n", b"\r"])
+    return st.tuples(whole, extra, ends).map(lambda d: d[2].join([*(text.encode() for text in d[0]), *d[1]]))
+
+
+RUN_FILE = files("{} Q0 {} 1 {!r} t", st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers()))
+QRELS_FILE = files("{} 0 {} {}", st.integers(-10, 10))
+GROUPS_FILE = st.one_of(st.just(b"query-id\tgroup\nq1\tg\nq2\tg\nq3\th\n"), files("{}\t{}{}", st.just("")))
+METRIC = st.sampled_from(["nDCG@10", "AP", "RR@2", "Bpref", "Judged@1", "P(rel=10)@1", "infAP", "SetF", "IPrec@0.1"])
+
+
+@example(b"q1 Q0 a 1 1 t\n", b"q1 0 a 1000000000\n", None, "nDCG@10")
+@example(b"q1 Q0 a 1 1 t\nq2 Q0 a 1 1 t\n", b"q1 0 a -10\nq2 0 b 2\n", None, "nDCG@10")
+@example(b"q1 Q0 a\0b 1 1 t\nq1 Q0 a\0c 1 1 t\n", b"q1 0 a 1\n", None, "nDCG@10")
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(RUN_FILE, QRELS_FILE, st.one_of(st.none(), GROUPS_FILE), METRIC)
+def test_whatever_bytes_are_in_the_files_there_is_a_comparison_or_a_named_error(tmp_path, run, qrels, groups, metric):
+    for name, content in {"run": run, "qrels": qrels, "groups": groups}.items():
+        (tmp_path / name).write_bytes(content or b"")
+    given_groups = None if groups is None else tmp_path / "groups"
+    with contextlib.suppress(EmbedlabError):
+        found = embedlab.compare(tmp_path / "qrels", tmp_path / "run", tmp_path / "run", metric, groups=given_groups)
+        assert found.delta == 0
+        assert math.isfinite(found.baseline)

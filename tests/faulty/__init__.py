@@ -29,6 +29,7 @@ class Row:
         says: a part of the message, so that the right thing is named; blank where nothing is said.
         given: the input as its face wants it.
         full: whether it is asked in ``make test-full`` alone, because it takes seconds.
+        model: whether a model is loaded for it.
     """
 
     where: str
@@ -37,6 +38,7 @@ class Row:
     says: str
     given: Any
     full: bool = False
+    model: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from faulty import collections, comparisons, loading, parameters, slices
+from faulty import collections, compared, comparisons, loading, models, parameters, slices
 
-FACES: tuple[ModuleType, ...] = (parameters, collections, loading, slices, comparisons)
+FACES: tuple[ModuleType, ...] = (parameters, collections, loading, slices, models, comparisons, compared)
 """Modules with ``FACE`` (what is asked), ``ROWS`` and ``prepare(row, folder)``, which returns the act."""
