@@ -10,8 +10,13 @@ from unicodedata import normalize
 
 import regex
 
+from embedlab.progress import Progress
+
 JACCARD = 0.8
 """Character-3-gram Jaccard similarity from which two texts are near-duplicates."""
+
+QUICK = 500_000
+"""Characters that are compared in about a second; of more a bar is shown."""
 
 MIN_WORDS = 6
 """Texts at least this long are near-duplicates when one word differs."""
@@ -102,8 +107,11 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, ...]]:
     # What follows looks at each different text once, by the first position that it stands at.
     first = {text: positions[0] for text, positions in equal.items()}
     found = {tuple(positions) for positions in equal.values() if len(positions) > 1}
-    apart = _one_word_apart(first)
-    for near in apart | _similar_pairs(first, apart):
+    # Each text is looked at twice: word by word, and by its 3-grams.
+    with Progress("Looking for near-duplicates", 2 * len(first), worth_showing=sum(map(len, first)) > QUICK) as bar:
+        apart = _one_word_apart(first, bar)
+        similar = _similar_pairs(first, apart, bar)
+    for near in apart | similar:
         everywhere: list[int] = []
         for position in near:
             everywhere.extend(equal[folded[position]])
@@ -111,7 +119,7 @@ def near_duplicates(texts: Sequence[str]) -> list[tuple[int, ...]]:
     return sorted(found)
 
 
-def _one_word_apart(first: dict[str, int]) -> set[tuple[int, ...]]:
+def _one_word_apart(first: dict[str, int], bar: Progress) -> set[tuple[int, ...]]:
     """Return sets of texts that equal one another once one word is replaced, or inserted.
 
     Linear in the number of words: a text without one of its words is known by its hash, and only texts whose hashes
@@ -128,6 +136,7 @@ def _one_word_apart(first: dict[str, int]) -> set[tuple[int, ...]]:
         whole[_hash(numbered)].append(position)
         for gap, rest in enumerate(_without_each(numbered)):
             with_gap[gap, rest].append(position)
+        bar.advance()
     found: set[tuple[int, ...]] = set()
     for (gap, rest), positions in with_gap.items():
         found |= _replaced(words_of, gap, positions)
@@ -190,7 +199,7 @@ def _inserted(
     return found
 
 
-def _similar_pairs(first: dict[str, int], known: set[tuple[int, ...]]) -> set[tuple[int, ...]]:
+def _similar_pairs(first: dict[str, int], known: set[tuple[int, ...]], bar: Progress) -> set[tuple[int, ...]]:
     """Return pairs of texts whose 3-grams overlap enough; MinHash proposes, at a lower threshold.
 
     Pairs within a set that is known are left out: of a thousand texts made from one template they are half a million.
@@ -212,6 +221,7 @@ def _similar_pairs(first: dict[str, int], known: set[tuple[int, ...]]) -> set[tu
             if smaller >= JACCARD * larger and jaccard(own, theirs) >= JACCARD:
                 pairs.add(tuple(sorted((position, other))))
         index.insert(position, sketch)
+        bar.advance()
     return pairs
 
 
