@@ -441,8 +441,9 @@ JUDGMENTS = (
     Row("grades", "below zero alone", "finding", "grades are -2 to -2", judged([(q, d, -2) for q, d, _ in PAIRS])),
     Row("grades", "one query without a relevant document", "finding", "no document is judged relevant", judged([*PAIRS[:39], ("q39", "d39", 0)])),
     Row("judgments", "every document relevant to every query", "finding", "all 40 documents are relevant to every query: every ranking is perfect", judged([(q, d, 1) for q, _, _ in PAIRS for _, d, _ in PAIRS])),
-    Row("judgments", "one document relevant to all queries", "finding", "so the unit is the query", judged([(q, "d0", 1) for q, _, _ in PAIRS])),
-    Row("judgments", "of one query alone", "finding", "queries (1 group): each needs at least one", judged([PAIRS[0]])),
+    Row("judgments", "one document relevant to all queries", "finding", "d0: it alone is relevant, to 40 queries: training tells relevant documents apart and needs two", judged([(q, "d0", 1) for q, _, _ in PAIRS])),
+    Row("judgments", "one document relevant to most queries", "finding", "so the unit is the query", judged([(q, "d0" if i < 30 else d, 1) for i, (q, d, _) in enumerate(PAIRS)])),
+    Row("judgments", "of one query alone", "finding", "d0: it alone is relevant, to 1 queries", judged([PAIRS[0]])),
 )  # fmt: skip
 
 SPLITS = (
