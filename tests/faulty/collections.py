@@ -324,7 +324,7 @@ TEXTS = (
     Row(QUERIES, "a million characters", "finding", "enormous text", add(QUERIES, doc(_id="x", text="_1-" * 333_334))),
     Row(QUERIES, "without a judgment", "finding", "no judgment names this query", add(QUERIES, doc(_id="x", text="who asks"))),
     Row(QUERIES, "the title of a document", "finding", "is the title of document d0", add(QUERIES, doc(_id="x", text="Otter River"))),
-    Row(QUERIES, "one alone", "finding", "queries (1 group): each needs at least one", both(recode(QUERIES, lambda text: text.splitlines()[0]), judged([("q0", "d0", 1)]))),
+    Row(QUERIES, "one alone", "finding", "it alone is relevant, to 1 queries", both(recode(QUERIES, lambda text: text.splitlines()[0]), judged([("q0", "d0", 1)]))),
     Row(QUERIES, "two", "finding", "each needs at least one", both(recode(QUERIES, lambda text: b"\n".join(text.splitlines()[:2])), judged([("q0", "d0", 1), ("q1", "d1", 1)]))),
     Row(QUERIES, "all identical", "finding", "Not usable: parts: train 40, dev 0, test 0", every(QUERIES, lambda i, row: row.update(text="who saw it at dusk"))),
     Row(QUERIES, "of another script", "accepted", "", every(QUERIES, lambda i, row: row.update(text=f"ποιος είδε {i * 104729}"))),
