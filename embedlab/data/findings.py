@@ -68,6 +68,12 @@ def _measurable(raw: Raw) -> Iterator[Finding]:
     documents = set(raw.corpus["doc_id"])
     known = relevant[relevant["doc_id"].isin(documents)]
     judged = raw.qrels["query_id"].nunique()
+    if len(documents) > 1 and known["doc_id"].nunique() == 1:
+        detail = f"it alone is relevant, to {judged:,} queries: training tells relevant documents apart and needs two"
+        yield Finding(
+            "nothing to learn", "error", "qrels", known["doc_id"].iloc[0], f"{known['doc_id'].iloc[0]}: {detail}"
+        )
+        return
     if len(documents) > 1 and len(known) == judged * len(documents):
         detail = (
             f"all {len(documents):,} documents are relevant to every query: every ranking is perfect; "

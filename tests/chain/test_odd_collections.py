@@ -16,6 +16,17 @@ HINDI_ANIMALS = "ऊदबिलाव बिज्जू बगुला ची
 HINDI_PLACES = "नदी जंगल घाटी पहाड़ बंदरगाह गाँव रेगिस्तान द्वीप झील हिमनद दलदल मैदान"
 
 
+OPENINGS = (
+    "who spotted the", "any sign of the", "where hides that", "was it really a", "footprints left by one",
+    "a drawing of some", "please report every", "nobody saw the", "children fed this", "how large was a",
+)  # fmt: skip
+ENDINGS = (
+    "by the river at dawn", "on the bank before the storm", "after all that rain", "with its young, river side",
+    "when the ice broke", "in the film about our river", "last Tuesday morning", "as told by an angler",
+    "under the bridge",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class World:
     """Words and sentences of one language: a document is about an animal at a place."""
@@ -113,11 +124,17 @@ def test_ids_with_slashes_and_emoji(tmp_path):
     assert loaded(finished, "qrels")["doc_id"].str.endswith("\N{OTTER}").all()
 
 
-def test_one_relevant_document_for_all_queries(tmp_path):
-    corpus, queries, judgments = rows(ENGLISH)
-    finished = run_on(tmp_path, "one", corpus, queries, [(q, "d0", 1) for q, _, _ in judgments])
+def test_two_documents_that_answer_all_queries(tmp_path):
+    """The fewest that training can tell apart; one alone is refused when the collection is loaded."""
+    corpus, _, _ = rows(ENGLISH)
+    queries, judgments = [], []
+    for i, opening in enumerate(OPENINGS):
+        animal, doc_id = ("otter", "d0") if i < 6 else ("heron", "d1")
+        for j, ending in enumerate(ENDINGS):
+            queries.append({"_id": f"q{i}-{j}", "text": f"{opening} {animal} {ending}"})
+            judgments.append((f"q{i}-{j}", doc_id, 1))
+    finished = run_on(tmp_path, "two", corpus, queries, judgments)
     assert finished.verdict["claim"] == "new queries over known documents"
-    assert finished.verdict["verdict"] != "SHIP"
 
 
 def test_titles_only(tmp_path):

@@ -324,7 +324,7 @@ TEXTS = (
     Row(QUERIES, "a million characters", "finding", "enormous text", add(QUERIES, doc(_id="x", text="_1-" * 333_334))),
     Row(QUERIES, "without a judgment", "finding", "no judgment names this query", add(QUERIES, doc(_id="x", text="who asks"))),
     Row(QUERIES, "the title of a document", "finding", "is the title of document d0", add(QUERIES, doc(_id="x", text="Otter River"))),
-    Row(QUERIES, "one alone", "finding", "queries (1 group): each needs at least one", both(recode(QUERIES, lambda text: text.splitlines()[0]), judged([("q0", "d0", 1)]))),
+    Row(QUERIES, "one alone", "finding", "it alone is relevant, to 1 queries", both(recode(QUERIES, lambda text: text.splitlines()[0]), judged([("q0", "d0", 1)]))),
     Row(QUERIES, "two", "finding", "each needs at least one", both(recode(QUERIES, lambda text: b"\n".join(text.splitlines()[:2])), judged([("q0", "d0", 1), ("q1", "d1", 1)]))),
     Row(QUERIES, "all identical", "finding", "Not usable: parts: train 40, dev 0, test 0", every(QUERIES, lambda i, row: row.update(text="who saw it at dusk"))),
     Row(QUERIES, "of another script", "accepted", "", every(QUERIES, lambda i, row: row.update(text=f"ποιος είδε {i * 104729}"))),
@@ -441,8 +441,9 @@ JUDGMENTS = (
     Row("grades", "below zero alone", "finding", "grades are -2 to -2", judged([(q, d, -2) for q, d, _ in PAIRS])),
     Row("grades", "one query without a relevant document", "finding", "no document is judged relevant", judged([*PAIRS[:39], ("q39", "d39", 0)])),
     Row("judgments", "every document relevant to every query", "finding", "all 40 documents are relevant to every query: every ranking is perfect", judged([(q, d, 1) for q, _, _ in PAIRS for _, d, _ in PAIRS])),
-    Row("judgments", "one document relevant to all queries", "finding", "so the unit is the query", judged([(q, "d0", 1) for q, _, _ in PAIRS])),
-    Row("judgments", "of one query alone", "finding", "queries (1 group): each needs at least one", judged([PAIRS[0]])),
+    Row("judgments", "one document relevant to all queries", "finding", "d0: it alone is relevant, to 40 queries: training tells relevant documents apart and needs two", judged([(q, "d0", 1) for q, _, _ in PAIRS])),
+    Row("judgments", "one document relevant to most queries", "finding", "so the unit is the query", judged([(q, "d0" if i < 30 else d, 1) for i, (q, d, _) in enumerate(PAIRS)])),
+    Row("judgments", "of one query alone", "finding", "d0: it alone is relevant, to 1 queries", judged([PAIRS[0]])),
 )  # fmt: skip
 
 SPLITS = (
