@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -14,7 +15,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from embedlab.chain.steps import LAST, STEPS, Step, step_number
-from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
+from embedlab.errors import ContractError, EmbedlabError, IntegrityError, MissingInputError, shown
+from embedlab.files import why_no_file
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -82,18 +84,24 @@ class _Lines:
 
 def _closing(folder: Path, changed: bool) -> None:
     """Print the verdict and the report's path, where there are any."""
-    verdict = folder / "verdict.json"
-    report = folder / "report" / "index.html"
-    if changed or not report.exists():
-        from embedlab.chain.store import Store
-        from embedlab.report import build
+    from embedlab.chain.store import Store
+    from embedlab.report.folder import build, standing_verdict
 
-        report = build(Store(folder))
-    if verdict.exists():
+    verdict, refused = standing_verdict(Store(folder))
+    page = folder / "report" / "index.html"
+    if changed or not page.exists():
+        page = build(Store(folder), (verdict, refused))
+    if verdict:
         from embedlab.verdict.words import sentence
 
-        out.print(escape(sentence(json.loads(verdict.read_text(encoding="utf-8")))))
-    out.print(f"Report: {report}")
+        out.print(safe(sentence(verdict)))
+    _say_report(page, refused)
+
+
+def _say_report(page: Path, refused: str) -> None:
+    if refused:
+        out.print(f"[yellow]No verdict:[/] {safe(refused)}")
+    out.print(f"Report: {safe(page)}")
 
 
 @app.command()
@@ -104,17 +112,17 @@ def check(folder: Annotated[Path, typer.Argument(help="Run folder, such as outpu
 
     try:
         verdict = read_verdict(_run(folder))
-    except (MissingInputError, IntegrityError) as error:
-        err.print(f"[red]No verdict:[/] {escape(str(error))}")
+    except (MissingInputError, IntegrityError, ContractError) as error:
+        err.print(f"[red]No verdict:[/] {safe(error)}")
         raise typer.Exit(NO_VERDICT) from None
-    out.print(escape(sentence(verdict)))
+    out.print(safe(sentence(verdict)))
     if verdict["stage"] == "offline":
         out.print("Stage: offline (steps after 15 are not all done).")
     for name, key, good in (("Checklist", "checklist", "passed"), ("Mistakes", "mistakes", "present")):
         table = Table("", Column(no_wrap=True), Column(overflow="fold"), title=name, title_justify="left", box=None)
         table.show_header = False
         for item in verdict[key]:
-            table.add_row(_mark(item[good], key == "mistakes"), escape(item["id"]), escape(item["evidence"]))
+            table.add_row(_mark(item[good], key == "mistakes"), safe(item["id"]), safe(item["evidence"]))
         out.print(table)
     raise typer.Exit(EXIT_OF[verdict["verdict"]])
 
@@ -126,8 +134,11 @@ def _mark(value: bool | None, bad: bool) -> str:
 
 
 def _run(folder: Path) -> Path:
-    if not (folder / "manifest.json").is_file():
-        raise EmbedlabError(f"{folder} is no run folder: it has no manifest.json; expected outputs/<run>")
+    why = why_no_file(folder / "manifest.json")
+    if why:
+        raise EmbedlabError(
+            f"{shown(folder)} is no run folder: it has no manifest.json ({why}); expected outputs/<run>"
+        )
     return folder
 
 
@@ -135,9 +146,11 @@ def _run(folder: Path) -> Path:
 def report(folder: Annotated[Path, typer.Argument(help="Run folder, such as outputs/attack")]) -> None:
     """Render the HTML report of a run, one folder that opens from disk."""
     from embedlab.chain.store import Store
-    from embedlab.report import build
+    from embedlab.report.folder import build, standing_verdict
 
-    out.print(f"Report: {build(Store(_run(folder)))}")
+    store = Store(_run(folder))
+    standing = standing_verdict(store)
+    _say_report(build(store, standing), standing[1])
 
 
 @app.command()
@@ -155,19 +168,18 @@ def steps(
         table.add_column("step")
         table.add_column("state", overflow="fold")
         for step, reason in _states(_run(folder)):
-            table.add_row(step.name, "[green]up to date[/]" if reason is None else escape(reason))
+            table.add_row(step.name, "[green]up to date[/]" if reason is None else safe(reason))
     out.print(table)
 
 
 def _states(folder: Path) -> list[tuple[Step, str | None]]:
     """Return why each step of a run would have to run again, None where it is up to date."""
-    from embedlab.chain.keys import why_stale
-    from embedlab.chain.params import RunParams, load_params
+    from embedlab.chain.keys import params_of, why_stale
     from embedlab.chain.store import Store
 
-    file = folder / "params.yaml"
-    params = load_params(file) if file.exists() else RunParams()
-    return [(step, why_stale(Store(folder), step, params)) for step in STEPS]
+    store = Store(folder)
+    params = params_of(store)
+    return [(step, why_stale(store, step, params)) for step in STEPS]
 
 
 @app.command()
@@ -184,9 +196,7 @@ def validate(
         seen[finding.kind] = seen.get(finding.kind, 0) + 1
         if seen[finding.kind] <= most:
             shade = "red" if finding.level == "error" else "yellow"
-            out.print(
-                f"[{shade}]{finding.kind}[/] {escape(finding.where)} {escape(finding.id)}: {escape(finding.detail)}"
-            )
+            out.print(f"[{shade}]{finding.kind}[/] {safe(finding.where)} {safe(finding.id)}: {safe(finding.detail)}")
     for kind, count in seen.items():
         if count > most:
             out.print(f"… and {count - most} more of kind {kind!r}")
@@ -195,7 +205,7 @@ def validate(
         stop_at_errors(raw)
         collection_of(raw)
     except EmbedlabError as error:
-        out.print(f"[red]Not usable:[/] {escape(str(error))}")
+        out.print(f"[red]Not usable:[/] {safe(error)}")
         raise typer.Exit(FINDINGS) from None
     out.print("Usable, with the findings above." if seen else "Usable; nothing found.")
     raise typer.Exit(FINDINGS if seen else 0)
@@ -224,12 +234,12 @@ def compare(
 
 def _show(found: Comparison, baseline: str, candidate: str) -> None:
     shade = {"SHIP": "green", "DO_NOT_SHIP": "red"}.get(found.verdict, "yellow")
-    out.print(f"[bold {shade}]{found.verdict}[/]  {escape(candidate)} against {escape(baseline)}")
-    out.print(escape(found.in_words()) + "\n")
+    out.print(f"[bold {shade}]{found.verdict}[/]  {safe(candidate)} against {safe(baseline)}")
+    out.print(safe(found.in_words()) + "\n")
     for name, value, note in _compared(found, baseline, candidate):
-        out.print(escape(f"{name:<24}{value:<20}{note}"))
+        out.print(safe(f"{name:<24}{value:<20}{note}"))
     for warning in found.warnings:
-        out.print(f"[yellow]![/] {escape(warning)}")
+        out.print(f"[yellow]![/] {safe(warning)}")
 
 
 def _compared(found: Comparison, baseline: str, candidate: str) -> list[tuple[str, str, str]]:
@@ -256,12 +266,25 @@ def _span(ends: tuple[float, float]) -> str:
     return f"{ends[0]:+.4f} to {ends[1]:+.4f}"
 
 
+def safe(value: object) -> str:
+    """Return what a terminal may be told: no markup of ours, and no control characters of anybody's."""
+    lines = str(value).split("\n")
+    return escape("\n".join(shown(line, len(line)) for line in lines))
+
+
 def main() -> None:
-    """Run the command line; user errors end with code 4 and no traceback."""
+    """Run the command line; user errors end with code 4, damaged runs with 3, and neither with a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name may hold what the terminal's encoding has not, and half a character of a file's name.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False) or 0)
+    except IntegrityError as error:
+        err.print(f"[red]Damaged:[/] {safe(error)}")
+        sys.exit(NO_VERDICT)
     except EmbedlabError as error:
-        err.print(f"[red]Error:[/] {escape(str(error))}")
+        err.print(f"[red]Error:[/] {safe(error)}")
         sys.exit(BAD_INPUT)
     except USAGE as error:
         error.show()  # type: ignore[attr-defined]

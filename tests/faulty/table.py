@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from faulty import compared, comparisons, models
+from faulty import compared, comparisons, models, run_folders
 
-FACES: tuple[ModuleType, ...] = (models, comparisons, compared)
+FACES: tuple[ModuleType, ...] = (models, comparisons, compared, run_folders)
 """Modules with ``FACE`` (what is asked), ``ROWS`` and ``prepare(row, folder)``, which returns the act."""
