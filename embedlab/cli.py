@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
 from collections.abc import Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from embedlab.chain.steps import LAST, STEPS, Step, step_number
-from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
+from embedlab.errors import ContractError, EmbedlabError, IntegrityError, MissingInputError, shown
+from embedlab.files import why_no_file
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -37,12 +38,6 @@ app = typer.Typer(
 )
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def safe(text: str) -> str:
-    """Return a text as it may be printed: no markup, and nothing that a terminal would obey or cannot show."""
-    shown = (c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
-    return escape("".join(shown))
 
 
 @app.command()
@@ -91,18 +86,24 @@ class _Lines:
 
 def _closing(folder: Path, changed: bool) -> None:
     """Print the verdict and the report's path, where there are any."""
-    verdict = folder / "verdict.json"
-    report = folder / "report" / "index.html"
-    if changed or not report.exists():
-        from embedlab.chain.store import Store
-        from embedlab.report import build
+    from embedlab.chain.store import Store
+    from embedlab.report.folder import build, standing_verdict
 
-        report = build(Store(folder))
-    if verdict.exists():
+    verdict, refused = standing_verdict(Store(folder))
+    page = folder / "report" / "index.html"
+    if changed or not page.exists():
+        page = build(Store(folder), (verdict, refused))
+    if verdict:
         from embedlab.verdict.words import sentence
 
-        out.print(safe(sentence(json.loads(verdict.read_text(encoding="utf-8")))))
-    out.print(f"Report: {report}")
+        out.print(safe(sentence(verdict)))
+    _say_report(page, refused)
+
+
+def _say_report(page: Path, refused: str) -> None:
+    if refused:
+        out.print(f"[yellow]No verdict:[/] {safe(refused)}")
+    out.print(f"Report: {safe(page)}")
 
 
 @app.command()
@@ -113,8 +114,8 @@ def check(folder: Annotated[Path, typer.Argument(help="Run folder, such as outpu
 
     try:
         verdict = read_verdict(_run(folder))
-    except (MissingInputError, IntegrityError) as error:
-        err.print(f"[red]No verdict:[/] {safe(str(error))}")
+    except (MissingInputError, IntegrityError, ContractError) as error:
+        err.print(f"[red]No verdict:[/] {safe(error)}")
         raise typer.Exit(NO_VERDICT) from None
     out.print(safe(sentence(verdict)))
     if verdict["stage"] == "offline":
@@ -135,8 +136,11 @@ def _mark(value: bool | None, bad: bool) -> str:
 
 
 def _run(folder: Path) -> Path:
-    if not (folder / "manifest.json").is_file():
-        raise EmbedlabError(f"{folder} is no run folder: it has no manifest.json; expected outputs/<run>")
+    why = why_no_file(folder / "manifest.json")
+    if why:
+        raise EmbedlabError(
+            f"{shown(folder)} is no run folder: it has no manifest.json ({why}); expected outputs/<run>"
+        )
     return folder
 
 
@@ -144,9 +148,11 @@ def _run(folder: Path) -> Path:
 def report(folder: Annotated[Path, typer.Argument(help="Run folder, such as outputs/attack")]) -> None:
     """Render the HTML report of a run, one folder that opens from disk."""
     from embedlab.chain.store import Store
-    from embedlab.report import build
+    from embedlab.report.folder import build, standing_verdict
 
-    out.print(f"Report: {build(Store(_run(folder)))}")
+    store = Store(_run(folder))
+    standing = standing_verdict(store)
+    _say_report(build(store, standing), standing[1])
 
 
 @app.command()
@@ -170,13 +176,12 @@ def steps(
 
 def _states(folder: Path) -> list[tuple[Step, str | None]]:
     """Return why each step of a run would have to run again, None where it is up to date."""
-    from embedlab.chain.keys import why_stale
-    from embedlab.chain.params import RunParams, load_params
+    from embedlab.chain.keys import params_of, why_stale
     from embedlab.chain.store import Store
 
-    file = folder / "params.yaml"
-    params = load_params(file) if file.exists() else RunParams()
-    return [(step, why_stale(Store(folder), step, params)) for step in STEPS]
+    store = Store(folder)
+    params = params_of(store)
+    return [(step, why_stale(store, step, params)) for step in STEPS]
 
 
 @app.command()
@@ -274,16 +279,25 @@ def _span(ends: tuple[float, float]) -> str:
     return f"{ends[0]:+.4f} to {ends[1]:+.4f}"
 
 
+def safe(value: object) -> str:
+    """Return what a terminal may be told: no markup of ours, and no control characters of anybody's."""
+    lines = str(value).split("\n")
+    return escape("\n".join(shown(line, len(line)) for line in lines))
+
+
 def main() -> None:
-    """Run the command line; user errors end with code 4 and no traceback."""
+    """Run the command line; user errors end with code 4, damaged runs with 3, and neither with a traceback."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal may know fewer characters than a collection holds.
-        if isinstance(stream, TextIOWrapper):
+        # A name may hold what the terminal's encoding has not, and half a character of a file's name.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False) or 0)
+    except IntegrityError as error:
+        err.print(f"[red]Damaged:[/] {safe(error)}")
+        sys.exit(NO_VERDICT)
     except EmbedlabError as error:
-        err.print(f"[red]Error:[/] {safe(str(error))}")
+        err.print(f"[red]Error:[/] {safe(error)}")
         sys.exit(BAD_INPUT)
     except USAGE as error:
         error.show()  # type: ignore[attr-defined]

@@ -37,20 +37,25 @@ def read_json(path: Path, kind: type[Kind], fault: type[EmbedlabError], mend: st
 
     Args:
         path: the file.
-        kind: what it must hold: ``dict`` or ``list``.
+        kind: what it must hold: ``dict``, ``list``, or ``object`` for anything.
         fault: the error to raise.
         mend: what the user should do about a damaged file.
 
     Raises:
         fault: if it cannot be read, is no JSON, or holds something else; names file, cause and ``mend``.
     """
+    return parse_json(read_text(path, fault, mend), path, kind, fault, mend)
+
+
+def parse_json(text: str, path: Path, kind: type[Kind], fault: type[EmbedlabError], mend: str) -> Kind:
+    """Return what the text of a JSON file holds; as :func:`read_json`."""
     try:
-        content = json.loads(read_text(path, fault, mend))
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:  # too many brackets are a RecursionError
-        raise fault(f"{shown(path)}: not readable as JSON: {shown(error)}; {mend}") from None
+        raise fault(f"{_place(path)}: not readable as JSON: {shown(error)}; {mend}") from None
     if not isinstance(content, kind):
         raise fault(
-            f"{shown(path)}: expected {JSON_NAMES[kind]}, found {JSON_NAMES.get(type(content), 'a number')}; {mend}"
+            f"{_place(path)}: expected {JSON_NAMES[kind]}, found {JSON_NAMES.get(type(content), 'a number')}; {mend}"
         )
     return content
 
@@ -68,7 +73,7 @@ def read_text(path: Path, fault: type[EmbedlabError], mend: str) -> str:
     """Return the text of a UTF-8 file; arguments and errors as for :func:`read_json`."""
     why = why_no_file(path)
     if why:
-        raise fault(f"{shown(path)}: cannot be read: {why}; {mend}")
+        raise fault(f"{_place(path)}: cannot be read: {why}; {mend}")
     try:
         content = path.read_bytes()
         if content.startswith(POINTER):
@@ -77,7 +82,12 @@ def read_text(path: Path, fault: type[EmbedlabError], mend: str) -> str:
             )
         return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise fault(f"{shown(path)}: cannot be read: {shown(error)}; {mend}") from None
+        raise fault(f"{_place(path)}: cannot be read: {shown(error)}; {mend}") from None
+
+
+def _place(path: Path) -> str:
+    """Return a path as a message names it: whole, but for one that no system would take."""
+    return shown(path, 4096)
 
 
 def why_no_file(path: Path) -> str:
@@ -153,13 +163,21 @@ def replace_folder(target: Path, swapping: contextlib.AbstractContextManager[Any
                 sync_file(path)
         with swapping or contextlib.nullcontext():
             # a folder with files in it cannot be renamed over: the old one steps aside first
-            if target.exists():
+            if os.path.lexists(target):
                 target.rename(old)
             temporary.rename(target)
             sync_folder(target.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or the link or file that stood where one should; what a link leads to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync_file(path: Path) -> None:

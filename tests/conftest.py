@@ -239,27 +239,28 @@ def register_opening(store: Store, found: Opening, run: str = "", seed: int = 0,
 
 @pytest.fixture
 def finish(outputs):
+    """Write every step of a run that ships, see :func:`finished_run`."""
+    return finished_run
+
+
+def finished_run(*changed, run="trial", **shared) -> Path:
     """Write every step of a run that ships, with these artifacts in place of their kind; return its folder."""
-
-    def write(*changed, run="trial", **shared):
-        for step in STEPS:
-            lab = open_step(step.number, run=run, **(shared if step.number == "01" else {}))
-            if step.number == "01":
-                lab.write(define_problem.QRELS_TEST, JUDGMENTS)
-            for artifact in (a for a in good_run(*changed) if a.step == step.number):
-                lab.write(sealing(lab.store) if artifact == eval_set() else artifact)
-                if isinstance(artifact, Opening):
-                    register(lab, artifact)
-            if step.number in SERVICES:
-                with lab.folder(SERVICES[step.number]) as folder:
-                    write_into(folder, service_files())
-            for name, decision in DECIDED.get(step.number, {}).items():
-                lab.decide(name, decision)
-            lab.finish("written by a test")
-        update_verdict(lab)
-        return lab.store.folder
-
-    return write
+    for step in STEPS:
+        lab = open_step(step.number, run=run, **(shared if step.number == "01" else {}))
+        if step.number == "01":
+            lab.write(define_problem.QRELS_TEST, JUDGMENTS)
+        for artifact in (a for a in good_run(*changed) if a.step == step.number):
+            lab.write(sealing(lab.store) if artifact == eval_set() else artifact)
+            if isinstance(artifact, Opening):
+                register(lab, artifact)
+        if step.number in SERVICES:
+            with lab.folder(SERVICES[step.number]) as folder:
+                write_into(folder, service_files())
+        for name, decision in DECIDED.get(step.number, {}).items():
+            lab.decide(name, decision)
+        lab.finish("written by a test")
+    update_verdict(lab)
+    return lab.store.folder
 
 
 def write_into(folder: Path, files: dict[str, dict]) -> None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import reprlib
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from typing import Any
 
 from embedlab.chain.paths import notebook_path, plain_name
 from embedlab.chain.steps import get_step
-from embedlab.errors import ParameterError
+from embedlab.errors import ParameterError, shown
 
 LARGEST = 10**12
 """No count, size, price or time of any use is larger; what is, would overflow somewhere."""
@@ -143,7 +142,7 @@ def check_legal(parameters: Mapping[str, Parameter], values: Mapping[str, Any], 
             raise ParameterError(f"{where}: {name}: {error}") from None
         if not is_legal:
             bounds = [f"{other} is {values[other]!r}" for other in _named_in(parameter.legal, values)]
-            found = ", ".join([in_short(values[name]), *bounds])
+            found = ", ".join([shown(repr(values[name])), *bounds])
             raise ParameterError(f"{where}: {name} must be {parameter.legal}; found {found}")
 
 
@@ -175,13 +174,6 @@ def unusable(value: Any) -> str:
     if abs(value) <= LARGEST:
         return ""
     return f"a finite number between {-LARGEST:,} and {LARGEST:,}"
-
-
-def in_short(value: object) -> str:
-    """Return how a value is written, cut where it is long."""
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = 80
-    return short.repr(value)
 
 
 def _is_control(character: str) -> bool:

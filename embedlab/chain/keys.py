@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
@@ -14,7 +15,7 @@ from embedlab.chain.params import RunParams, load_params
 from embedlab.chain.paths import notebook_path
 from embedlab.chain.steps import STEPS, Step
 from embedlab.chain.store import FINISHED, Store, plain
-from embedlab.errors import IntegrityError
+from embedlab.errors import IntegrityError, ParameterError
 from embedlab.files import content_hash, sha256_file, sha256_json
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -43,7 +44,7 @@ def made_of(step: Step, params: Mapping[str, Any], inputs: Mapping[str, str]) ->
         "notebook": sha256_json(code),
         "params": {k: v for k, v in params.items() if k != "run"},
         "row": asdict(step),
-        "package": source_hashes(frozenset(imported(code))),
+        "package": source_hashes(imported(code)),
         "inputs": dict(inputs),
         "files": {name: content_hash(Path(params[name])) for name in step.files if params[name]},
     }
@@ -88,10 +89,11 @@ def reachable(modules: Iterable[str]) -> list[Path]:
 
 @cache
 def _imports_of(path: Path) -> frozenset[str]:
-    return frozenset(imported(path.read_text(encoding="utf-8")))
+    return imported(path.read_text(encoding="utf-8"))
 
 
-def imported(code: str) -> set[str]:
+@cache
+def imported(code: str) -> frozenset[str]:
     """Return the modules of embedlab that a piece of Python uses, lazily imported ones too.
 
     A name taken from a room's face stands for the module that defines it, not for the whole room: so
@@ -102,7 +104,7 @@ def imported(code: str) -> set[str]:
     names = dict(bound)
     found = {name for _, name in bound}
     found |= {_reached(node, names) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return {name for name in found if _file_of(name) is not None}
+    return frozenset(name for name in found if _file_of(name) is not None)
 
 
 def _bound(tree: ast.AST) -> list[tuple[str, str]]:
@@ -179,20 +181,45 @@ def _file_of(name: str) -> Path | None:
 
 def why_stale(store: Store, step: Step, params: RunParams) -> str | None:
     """Return why a step would have to run again, or None where it is up to date."""
+    outdated = why_outdated(store, step, params)
+    if outdated is not None:
+        return outdated
+    try:
+        store.check_outputs(step)
+    except IntegrityError as error:
+        return str(error)
+    return None
+
+
+def why_outdated(store: Store, step: Step, params: RunParams) -> str | None:
+    """Return why a step would have to run again, whatever became of its outputs since; else as :func:`why_stale`."""
     entry = store.entry(step.number)
     status = entry.get("status", "not run")
     if status not in FINISHED:
         return f"step {step.number} is {status}"
     now = made_of(step, params.for_step(step.number), store.inputs(step))
-    if entry.get("key") != key_of(now):
-        changes = changed_since(entry.get("made_of", {}), now)
-        return f"step {step.number} is stale: {'; '.join(changes[:SHOWN_CHANGES])} changed since it ran"
+    if entry.get("key") == key_of(now):
+        return None
+    changes = changed_since(entry.get("made_of", {}), now)
+    return f"step {step.number} is stale: {'; '.join(changes[:SHOWN_CHANGES])} changed since it ran"
+
+
+def params_of(store: Store) -> RunParams:
+    """Return the parameters of a run, as its folder keeps them; none where it keeps none.
+
+    Raises:
+        IntegrityError: if its ``params.yaml`` is damaged; names the fault.
+    """
+    file = store.folder / "params.yaml"
+    if not os.path.lexists(file):
+        return RunParams()
     try:
-        for output in entry["outputs"]:
-            store.check(output["path"], output["sha256"], step.number)
-    except IntegrityError as error:
-        return str(error)
-    return None
+        return load_params(file)
+    except ParameterError as error:
+        raise IntegrityError(
+            f"the run's own parameters are damaged: {error}; put a copy back, or write them anew: "
+            f"embedlab run params/<your>.yaml --set run={store.folder.name}"
+        ) from None
 
 
 def changed_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -219,7 +246,6 @@ def is_current(store: Store, step: Step, params: RunParams) -> bool:
 
 def stale_steps(store: Store) -> list[str]:
     """Return the finished steps whose results no longer follow from the run's parameters, code and inputs."""
-    file = store.folder / "params.yaml"
-    params = load_params(file) if file.exists() else RunParams()
+    params = params_of(store)
     finished = [s for s in STEPS if store.entry(s.number).get("status") in FINISHED]
     return [step.number for step in finished if not is_current(store, step, params)]

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -63,10 +64,18 @@ class RunLock:
 
     def owner(self) -> str:
         """Return the holder in words."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            owner = json.loads((self.folder / ".lock").read_text())
-            return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-        return "another process"
+        owner = self._written()
+        if not {"pid", "host", "since"} <= set(owner):
+            return "another process"
+        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+
+    def _written(self) -> dict[str, Any]:
+        """Return what the holder wrote about itself, nothing where that is damaged: the lock is what holds."""
+        try:
+            found = json.loads((self.folder / ".lock").read_text())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -87,7 +96,7 @@ class RunLock:
         token = os.environ.get(TOKEN)
         path = self.folder / ".lock"
         held = _is_held(path)
-        current = json.loads(path.read_text() or "{}").get("token") if held else None
+        current = self._written().get("token") if held else None
         if token is None and not held:
             return
         if token is None or (held and token != current):

@@ -9,9 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from embedlab.chain.cells import LARGEST, cell_parameters, check_legal, in_short, unusable
+from embedlab.chain.cells import LARGEST, cell_parameters, check_legal, unusable
 from embedlab.chain.steps import BY_NUMBER, LAST, STEPS, Step, step_number
-from embedlab.errors import ParameterError, nearest
+from embedlab.errors import ParameterError, nearest, shown
 
 SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "test_from")
 """Keys that stand at the top of a params file; step 01 writes them down for all others."""
@@ -108,7 +108,7 @@ def _place(params: RunParams, key: Any, value: Any, where: str) -> None:
     if number in params.steps:
         raise ParameterError(f"{where}: step {number} is given twice (5, 05 and '05' are the same step)")
     if not isinstance(value, dict):
-        raise ParameterError(f"{where}: step {number}: expected parameters and values, found {in_short(value)}")
+        raise ParameterError(f"{where}: step {number}: expected parameters and values, found {shown(repr(value))}")
     params.steps[number] = {}
     for name, item in value.items():
         _refuse_shared(number, name, where)
@@ -175,11 +175,11 @@ def check_value(number: str, name: Any, value: Any, where: str) -> Any:
     try:
         converted = _convert(value, annotation)
     except TypeError:
-        found = f"{in_short(value)} ({type(value).__name__})"
+        found = f"{shown(repr(value))} ({type(value).__name__})"
         raise ParameterError(f"{where}: {name} of step {number} must be {annotation}, found {found}") from None
     wanted = unusable(converted)
     if wanted:
-        raise ParameterError(f"{where}: {name} of step {number} must be {wanted}, found {in_short(converted)}")
+        raise ParameterError(f"{where}: {name} of step {number} must be {wanted}, found {shown(repr(converted))}")
     return located(number, name, converted)
 
 
@@ -194,7 +194,7 @@ def located(number: str, name: str, value: Any) -> Any:
         path.exists()  # asks the file system, which may not take such a name
         return str(path)
     except OSError as error:
-        raise ParameterError(f"{name} of step {number}: {in_short(value)}: {error.strerror}") from None
+        raise ParameterError(f"{name} of step {number}: {shown(repr(value))}: {error.strerror}") from None
 
 
 def require_files(params: RunParams, steps: Iterable[Step]) -> None:

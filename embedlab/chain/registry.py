@@ -22,7 +22,7 @@ from embedlab.chain.lab import Lab
 from embedlab.chain.lock import file_lock
 from embedlab.chain.paths import registry_path
 from embedlab.chain.store import plain
-from embedlab.errors import EmbedlabError, IntegrityError
+from embedlab.errors import EmbedlabError, IntegrityError, shown
 from embedlab.files import sha256_json, sync_folder
 
 FIRST = "0" * 64
@@ -97,12 +97,22 @@ def read(path: Path) -> list[Entry]:
     Raises:
         IntegrityError: if a line is damaged, was edited, or does not follow the one before it; names the line.
     """
-    found = path.read_bytes() if path.is_file() else b""
+    found = _content(path)
     if found and not found.endswith(b"\n"):
         # Another process may be in the middle of its line: it holds the lock until the line is whole.
         with file_lock(_lock_of(path)):
-            found = path.read_bytes()
+            found = _content(path)
     return _entries(found, path)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise IntegrityError(
+            f"the registry of openings, {path}, cannot be read: {error.strerror or error}; change its rights, or name "
+            "the right one in EMBEDLAB_REGISTRY"
+        ) from None
 
 
 def _entries(text: bytes, path: Path) -> list[Entry]:
@@ -126,14 +136,18 @@ def _parsed(text: bytes, number: int, path: Path) -> dict[str, Any]:
         raise _broken(path, number, "it is cut off, as by a power cut; without it, step 15 registers its opening again")
     try:
         line = json.loads(text)
-    except ValueError as error:
-        raise _broken(path, number, f"it is not readable: {error}") from None
-    if not isinstance(line, dict) or not {"before", "hash"} <= set(line):
+    except (ValueError, RecursionError) as error:
+        raise _broken(path, number, f"it is not readable: {shown(error)}") from None
+    if not isinstance(line, dict) or not {"before", *OWN} <= set(line):
         raise _broken(path, number, "it is no line of a registry")
     return line
 
 
 def _entry(line: Mapping[str, Any], number: int, path: Path) -> Entry:
+    kinds = {"when": str, "run": str, "seed": int, "contract": str, "terms": dict, "hash": str}
+    for name, kind in kinds.items():
+        if not isinstance(line[name], kind):
+            raise _broken(path, number, f"its {name} is {shown(line[name])}")
     opening = parse(Opening, line, f"{path}, line {number}")
     return Entry(number=number, opening=opening, **{name: line[name] for name in OWN})
 

@@ -67,7 +67,7 @@ def run_chain(
     try:
         saved = params.dump()
         file = store.folder / "params.yaml"
-        if not file.exists() or file.read_text(encoding="utf-8") != saved:
+        if not file.is_file() or file.read_bytes() != saved.encode():
             store.write("params.yaml", saved)
         for step in steps:
             if not force and is_current(store, step, params):

@@ -11,9 +11,10 @@ from typing import Any
 
 from embedlab.chain.artifacts.base import Kind, parse
 from embedlab.chain.lock import RunLock
+from embedlab.chain.manifest import read_manifest
 from embedlab.chain.steps import Step, get_step
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
-from embedlab.files import replace_file, replace_folder, sha256_file
+from embedlab.files import read_json, read_text, replace_file, replace_folder, sha256_file
 
 FINISHED = ("done", "skipped")
 
@@ -32,14 +33,8 @@ class Store:
     # --- manifest -------------------------------------------------------------------------
 
     def manifest(self) -> dict[str, Any]:
-        """Return the manifest; an empty one where there is none yet."""
-        path = self.folder / "manifest.json"
-        if not path.exists():
-            return {"steps": {}}
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise IntegrityError(f"{path}: not readable: {error}; delete the run folder and run again") from None
+        """Return the manifest, an empty one where there is none yet; see :func:`read_manifest`."""
+        return read_manifest(self.folder / "manifest.json")
 
     def entry(self, number: str) -> dict[str, Any]:
         """Return the manifest's entry of a step, empty where it never ran."""
@@ -83,7 +78,9 @@ class Store:
             made_of=dict(made_of),
         )
         for path in stale:
-            (self.folder / path).unlink(missing_ok=True)
+            # What somebody put in its place, such as a folder, is theirs.
+            with contextlib.suppress(OSError):
+                (self.folder / path).unlink(missing_ok=True)
 
     # --- files ----------------------------------------------------------------------------
 
@@ -121,8 +118,7 @@ class Store:
             MissingInputError: if the step has not finished; names the command that runs it.
             IntegrityError: if the file is gone or is not the one recorded.
         """
-        path = self.path(step, name)
-        return _load(path)
+        return _load(self.path(step, name), self._again(get_step(step).number))
 
     def artifact(self, kind: type[Kind]) -> Kind:
         """Return a JSON artifact as what it is; raises as :meth:`read` does, and where a field is missing."""
@@ -156,12 +152,24 @@ class Store:
     def check(self, relative: str, digest: str, number: str) -> None:
         """Raise an IntegrityError unless the file has this sha256."""
         path = self.folder / relative
-        found = sha256_file(path) if path.is_file() else "no file"
+        try:
+            found = sha256_file(path) if path.is_file() else _instead_of_a_file(path)
+        except OSError as error:
+            found = f"a file that cannot be read ({error.strerror or error})"
         if found != digest:
+            is_hash = len(found) == len(digest) and " " not in found
             raise IntegrityError(
-                f"{path} is not what step {number} wrote: found {found[:12]}, recorded {digest[:12]}; "
-                f"run it again: embedlab run {self.folder / 'params.yaml'} --only {number} --force"
+                f"{path} is not what step {number} wrote: found {found[:12] if is_hash else found}, "
+                f"recorded {digest[:12]}; {self._again(number)}"
             )
+
+    def check_outputs(self, step: Step) -> None:
+        """Raise an IntegrityError unless every output of a step is the file that was recorded."""
+        for output in self.entry(step.number).get("outputs", []):
+            self.check(output["path"], output["sha256"], step.number)
+
+    def _again(self, number: str) -> str:
+        return f"run it again: embedlab run {self.folder / 'params.yaml'} --only {number} --force"
 
     def _replace(self, path: str, dump: Callable[[Path], Any]) -> str:
         """Write a file as a whole; return its sha256."""
@@ -207,10 +215,19 @@ def _listed(value: Any) -> Any:
     raise TypeError(f"not JSON: {type(value).__name__}")
 
 
-def _load(path: Path) -> Any:
+def _instead_of_a_file(path: Path) -> str:
+    """Return in words what stands where a file should be."""
+    if path.is_dir():
+        return "a folder"
+    return "a link that leads nowhere" if path.is_symlink() else "no file"
+
+
+def _load(path: Path, mend: str) -> Any:
+    """Return what a file holds; one whose hash somebody wrote into the manifest may hold anything."""
     if path.suffix == ".parquet":
         import pandas as pd
 
         return pd.read_parquet(path)
-    text = path.read_text(encoding="utf-8")
-    return json.loads(text) if path.suffix == ".json" else text
+    if path.suffix == ".json":
+        return read_json(path, object, IntegrityError, mend)
+    return read_text(path, IntegrityError, mend)

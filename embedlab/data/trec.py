@@ -73,6 +73,7 @@ def parse_run(text: str, where: str = "run") -> pd.DataFrame:
     """
     rows: list[tuple[str, str, float]] = []
     line_of: dict[tuple[str, str], int] = {}
+    checked: set[str] = set()
     for number, line in enumerate(lines_of(text), start=1):
         fields = _FIELD.findall(line)
         if not fields:
@@ -85,8 +86,9 @@ def parse_run(text: str, where: str = "run") -> pd.DataFrame:
             raise DataError(f"{where}:{number}: {expected}, found '{shown(line)}'") from None
         if not math.isfinite(score):
             raise DataError(f"{where}:{number}: score {shown(fields[4])} is not a finite number")
-        _check_id(query, f"{where}:{number}")
-        _check_id(document, f"{where}:{number}")
+        for identifier in {query, document} - checked:
+            _check_id(identifier, f"{where}:{number}")
+            checked.add(identifier)
         first = line_of.setdefault((query, document), number)
         if first != number:
             raise DataError(

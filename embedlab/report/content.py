@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +14,8 @@ from embedlab.chain.contract import Contract
 from embedlab.chain.keys import stale_steps
 from embedlab.chain.steps import LAST, STEPS, Step, proof_of
 from embedlab.chain.store import FINISHED, Store
+from embedlab.errors import IntegrityError
+from embedlab.files import read_json, why_no_file
 from embedlab.report.charts import interval_chart, systems_chart
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.seeds import model_and_recipe
@@ -48,26 +50,29 @@ NAMES = {
 """Titles of checks whose id does not read as one."""
 
 
-def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]:
+def front_page(
+    store: Store, verdict: Mapping[str, Any], refused: str, rendered: set[str], review: bool
+) -> dict[str, Any]:
     """Return the values of the front page's template.
 
     Args:
         store: the run.
+        verdict: the run's, checked; empty where there is none.
+        refused: why there is none, though one was written.
         rendered: numbers of the steps whose notebook is rendered.
         review: whether the side-by-side review is in the report.
     """
-    verdict = _json(store, "verdict.json")
     steps = store.manifest()["steps"]
     settings, contract = _read(store, Settings), _read(store, Contract)
     return {
         "title": store.folder.name,
         "run": store.folder.name,
         "verdict": verdict,
-        "word": WORDS.get(verdict.get("verdict", ""), "No verdict yet"),
+        "word": WORDS.get(verdict.get("verdict", ""), "No verdict" if refused else "No verdict yet"),
         "tone": {"SHIP": "good", "DO_NOT_SHIP": "bad"}.get(verdict.get("verdict", ""), "open"),
         "advice": (verdict.get("recommend") or {}).get("sentence", ""),
-        "sentence": verdict_sentence(verdict),
-        "caveats": caveats(verdict, stale_steps(store)),
+        "sentence": refused or verdict_sentence(verdict),
+        "caveats": caveats(verdict, stale_steps(store) if verdict.get("stage") == "offline" else ()),
         "intervals": _intervals(verdict),
         "systems": systems_chart(_system_means(store, contract)),
         "checklist": [_check(row, "passed", rendered) for row in verdict.get("checklist") or []],
@@ -78,7 +83,7 @@ def front_page(store: Store, rendered: set[str], review: bool) -> dict[str, Any]
         "settings": settings,
         "contract": contract,
         "speaks_of": model_and_recipe(Facts(store)),
-        "machine": _json(store, store.place(Settings.step, "timings.json")),
+        "machine": _machine(store),
         "total": duration(sum(float(e.get("seconds") or 0) for e in steps.values())),
         "finished": max((str(e.get("finished_at") or "") for e in steps.values()), default="")[:16].replace("T", " "),
         "review": review,
@@ -104,10 +109,14 @@ def contract_hash(store: Store) -> str:
     return "" if contract is None else contract.hash
 
 
-def _json(store: Store, path: str) -> dict[str, Any]:
-    """Return a JSON file of the run folder, empty where there is none."""
-    file = store.folder / path
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+def _machine(store: Store) -> dict[str, Any]:
+    """Return how fast the machine of step 01 was; nothing where its file, which no result rests on, does not say it."""
+    file = store.folder / store.place(Settings.step, "timings.json")
+    if why_no_file(file):
+        return {}
+    found = read_json(file, dict, IntegrityError, "delete it: times are no results")
+    speeds = [found.get(name) for name in ("fp32_gflops", "bf16_gflops", "threads")]
+    return found if all(isinstance(speed, (int, float)) and math.isfinite(speed) for speed in speeds) else {}
 
 
 def _read(store: Store, kind: type[Kind]) -> Kind | None:
@@ -230,7 +239,12 @@ def _summary(store: Store, step: Step) -> Summary:
     """Return what a step ended with, an empty one where it is not finished."""
     if not _has(store, step.number, "summary.json"):
         return Summary("", {})
-    return Summary(**store.read(step.number, "summary.json"))
+    found = store.read(step.number, "summary.json")
+    is_summary = isinstance(found, dict) and isinstance(found.get("figures"), dict)
+    if not is_summary or not isinstance(found.get("conclusion"), str):
+        place = store.place(step.number, "summary.json")
+        raise IntegrityError(f"{place}: expected a conclusion and figures; run step {step.number} again, by --force")
+    return Summary(found["conclusion"], found["figures"])
 
 
 def humanize(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 import pandas as pd
 
 from embedlab.chain.store import Store
-from embedlab.errors import EmbedlabError
+from embedlab.errors import EmbedlabError, shown
+from embedlab.files import read_json
 
 CHOICES = ("better", "same", "worse")
 
@@ -38,12 +39,18 @@ class Judgments:
 
     def _all(self) -> dict[str, dict[str, str]]:
         path = self.store.folder / self.file
-        if not path.exists():
+        if not os.path.lexists(path):
             return {}
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise EmbedlabError(f"{path}: not readable: {error}; correct or delete it") from None
+        mend = "put a copy of it back, or delete it and judge again"
+        found = read_json(path, dict, EmbedlabError, mend)
+        for pair, values in found.items():
+            if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+                raise EmbedlabError(f"{path}: {shown(pair)}: expected a choice by item, found {shown(values)}; {mend}")
+        for key, choice in found.get(self.pair, {}).items():
+            if choice not in self.choices:
+                known = ", ".join(self.choices)
+                raise EmbedlabError(f"{path}: {shown(key)}: expected one of {known}, found {shown(choice)!r}; {mend}")
+        return found
 
     def save(self, key: str, choice: str) -> None:
         """Remember a judgment and write all of them atomically.

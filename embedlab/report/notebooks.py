@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.chain.steps import Step
+from embedlab.errors import IntegrityError, shown
 from embedlab.report.pages import page
 
 SHOWN = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
@@ -30,7 +31,14 @@ def notebook_page(path: Path, step: Step, before: Step | None, after: Step | Non
     """Return an executed notebook as a page of its own, with links to its neighbours and the contract's hash."""
     from markupsafe import Markup
 
-    body = Markup(sanitize(_body(path)))  # noqa: S704  sanitized on this very line
+    try:
+        found = _body(path)
+    except Exception as error:  # nbformat and nbconvert have a different one for each thing that can be missing
+        raise IntegrityError(
+            f"{path}: cannot be read as a notebook: {type(error).__name__}: {shown(error)}; delete it, or run its step "
+            f"again: embedlab run {path.parents[1] / 'params.yaml'} --only {step.number} --force"
+        ) from error
+    body = Markup(sanitize(found))  # noqa: S704  sanitized on this very line
     return page(
         "notebook.html.j2",
         agreed,

@@ -20,10 +20,11 @@ def read_stamp(folder: Path) -> dict[str, Any]:
         stamp = dict(json.loads((folder / STAMP).read_text(encoding="utf-8")))
     except OSError:
         raise IntegrityError(f"{folder.name!r} holds no {STAMP}: no index, or one never finished; build it") from None
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise IntegrityError(f"index {folder.name!r}: {STAMP} is damaged ({error}); build it again") from None
     has_entries = {"identity", "kind", "vectors", "files"} <= set(stamp)
-    if not has_entries or set(stamp["files"]) != {INDEX, IDS}:
+    are_objects = all(isinstance(stamp.get(name), dict) for name in ("identity", "files"))
+    if not has_entries or not are_objects or set(stamp["files"]) != {INDEX, IDS}:
         raise IntegrityError(f"index {folder.name!r}: {STAMP} lacks entries; build it again")
     return stamp
 

@@ -15,6 +15,8 @@ from embedlab.retrieval.systems import Settings
 
 ALIAS, SETTINGS = "alias.json", "settings.json"
 
+MEND = "put a copy of it back, or switch again"
+
 
 @dataclass(frozen=True)
 class Release:
@@ -43,15 +45,21 @@ def read_alias(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {"live": None, "history": []}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise IntegrityError(f"{path.name} of {folder.name!r} is damaged: {error}") from None
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"{path.name} of {folder.name!r} is damaged: {error}; {MEND}") from None
+    if "live" not in found or not isinstance(found.get("history"), list):
+        raise IntegrityError(f"{path.name} of {folder.name!r} is damaged: it lacks 'live' or 'history'; {MEND}")
+    return found
 
 
 def live_release(folder: Path) -> Release | None:
     """Return the release that answers now, None before the first switch; raises as :func:`read_alias` does."""
     found = read_alias(folder)["live"]
-    return None if found is None else Release(**found | {"settings": Settings(**found["settings"])})
+    try:
+        return None if found is None else Release(**found | {"settings": Settings(**found["settings"])})
+    except (TypeError, KeyError) as error:
+        raise IntegrityError(f"{ALIAS} of {folder.name!r} is damaged: no release: {error}; {MEND}") from None
 
 
 def read_settings(folder: Path) -> Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,16 +10,15 @@ from typing import Any
 
 from embedlab.chain.artifacts.base import Kind, parse
 from embedlab.chain.contract import under_contract
+from embedlab.chain.manifest import TIME
 from embedlab.chain.seal import ledger
 from embedlab.chain.steps import LAST
 from embedlab.chain.store import FINISHED, Store
 from embedlab.errors import IntegrityError, MissingInputError
+from embedlab.files import read_json
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.retrieval.stamp import STAMP, read_stamp, stamped_identity
 from embedlab.rollout.alias import ALIAS, Release, live_release
-
-TIME = "%Y-%m-%dT%H:%M:%S%z"
-"""How manifest and ledger write a time: to the second."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,11 @@ class Facts:
         if step > self.upto:
             return None
         try:
-            found = dict(self.store.read(step, name))
+            found = self.store.read(step, name)
         except MissingInputError:
             return None
+        if not isinstance(found, dict):
+            raise IntegrityError(f"{self.store.place(step, name)}: expected an object; run step {step} again")
         return dict(under_contract(found, self.store, self.store.place(step, name)))
 
     def decision(self, step: str, name: str) -> Any:
@@ -69,7 +69,7 @@ class Facts:
         path = self.store.folder / self.store.place(step, "decisions.json")
         if step > self.upto or not path.is_file():
             return None
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = read_json(path, dict, IntegrityError, f"delete it and run step {step} again, by --force")
         return known.get(name) if known.get("key") == self.store.entry(step).get("key") else None
 
     def done(self, step: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from embedlab.chain.artifacts.base import kinds_of
 from embedlab.chain.artifacts.evaluate import Evaluation
 from embedlab.chain.artifacts.reembed_corpus import Reembedding
 from embedlab.chain.artifacts.split_data import Leakage
@@ -152,12 +154,13 @@ def _retention(found: Retained | None) -> Guard:
 
 
 def _gate(facts: Facts, step: Step) -> Guard:
-    artifact = facts.json(step.number, step.gate)
+    kind = next(kind for kind in kinds_of(step.slug) if kind.file == step.gate)
+    artifact: Any = facts.read(kind)
     if artifact is None:
         return _not_run(step.gate_name, step.number)
-    if artifact["passed"] is None:
-        return Guard(step.gate_name, UNSETTLED, artifact["reason"], f"see step {step.number}")
-    return Guard(step.gate_name, HELD if artifact["passed"] else BROKEN, artifact["reason"])
+    if artifact.passed is None:
+        return Guard(step.gate_name, UNSETTLED, artifact.reason, f"see step {step.number}")
+    return Guard(step.gate_name, HELD if artifact.passed else BROKEN, artifact.reason)
 
 
 def _latency(facts: Facts) -> Guard:

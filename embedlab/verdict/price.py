@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from embedlab.chain.artifacts.choose_base_model import Choice
 from embedlab.chain.artifacts.define_problem import Settings
 from embedlab.chain.artifacts.evaluate import Prices
 from embedlab.chain.artifacts.reembed_corpus import Reembedding
+from embedlab.errors import IntegrityError, shown
 from embedlab.verdict.facts import Facts
 
 HOUR, MONTH_DAYS, FLOAT_BYTES = 3600.0, 30.0, 4
@@ -98,5 +100,15 @@ def _texts_a_document(facts: Facts) -> float:
 def speeds(facts: Facts, model: str) -> tuple[float | None, float | None]:
     """Return documents encoded a second and seconds a query, as the steps wrote them down."""
     measured = facts.decision(Choice.step, "speed") or {}
-    rate, seconds = measured.get(model, (None, None))
-    return facts.decision(Reembedding.step, "documents per second") or rate, seconds
+    found: Any = measured.get(model, (None, None)) if isinstance(measured, dict) else (measured,)
+    rate = facts.decision(Reembedding.step, "documents per second")
+    if not isinstance(found, (list, tuple)) or len(found) != 2 or not all(_is_speed(value) for value in (*found, rate)):
+        raise IntegrityError(
+            f"decisions.json of step {Choice.step} or {Reembedding.step}: no speeds: {shown((*found, rate))}; delete "
+            "it and run the step again, by --force"
+        )
+    return rate or found[0], found[1]
+
+
+def _is_speed(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and value > 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,15 @@ from typing import Any
 from embedlab.chain.artifacts.evaluate import Evaluation
 from embedlab.chain.artifacts.train import Training
 from embedlab.chain.contract import Contract
-from embedlab.chain.keys import why_stale
+from embedlab.chain.keys import params_of, why_outdated
 from embedlab.chain.lab import Lab
-from embedlab.chain.params import load_params
 from embedlab.chain.paths import registry_path
 from embedlab.chain.seal import dev_looks
 from embedlab.chain.steps import LAST, STEPS
-from embedlab.chain.store import Store, plain
+from embedlab.chain.store import FINISHED, Store, plain
 from embedlab.errors import IntegrityError, MissingInputError
 from embedlab.evaluation.results import Comparison, Stakes, with_interval
+from embedlab.files import read_json
 from embedlab.verdict.checklist import checklist
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.guards import broken, guards, unsettled, waived
@@ -151,20 +151,19 @@ def read_verdict(folder: Path) -> dict[str, Any]:
         MissingInputError: if there is no verdict, or a step that it rests on is stale or missing.
         IntegrityError: if an artifact or the verdict itself was changed.
     """
-    path = folder / "verdict.json"
-    if not path.is_file():
+    path, store = folder / "verdict.json", Store(folder)
+    if not os.path.lexists(path) and store.entry(Evaluation.step).get("status") not in FINISHED:
         raise MissingInputError(f"{folder} has no verdict.json: step {Evaluation.step} has not finished")
-    try:
-        verdict: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise IntegrityError(f"{path}: not readable: {error}") from None
-    store, params = Store(folder), load_params(folder / "params.yaml")
+    last = LAST if store.entry(LAST).get("status") in FINISHED else Evaluation.step
+    again = f"run: embedlab run {folder / 'params.yaml'} --only {last} --force"
+    verdict = read_json(path, dict, IntegrityError, f"to have it written again, {again}")
+    params = params_of(store)
     last = Evaluation.step if verdict.get("stage") == "offline" else LAST
-    rests_on = [s for s in STEPS if s.number <= last]
-    for step in rests_on:
-        stale = why_stale(store, step, params)
-        if stale is not None:
-            raise MissingInputError(f"{stale}; run: embedlab run {folder / 'params.yaml'}")
+    for step in [s for s in STEPS if s.number <= last]:
+        outdated = why_outdated(store, step, params)
+        if outdated is not None:
+            raise MissingInputError(f"{outdated}; run: embedlab run {folder / 'params.yaml'}")
+        store.check_outputs(step)
     found = compute(store)
     if found["registry"] != verdict.get("registry"):
         raise IntegrityError(
@@ -173,5 +172,5 @@ def read_verdict(folder: Path) -> dict[str, Any]:
             f"embedlab run {folder / 'params.yaml'} --only {Evaluation.step} --force"
         )
     if found != verdict:
-        raise IntegrityError(f"{path} is not what the artifacts give; run: embedlab run {folder / 'params.yaml'}")
+        raise IntegrityError(f"{path} is not what the artifacts give; to have it written again, {again}")
     return verdict

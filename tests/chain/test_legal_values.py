@@ -7,7 +7,7 @@ from conftest import command
 from ruamel.yaml import YAML
 
 from embedlab.chain import STEPS, get_step, load_params
-from embedlab.chain.cells import cell_parameters, check_legal, condition, in_short
+from embedlab.chain.cells import cell_parameters, check_legal, condition
 from embedlab.chain.lab import start
 from embedlab.chain.params import SHARED
 from embedlab.errors import EmbedlabError, ParameterError
@@ -130,7 +130,7 @@ def taken() -> list[tuple[str, str, object]]:
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("number", "name", "value"), [pytest.param(*given, id="-".join(map(in_short, given))) for given in taken()]
+    ("number", "name", "value"), [pytest.param(*given, id="-".join(map(repr, given))) for given in taken()]
 )
 def test_an_odd_value_that_is_legal_ends_its_step_or_is_an_error_by_name(number, name, value, copied):
     option = f"{name}={yaml(value)}" if name in SHARED else f"{number}.{name}={yaml(value)}"

@@ -115,6 +115,26 @@ def test_an_unknown_judgment_is_refused(store):
         Judgments(store, "pair").save("q1", "nice")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "not readable as JSON"),
+        ('{"pair": ', "not readable as JSON"),
+        ("[]", "expected an object"),
+        ('{"pair": ["better"]}', "pair: expected a choice by item"),
+        ('{"pair": {"q1": 7}}', "pair: expected a choice by item"),
+        ('{"pair": {"q1": "nice"}}', "q1: expected one of better, same, worse, found 'nice'"),
+    ],
+)
+def test_a_damaged_file_of_judgments_is_named_and_stays(store, text, told):
+    file = store.folder / "reviews" / "judgments.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    with pytest.raises(EmbedlabError, match=rf"judgments\.json: {told}.*; put a copy of it back, or delete it"):
+        Judgments(store, "pair")
+    assert file.read_text() == text
+
+
 def test_nothing_to_review_is_an_empty_table(store):
     assert table([]).empty
     assert "No query is of this kind" in to_html([], "nDCG@10", "", {})
@@ -147,7 +167,7 @@ def _partial_run(store: Store) -> None:
 
 def test_the_report_of_a_partial_run_shows_what_there_is_and_loads_nothing(store):
     _partial_run(store)
-    front = build(store)
+    front = build(store, (VERDICT, ""))
     pages = {p.name: p.read_text(encoding="utf-8") for p in front.parent.rglob("*.html")}
     assert set(pages) == {"index.html", "16.html"}
     assert pages["index.html"].count("not run") >= 21
@@ -162,7 +182,7 @@ def test_the_report_of_a_partial_run_shows_what_there_is_and_loads_nothing(store
 
 def test_the_page_says_of_each_item_what_would_make_it_red(store):
     _partial_run(store)
-    text = unescape(build(store).read_text(encoding="utf-8"))
+    text = unescape(build(store, (VERDICT, "")).read_text(encoding="utf-8"))
     assert text.count("Red when") == 1  # of the mistake, an old verdict does not say it
     assert f"Red when it is {EVIL}." in text
 
@@ -175,8 +195,7 @@ def test_the_report_divides_each_gain_by_what_documents_were_in_training(store):
     empty = strata(base, base, new & False, {"document": {q: q for q in ids}}, 0.25)
     _partial_run(store)
     kept = {"versus_production": asdict(divided), "versus_simpler": asdict(empty)}
-    store.write("verdict.json", VERDICT | {"strata": kept})
-    text = build(store).read_text(encoding="utf-8")
+    text = build(store, (VERDICT | {"strata": kept}, "")).read_text(encoding="utf-8")
     assert "Versus production, by what documents were in training" in text
     for said in ("documents that were a positive of training", "with 25% about new documents, which decides", "+0.150"):
         assert said in text
@@ -196,9 +215,17 @@ def test_the_gain_over_the_share_is_drawn_with_its_interval_and_the_share_that_d
     plt.close()
 
 
+def test_the_report_does_not_show_a_verdict_that_is_not_checked(store):
+    _partial_run(store)
+    text = unescape(build(store).read_text(encoding="utf-8"))
+    assert "No verdict." in text
+    assert "step 01 is not run" in text
+    assert "Roll out pipeline (tuned)" not in text
+
+
 def test_every_link_of_the_report_leads_somewhere(store):
     _partial_run(store)
-    front = build(store)
+    front = build(store, (VERDICT, ""))
     targets = {
         page: re.findall(r'href="([^"#]+)"', page.read_text(encoding="utf-8")) for page in front.parent.rglob("*.html")
     }

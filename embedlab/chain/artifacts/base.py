@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from embedlab.errors import DataError, IntegrityError
+from embedlab.errors import DataError, IntegrityError, shown
 from embedlab.trainset.schema import StoreRows, checked, read_rows
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def parse(kind: type[Kind], found: Any, where: str) -> Kind:
     """
     from pydantic import ValidationError
 
+    if not isinstance(found, Mapping):
+        raise IntegrityError(f"{where}: expected an object {{…}}, found {shown(found)}; run step {kind.step} again")
     known = {field.name for field in fields(kind)}
     try:
         artifact: Kind = _adapter(cast(Hashable, kind)).validate_python(
