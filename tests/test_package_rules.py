@@ -12,7 +12,7 @@ PACKAGE = PROJECT / "embedlab"
 
 LIBRARY = ("data", "models", "retrieval", "evaluation", "trainset", "training", "rollout")
 WORKBENCH = ("chain", "verdict", "report", "cli")
-MOST_MODULES = 16
+MOST_MODULES = 17
 HEAVY = ("torch", "sentence_transformers", "transformers", "faiss", "scipy", "IPython", "matplotlib", "papermill")
 
 
@@ -113,14 +113,14 @@ print((done, sorted({{m.split(".")[0] for m in sys.modules}} & set({HEAVY!r}))))
 
 
 def test_the_package_swallows_no_exception_unseen():
-    """A broad handler must raise again: the hub's client alone needs one."""
-    broad = 0
+    """A broad handler must raise again; only what raises a different error for each fault needs one."""
+    broad = []
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) == "Exception"):
-                broad += 1
+                broad.append(name)
                 assert any(isinstance(n, ast.Raise) for n in ast.walk(node)), f"{name}:{node.lineno}"
-    assert broad == 1
+    assert sorted(broad) == ["models.folder", "models.resolve", "report.notebooks"]  # safetensors, the hub, nbconvert
 
 
 LINTED = ["embedlab", "tests", "notebooks", "benchmarks"]

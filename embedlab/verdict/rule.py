@@ -16,7 +16,7 @@ from embedlab.chain.paths import registry_path
 from embedlab.chain.seal import dev_looks
 from embedlab.chain.steps import LAST, STEPS
 from embedlab.chain.store import FINISHED, Store, plain
-from embedlab.errors import IntegrityError, MissingInputError
+from embedlab.errors import ContractError, IntegrityError, MissingInputError
 from embedlab.evaluation.results import Comparison, Stakes, with_interval
 from embedlab.files import read_json
 from embedlab.verdict.checklist import checklist
@@ -31,10 +31,16 @@ from embedlab.verdict.seal import in_verdict
 def update_verdict(lab: Lab) -> dict[str, Any]:
     """Write ``verdict.json`` from all that has been finished; return the verdict as of this step.
 
-    So an early step that is executed again shows what it showed the first time.
+    So an early step that is executed again shows what it showed the first time. Where later steps still speak of
+    another contract, for it was changed and they have yet to run again, they count as not run.
     """
-    lab.store.write("verdict.json", compute(lab.store))
-    return compute(lab.store, lab.step.number)
+    of_this_step = compute(lab.store, lab.step.number)
+    try:
+        whole = compute(lab.store)
+    except ContractError:
+        whole = of_this_step
+    lab.store.write("verdict.json", whole)
+    return of_this_step
 
 
 def compute(store: Store, upto: str = LAST) -> dict[str, Any]:

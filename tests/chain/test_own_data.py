@@ -27,7 +27,8 @@ def test_cranfield_ends_in_an_honest_verdict_about_new_queries_over_known_docume
     verdict = run.verdict
     assert verdict["claim"] == "new queries over known documents"
     assert verdict["claim"] in run.page
-    assert verdict["unseen_only"] is None
+    # Some queries ask for documents that no training row had, too few of them to judge what is gained there.
+    assert verdict["unseen_only"]["state"] == "unsettled"
     if verdict["verdict"] == "SHIP":
         assert verdict["ci95"][0] >= verdict["min_gain"]
     for number in ("19", "22"):  # it has no dates; metadata and judged negatives it has

@@ -500,7 +500,8 @@ def test_no_class_of_attack_can_be_raised_to_ship(which, transductive, attack, b
     unseen = found.check(base_model, trapped)
     assert unseen.delta == pytest.approx(0, abs=1e-4)
     assert unseen.apart == pytest.approx(0.1, abs=1e-5)
-    assert "nothing is gained or lost within a class" in unseen.reason
+    # Within a class nothing is gained or lost, but where adding .1 turns two nearly equal scores round.
+    assert unseen.state == "unsettled"
     assert_never_ships(unseen, make)
     if which == "positives pushed down":
         compared = over_all(base_model, trapped, found.test)

@@ -1,6 +1,10 @@
 """The verdict and its sentence: every rule is broken on purpose and seen to turn."""
 
+import json
+from dataclasses import asdict
+
 import pytest
+from conftest import open_step
 from makers import (
     among_unseen,
     comparison,
@@ -18,6 +22,7 @@ from makers import (
     shadow,
     slice_result,
     training,
+    write_file,
 )
 
 from embedlab.chain import get_step
@@ -32,8 +37,9 @@ from embedlab.chain.artifacts.test_pipeline import EndToEnd
 from embedlab.chain.artifacts.train import Training
 from embedlab.chain.seal import record
 from embedlab.cli import EXIT_OF
+from embedlab.errors import ContractError
 from embedlab.evaluation import BROKEN, UNSETTLED
-from embedlab.verdict import compute, sentence
+from embedlab.verdict import compute, sentence, update_verdict
 from embedlab.verdict.words import SUCCESS
 
 
@@ -276,3 +282,16 @@ def test_a_broken_seal_is_no_success_of_the_process(make, store):
     make()
     record(store, get_step("11"), "key", "forged", "opening", [])
     assert SUCCESS not in sentence(compute(store))
+
+
+def test_what_later_steps_made_under_another_contract_counts_as_not_run(make, store):
+    make()
+    made = json.loads(store.path("18", EndToEnd.file).read_text())
+    before = contract(min_gain=0.01)
+    write_file(store, "18", EndToEnd.file, made | {"contract": before.hash, "terms": asdict(before)})
+    with pytest.raises(ContractError, match="min_gain"):
+        compute(store)
+    store.write("params.yaml", "run: trial\n")
+    of_this_step = update_verdict(open_step("15"))
+    assert of_this_step["stage"] == "offline"
+    assert of_this_step == json.loads((store.folder / "verdict.json").read_text())
