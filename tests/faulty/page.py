@@ -1,4 +1,4 @@
-"""The page in the docs that the table makes: ``python -m faulty.page`` in ``tests/`` prints it."""
+"""The page in the docs that the table makes; it prints itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEAD = """\
 
 An **error** stops before anything is written and ends with exit code 4 (a damaged run: 3). A **finding** is listed by
 `embedlab validate`, which then ends with 5; a run goes on with it. What is **taken** is legal, however odd it looks.
-Every row is a test; this page is printed by `cd tests && python -m faulty.page`.
+Every row is a test; this page is printed by `cd tests && ../.venv/bin/python -m faulty.page`.
 """
 
 
