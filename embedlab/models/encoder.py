@@ -11,6 +11,7 @@ import numpy as np
 from embedlab.errors import ModelError
 from embedlab.models.cache import VectorCache, Vectors
 from embedlab.models.folder import MEND
+from embedlab.models.hardware import require_memory
 from embedlab.models.loading import identity_of, load_sentence_transformer, naming, tokenizer_file
 from embedlab.models.resolve import ModelFiles, resolve
 from embedlab.progress import Progress
@@ -85,7 +86,13 @@ class Encoder:
 
         Returns:
             float32 ``[len(texts), dimensions]``, rows of unit length.
+
+        Raises:
+            DataError: if the vectors would not fit into memory; told before the first is computed.
+            ModelError: if the model cannot be loaded, or its vectors are no numbers.
         """
+        # Once in the cache and once in what is returned, four bytes a number.
+        require_memory(8.0 * len(texts) * self.identity.dimensions, f"vectors of {len(texts):,} texts")
         prompt = self.prompt(kind)
         keys = [self._cache.key(text, prompt) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}

@@ -1,10 +1,12 @@
-"""A short calibration of this machine, so that a slow machine can be told from slow code."""
+"""What this machine can do: a short calibration, to tell a slow machine from slow code, and its free memory."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+
+from embedlab.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,3 +64,15 @@ def _gflops(left: Tensor, right: Tensor, seconds: float) -> float:
     spent = time.perf_counter() - begin
     operations = 2.0 * left.shape[0] * left.shape[1] * right.shape[1] * products
     return operations / spent / 1e9
+
+
+def require_memory(needed: float, what: str) -> None:
+    """Raise a DataError where so many bytes are not free; ``what`` needs them."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise DataError(
+            f"{what} take {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free: close other programs, "
+            "take a model with fewer dimensions or fewer documents, or a machine with more memory"
+        )

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 import embedlab
-from embedlab.errors import IdentityError, ModelError
+from embedlab.errors import DataError, IdentityError, ModelError
 from embedlab.files import sha256_file
 from embedlab.models import MINILM, WORDLLAMA, Encoder, cosine_to_fp32
 from embedlab.models.loading import load_sentence_transformer
@@ -151,6 +152,15 @@ def test_a_model_whose_vectors_are_all_cached_is_not_loaded(tmp_path):
     again = embedlab.load_model(WORDLLAMA, cache=tmp_path)
     again.encode(TEXTS)
     assert "model" not in vars(again)
+
+
+@pytest.mark.model
+def test_vectors_that_do_not_fit_into_memory_are_told_before_the_first_is_computed(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * 256 * 99))
+    encoder = embedlab.load_model(WORDLLAMA)
+    encoder.encode(["a"] * 99)
+    with pytest.raises(DataError, match="vectors of 100 texts take 0.0 GB of memory, and 0.0 GB are free"):
+        encoder.encode(["a"] * 100)
 
 
 @pytest.mark.model
