@@ -159,7 +159,7 @@ def test_vectors_that_do_not_fit_into_memory_are_told_before_the_first_is_comput
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * 256 * 99))
     encoder = embedlab.load_model(WORDLLAMA)
     encoder.encode(["a"] * 99)
-    with pytest.raises(DataError, match="vectors of 100 texts take 0.0 GB of memory, and 0.0 GB are free"):
+    with pytest.raises(DataError, match=r"vectors of 100 texts take 0\.0 GB of memory, and 0\.0 GB are free"):
         encoder.encode(["a"] * 100)
 
 
