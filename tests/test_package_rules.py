@@ -113,14 +113,16 @@ print((done, sorted({{m.split(".")[0] for m in sys.modules}} & set({HEAVY!r}))))
 
 
 def test_the_package_swallows_no_exception_unseen():
-    """A broad handler must raise again: the hub's client alone needs one."""
+    """A broad handler must raise again: the hub's client, what loads a model, and a step that stops need one."""
     broad = 0
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) == "Exception"):
+            if isinstance(node, ast.ExceptHandler) and (
+                node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")
+            ):
                 broad += 1
                 assert any(isinstance(n, ast.Raise) for n in ast.walk(node)), f"{name}:{node.lineno}"
-    assert broad == 1
+    assert broad == 3
 
 
 LINTED = ["embedlab", "tests", "notebooks", "benchmarks"]

@@ -8,9 +8,8 @@ import time
 from datetime import datetime
 from typing import Any
 
-from embedlab.chain.manifest import TIME
 from embedlab.chain.steps import BY_NUMBER, LAST, STEPS, Step
-from embedlab.chain.store import Store
+from embedlab.chain.store import TIME, Store
 from embedlab.errors import IntegrityError, SealedTestError, shown
 from embedlab.files import loads, read_json, read_text
 
