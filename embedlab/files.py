@@ -50,7 +50,7 @@ def read_json(path: Path, kind: type[Kind], fault: type[EmbedlabError], mend: st
 def parse_json(text: str, path: Path, kind: type[Kind], fault: type[EmbedlabError], mend: str) -> Kind:
     """Return what the text of a JSON file holds; as :func:`read_json`."""
     try:
-        content = json.loads(text)
+        content = loads(text)
     except (ValueError, RecursionError) as error:  # too many brackets are a RecursionError
         raise fault(f"{_place(path)}: not readable as JSON: {shown(error)}; {mend}") from None
     if not isinstance(content, kind):
@@ -67,6 +67,15 @@ JSON_NAMES: dict[type, str] = {
     bool: "true or false",
     type(None): "null",
 }
+
+
+def loads(text: str | bytes) -> Any:
+    """Return what JSON says; half a surrogate pair, which no file and no hash can hold, is a ValueError too."""
+    content = json.loads(text)
+    written = text if isinstance(text, str) else text.decode()
+    if "\\u" in written:
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
 
 
 def read_text(path: Path, fault: type[EmbedlabError], mend: str) -> str:

@@ -12,7 +12,7 @@ PACKAGE = PROJECT / "embedlab"
 
 LIBRARY = ("data", "models", "retrieval", "evaluation", "trainset", "training", "rollout")
 WORKBENCH = ("chain", "verdict", "report", "cli")
-MOST_MODULES = 17
+MOST_MODULES = 16
 HEAVY = ("torch", "sentence_transformers", "transformers", "faiss", "scipy", "IPython", "matplotlib", "papermill")
 
 
@@ -113,14 +113,16 @@ print((done, sorted({{m.split(".")[0] for m in sys.modules}} & set({HEAVY!r}))))
 
 
 def test_the_package_swallows_no_exception_unseen():
-    """A broad handler must raise again; only what raises a different error for each fault needs one."""
-    broad = []
+    """A broad handler must raise again: the hub's client, what loads a model, and a step that stops need one."""
+    broad = 0
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) == "Exception"):
-                broad.append(name)
+            if isinstance(node, ast.ExceptHandler) and (
+                node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")
+            ):
+                broad += 1
                 assert any(isinstance(n, ast.Raise) for n in ast.walk(node)), f"{name}:{node.lineno}"
-    assert sorted(broad) == ["models.folder", "models.resolve", "report.notebooks"]  # safetensors, the hub, nbconvert
+    assert broad == 3
 
 
 LINTED = ["embedlab", "tests", "notebooks", "benchmarks"]

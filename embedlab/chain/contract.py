@@ -330,8 +330,9 @@ def same_contract(one: Any, two: Any, where_one: str, where_two: str) -> None:
     differ = [
         f"{n}: {terms_one.get(n)!r} and {terms_two.get(n)!r}" for n in names if terms_one.get(n) != terms_two.get(n)
     ]
+    hashes = f"{str(hash_one)[:12]} and {str(hash_two)[:12]}"
     raise ContractError(
-        f"{where_one} and {where_two} were made under different contracts ({hash_one[:12]} and {hash_two[:12]}): "
+        f"{where_one} and {where_two} were made under different contracts ({hashes}): "
         f"{'; '.join(differ)}; run both again under one contract"
     )
 
@@ -340,6 +341,7 @@ def _carried(value: Any) -> tuple[str | None, Mapping[str, Any]]:
     """Return the contract's hash and terms that a value carries; a contract carries itself."""
     found = value.attrs if hasattr(value, "attrs") else value if isinstance(value, Mapping) else {}
     if "contract" in found:
-        return found["contract"], found.get("terms", {})
+        terms = found.get("terms", {})
+        return found["contract"], terms if isinstance(terms, Mapping) else {}
     terms = {name: item for name, item in found.items() if name != "hash"}
     return (found.get("hash"), terms) if "primary_metric" in found else (None, {})

@@ -23,7 +23,7 @@ from embedlab.chain.lock import file_lock
 from embedlab.chain.paths import registry_path
 from embedlab.chain.store import plain
 from embedlab.errors import EmbedlabError, IntegrityError, shown
-from embedlab.files import sha256_json, sync_folder
+from embedlab.files import loads, sha256_json, sync_folder
 
 FIRST = "0" * 64
 """What the first line carries in place of the hash of a line before it."""
@@ -135,7 +135,7 @@ def _parsed(text: bytes, number: int, path: Path) -> dict[str, Any]:
     if not text.endswith(b"\n"):
         raise _broken(path, number, "it is cut off, as by a power cut; without it, step 15 registers its opening again")
     try:
-        line = json.loads(text)
+        line = loads(text)
     except (ValueError, RecursionError) as error:
         raise _broken(path, number, f"it is not readable: {shown(error)}") from None
     if not isinstance(line, dict) or not {"before", *OWN} <= set(line):

@@ -8,11 +8,10 @@ import time
 from datetime import datetime
 from typing import Any
 
-from embedlab.chain.manifest import TIME
 from embedlab.chain.steps import BY_NUMBER, LAST, STEPS, Step
-from embedlab.chain.store import Store
+from embedlab.chain.store import TIME, Store
 from embedlab.errors import IntegrityError, SealedTestError, shown
-from embedlab.files import read_json, read_text
+from embedlab.files import loads, read_json, read_text
 
 LEDGER, LOOKS = "seal_ledger.jsonl", "dev_looks.json"
 
@@ -48,7 +47,7 @@ def ledger(store: Store) -> list[dict[str, Any]]:
 def _opening(line: str, where: str) -> dict[str, Any]:
     """Return one line of the ledger, checked: it says who opened the test, so what is damaged is not passed over."""
     try:
-        entry = json.loads(line)
+        entry = loads(line)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{where}: not readable as JSON: {shown(error)}; {MEND}") from None
     texts = ("step", "key", "kind", "time")

@@ -252,7 +252,7 @@ def tensors_of(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor of a safetensors file; a ModelError where it is empty, cut off or none."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     try:
         with file.open("rb") as stream:
@@ -265,9 +265,7 @@ def shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
             )
         with safe_open(str(file), framework="numpy") as weights:
             shapes = {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
-    except ModelError:
-        raise
-    except Exception as error:  # safetensors' own error derives from Exception alone
+    except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{file}: no whole file of safetensors: {shown(error)}; {MEND}") from None
     if not shapes:
         raise ModelError(f"{file}: no weights in it; {MEND}")

@@ -34,16 +34,27 @@ def load_sentence_transformer(files: ModelFiles) -> SentenceTransformer:
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    with naming(files.folder):
+    with naming(files.folder), quiet():
         if files.is_static:
             return _static(files)
         check_size(files.folder)
         model = _transformer(files)
-    check_loaded(model, files.folder)
+        check_loaded(model, files.folder)
     return model
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing a table of missing weights: where they matter, an error names them."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 @contextlib.contextmanager
@@ -114,8 +125,7 @@ def check_loaded(model: SentenceTransformer, folder: Path) -> None:
     transformer = model.transformers_model
     if transformer is None:
         return
-    with naming(folder):
-        missing = missing_weights(transformer, folder)
+    missing = missing_weights(transformer, folder)
     if missing:
         raise ModelError(
             f"{folder}: {len(missing)} of the model's weights stand in no file and would be drawn at random, such as "

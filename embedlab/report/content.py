@@ -72,7 +72,8 @@ def front_page(
         "tone": {"SHIP": "good", "DO_NOT_SHIP": "bad"}.get(verdict.get("verdict", ""), "open"),
         "advice": (verdict.get("recommend") or {}).get("sentence", ""),
         "sentence": refused or verdict_sentence(verdict),
-        "caveats": caveats(verdict, stale_steps(store) if verdict.get("stage") == "offline" else ()),
+        # Where a final verdict stands no step is stale, so none has to be looked for.
+        "caveats": caveats(verdict, stale_steps(store) if refused or verdict.get("stage") == "offline" else ()),
         "intervals": _intervals(verdict),
         "systems": systems_chart(_system_means(store, contract)),
         "checklist": [_check(row, "passed", rendered) for row in verdict.get("checklist") or []],
@@ -82,7 +83,7 @@ def front_page(
         "cards": [card(store, step, steps.get(step.number, {}), rendered) for step in STEPS],
         "settings": settings,
         "contract": contract,
-        "speaks_of": model_and_recipe(Facts(store)),
+        "speaks_of": model_and_recipe(Facts(store)) if verdict else "",
         "machine": _machine(store),
         "total": duration(sum(float(e.get("seconds") or 0) for e in steps.values())),
         "finished": max((str(e.get("finished_at") or "") for e in steps.values()), default="")[:16].replace("T", " "),
@@ -147,7 +148,7 @@ def verdict_sentence(verdict: Mapping[str, Any]) -> str:
 def caveats(verdict: Mapping[str, Any], stale: Sequence[str] = ()) -> list[str]:
     """Return what stands beside the verdict: what blocks it, what it needs, what is still to come or out of date."""
     if not verdict:
-        return []
+        return _out_of_date(stale)
     found = limits(verdict) + [f"{capitalize(clause)}." for clause in beside(verdict)]
     unseen = verdict.get("unseen_only")
     if unseen and not any(unseen["reason"] in line for line in found):
@@ -157,9 +158,13 @@ def caveats(verdict: Mapping[str, Any], stale: Sequence[str] = ()) -> list[str]:
     found += [f"{capitalize(clause)}." for clause in costs(verdict)]
     if verdict.get("stage") != "final":
         found.append(f"This verdict rests on the offline evaluation; the steps up to {LAST} can still change it.")
-    if stale:
-        found.append(f"Out of date since something before them changed, and to be run again: steps {', '.join(stale)}.")
-    return found
+    return found + _out_of_date(stale)
+
+
+def _out_of_date(stale: Sequence[str]) -> list[str]:
+    if not stale:
+        return []
+    return [f"Out of date since something before them changed, and to be run again: steps {', '.join(stale)}."]
 
 
 def _text(value: Any) -> str:

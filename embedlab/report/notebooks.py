@@ -33,7 +33,7 @@ def notebook_page(path: Path, step: Step, before: Step | None, after: Step | Non
 
     try:
         found = _body(path)
-    except Exception as error:  # nbformat and nbconvert have a different one for each thing that can be missing
+    except _faults() as error:
         raise IntegrityError(
             f"{path}: cannot be read as a notebook: {type(error).__name__}: {shown(error)}; delete it, or run its step "
             f"again: embedlab run {path.parents[1] / 'params.yaml'} --only {step.number} --force"
@@ -50,6 +50,13 @@ def notebook_page(path: Path, step: Step, before: Step | None, after: Step | Non
         after=after,
         run=run,
     )
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """Return what nbformat and nbconvert raise at files that are no notebooks: one for each thing that is missing."""
+    import nbformat
+
+    return (nbformat.ValidationError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def _body(path: Path) -> str:

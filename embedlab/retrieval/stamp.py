@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from embedlab.errors import IntegrityError
+from embedlab.files import loads
 from embedlab.models.identity import EmbeddingIdentity
 
 INDEX, STAMP, IDS = "index.faiss", "identity.json", "doc_ids.json"
@@ -17,7 +17,7 @@ INDEX, STAMP, IDS = "index.faiss", "identity.json", "doc_ids.json"
 def read_stamp(folder: Path) -> dict[str, Any]:
     """Return what ``identity.json`` says of an index; raises an IntegrityError where it cannot be read."""
     try:
-        stamp = dict(json.loads((folder / STAMP).read_text(encoding="utf-8")))
+        stamp = dict(loads((folder / STAMP).read_text(encoding="utf-8")))
     except OSError:
         raise IntegrityError(f"{folder.name!r} holds no {STAMP}: no index, or one never finished; build it") from None
     except (ValueError, TypeError, RecursionError) as error:

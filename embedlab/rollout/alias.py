@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.errors import IntegrityError
+from embedlab.files import loads
 from embedlab.retrieval.systems import Settings
 
 ALIAS, SETTINGS = "alias.json", "settings.json"
@@ -45,7 +46,7 @@ def read_alias(folder: Path) -> dict[str, Any]:
     if not path.exists():
         return {"live": None, "history": []}
     try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        found = dict(loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{path.name} of {folder.name!r} is damaged: {error}; {MEND}") from None
     if "live" not in found or not isinstance(found.get("history"), list):
@@ -56,10 +57,15 @@ def read_alias(folder: Path) -> dict[str, Any]:
 def live_release(folder: Path) -> Release | None:
     """Return the release that answers now, None before the first switch; raises as :func:`read_alias` does."""
     found = read_alias(folder)["live"]
+    if found is None:
+        return None
     try:
-        return None if found is None else Release(**found | {"settings": Settings(**found["settings"])})
+        release = Release(**found | {"settings": Settings(**found["settings"])})
     except (TypeError, KeyError) as error:
         raise IntegrityError(f"{ALIAS} of {folder.name!r} is damaged: no release: {error}; {MEND}") from None
+    if not all(isinstance(name, str) for name in (release.index, release.encoder, release.model)):
+        raise IntegrityError(f"{ALIAS} of {folder.name!r} is damaged: a name that is no text; {MEND}")
+    return release
 
 
 def read_settings(folder: Path) -> Settings:

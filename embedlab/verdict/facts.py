@@ -10,10 +10,9 @@ from typing import Any
 
 from embedlab.chain.artifacts.base import Kind, parse
 from embedlab.chain.contract import under_contract
-from embedlab.chain.manifest import TIME
 from embedlab.chain.seal import ledger
 from embedlab.chain.steps import LAST
-from embedlab.chain.store import FINISHED, Store
+from embedlab.chain.store import FINISHED, TIME, Store
 from embedlab.errors import IntegrityError, MissingInputError
 from embedlab.files import read_json
 from embedlab.models.identity import EmbeddingIdentity

@@ -100,12 +100,13 @@ def _texts_a_document(facts: Facts) -> float:
 def speeds(facts: Facts, model: str) -> tuple[float | None, float | None]:
     """Return documents encoded a second and seconds a query, as the steps wrote them down."""
     measured = facts.decision(Choice.step, "speed") or {}
-    found: Any = measured.get(model, (None, None)) if isinstance(measured, dict) else (measured,)
+    found: Any = measured.get(model, (None, None)) if isinstance(measured, dict) else measured
     rate = facts.decision(Reembedding.step, "documents per second")
-    if not isinstance(found, (list, tuple)) or len(found) != 2 or not all(_is_speed(value) for value in (*found, rate)):
+    is_pair = isinstance(found, (list, tuple)) and len(found) == 2
+    if not is_pair or not all(_is_speed(value) for value in (*found, rate)):
         raise IntegrityError(
-            f"decisions.json of step {Choice.step} or {Reembedding.step}: no speeds: {shown((*found, rate))}; delete "
-            "it and run the step again, by --force"
+            f"decisions.json of step {Choice.step} or {Reembedding.step}: no speeds: {shown([found, rate])}; delete it "
+            "and run the step again, by --force"
         )
     return rate or found[0], found[1]
 

@@ -1,15 +1,17 @@
 """Every parameter at values that nobody wants: refused by name, wherever it is given, or a step that ends."""
 
 import io
+import re
 
 import pytest
-from conftest import command
+from conftest import PROJECT, registry_of
 from ruamel.yaml import YAML
 
 from embedlab.chain import STEPS, get_step, load_params
 from embedlab.chain.cells import cell_parameters, check_legal, condition
 from embedlab.chain.lab import start
-from embedlab.chain.params import SHARED
+from embedlab.chain.params import SHARED, check_value
+from embedlab.chain.runner import StepFailedError, run_chain
 from embedlab.errors import EmbedlabError, ParameterError
 from embedlab.training.losses import LOSSES
 from embedlab.trainset.mining import MINERS
@@ -122,23 +124,28 @@ def taken() -> list[tuple[str, str, object]]:
     for number, name in EVERY:
         parameter = cell_parameters(number)[name]
         for value in ODD[parameter.annotation]:
-            option = f"{name}={yaml(value)}" if name in SHARED else f"{number}.{name}={yaml(value)}"
-            if value != parameter.default and refused(load_params, None, [option]) is None:
-                found.append((number, name, value))
+            is_other = value not in (parameter.default, "")
+            if is_other and refused(check_value, number, name, value, "here") is None:
+                beside = defaults(number) | {name: value}
+                if refused(check_legal, cell_parameters(number), beside, {name: "here"}) is None:
+                    found.append((number, name, value))
     return found
 
 
 @pytest.mark.full
+@pytest.mark.chain
 @pytest.mark.parametrize(
     ("number", "name", "value"), [pytest.param(*given, id="-".join(map(repr, given))) for given in taken()]
 )
-def test_an_odd_value_that_is_legal_ends_its_step_or_is_an_error_by_name(number, name, value, copied):
-    option = f"{name}={yaml(value)}" if name in SHARED else f"{number}.{name}={yaml(value)}"
-    done = command(copied.outputs, "embedlab", "run", "params/smoke.yaml", "--only", number, "--set", option)
-    assert done.returncode in (0, 4), done.stderr
-    assert "Traceback" not in done.stderr
-    if done.returncode == 4:
-        error = done.stderr
-        assert any(f"{kind.__name__}: " in error for kind in EmbedlabError.__subclasses__()) or "of step" in error, (
-            error
-        )
+def test_an_odd_value_that_is_legal_ends_its_step_or_is_an_error_by_name(number, name, value, copied, monkeypatch):
+    monkeypatch.setenv("EMBEDLAB_OUTPUTS", str(copied.outputs))
+    monkeypatch.setenv("EMBEDLAB_REGISTRY", str(registry_of(copied.outputs)))
+    params = load_params(PROJECT / "params" / "smoke.yaml")
+    given = params.shared if name in SHARED else params.steps.setdefault(number, {})
+    given[name] = value
+    try:
+        run_chain(params, [get_step(number)])
+    except StepFailedError as error:
+        assert re.search(r"\b(Parameter|Data|Model|MissingInput|Contract)Error: ", str(error)), error
+    except EmbedlabError as error:
+        assert name in str(error)

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
-from conftest import literal_tail, run_python
+from conftest import literal_tail, open_step, run_python
 from makers import write_file
 
 from embedlab.chain import Store
@@ -221,6 +221,17 @@ def test_the_report_does_not_show_a_verdict_that_is_not_checked(store):
     assert "No verdict." in text
     assert "step 01 is not run" in text
     assert "Roll out pipeline (tuned)" not in text
+
+
+def test_the_report_of_a_stale_run_says_which_steps_are_to_be_run_again(finish):
+    store = Store(finish())
+    assert "Roll out pipeline (tuned)" in build(store).read_text(encoding="utf-8")
+    lab = open_step("13")
+    lab.finish("written anew, without its artifacts")
+    text = unescape(build(store).read_text(encoding="utf-8"))
+    assert "Roll out pipeline (tuned)" not in text
+    assert "step 14 is stale" in text
+    assert re.search(r"Out of date.*to be run again: steps 14, 15", text)
 
 
 def test_every_link_of_the_report_leads_somewhere(store):
