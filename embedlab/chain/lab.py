@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -20,7 +19,8 @@ from embedlab.chain.params import SHARED, RunParams, check_value, load_params
 from embedlab.chain.paths import run_folder
 from embedlab.chain.steps import Step, get_step
 from embedlab.chain.store import Store, plain
-from embedlab.errors import MissingInputError, ParameterError
+from embedlab.errors import IntegrityError, MissingInputError, ParameterError
+from embedlab.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -325,7 +325,7 @@ class Lab:
     def timings(self, step: str) -> dict[str, float]:
         """Return the measured times of another step; empty where there are none."""
         path = self.store.folder / self.store.place(step, "timings.json")
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        return read_json(path, dict, IntegrityError, "delete it: times are no results") if path.exists() else {}
 
     def decide(self, name: str, decision: Any) -> Any:
         """Return a decision that rests on measured times, the recorded one if the step is unchanged.
@@ -334,7 +334,8 @@ class Lab:
         """
         path = self.store.place(self.step.number, "decisions.json")
         file = self.store.folder / path
-        known = json.loads(file.read_text()) if file.exists() else {}
+        mend = f"delete it and run step {self.step.number} again, by --force"
+        known = read_json(file, dict, IntegrityError, mend) if file.exists() else {}
         if known.get("key") != self.key:
             known = {"key": self.key}
         if name not in known:
