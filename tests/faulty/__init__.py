@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
 
+from rich.console import Console
+
 from embedlab.cli import main
 from embedlab.errors import EmbedlabError
 
@@ -58,6 +60,8 @@ def command(*words: object) -> Outcome:
     printed = io.StringIO()
     with (
         mock.patch.object(sys, "argv", ["embedlab", *map(str, words)]),
+        # However narrow the terminal is, a table's cell stays on one line.
+        mock.patch("embedlab.cli.out", Console(highlight=False, soft_wrap=True, width=1000)),
         redirect_stdout(printed),
         redirect_stderr(printed),
     ):

@@ -372,12 +372,12 @@ ROWS = (
 
 
 @cache
-def finished() -> Path:
-    """Write a finished run once, with its registry; every row touches a copy of it."""
+def finished() -> tempfile.TemporaryDirectory[str]:
+    """Write a finished run once, with its registry; every row touches a copy of it, and it goes when Python ends."""
     from conftest import finished_run
 
-    outputs = Path(tempfile.mkdtemp(prefix="faulty-run-"))
-    surroundings = {"EMBEDLAB_OUTPUTS": str(outputs), "EMBEDLAB_REGISTRY": str(outputs / REGISTRY)}
+    outputs = tempfile.TemporaryDirectory(prefix="faulty-run-")
+    surroundings = {"EMBEDLAB_OUTPUTS": outputs.name, "EMBEDLAB_REGISTRY": str(Path(outputs.name) / REGISTRY)}
     with mock.patch.dict(os.environ, surroundings):
         folder = finished_run(run=RUN)
         # What is up to date is noted as skipped, so that a further run changes nothing.
@@ -388,7 +388,7 @@ def finished() -> Path:
 def prepare(row: Row, folder: Path) -> Callable[[], Outcome]:
     """Copy the finished run, touch it as the row has it, and return the command on it."""
     outputs = folder / "outputs"
-    shutil.copytree(finished(), outputs)
+    shutil.copytree(finished().name, outputs)
     os.environ["EMBEDLAB_REGISTRY"] = str(outputs / REGISTRY)  # put back by the test
     name, change = row.given
     place = outputs / (change if isinstance(change, str) else RUN)
