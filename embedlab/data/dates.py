@@ -23,7 +23,7 @@ def wanted(dev_from: str, test_from: str) -> bool:
     if not dev_from and not test_from:
         return False
     for name, value in (("dev_from", dev_from), ("test_from", test_from)):
-        if not is_date(value):
+        if not isinstance(value, str) or not is_date(value):
             raise ParameterError(
                 f"{name} must be a date such as 2023-06-30, found {value!r}; give dev_from and test_from, or neither"
             )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import pandas as pd
 
 from embedlab.data.text import stable_hash
+from embedlab.errors import ParameterError
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,13 @@ class Raw:
 
 
 def whole_families(corpus: pd.DataFrame, documents: int) -> pd.DataFrame:
-    """Return at most so many documents of a corpus, whole families of a fixed order; 0 for all."""
+    """Return at most so many documents of a corpus, whole families of a fixed order; 0 for all.
+
+    Raises:
+        ParameterError: if that is no number of documents.
+    """
+    if isinstance(documents, bool) or not isinstance(documents, Integral) or documents < 0:
+        raise ParameterError(f"documents to keep must be a whole number of 0 or more, found {documents!r}")
     if not documents:
         return corpus
     order = sorted(set(corpus["family"]), key=lambda family: stable_hash("slice", family))

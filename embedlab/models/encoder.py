@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from embedlab.errors import ModelError
+from embedlab.errors import DataError, ModelError, ParameterError, shown
 from embedlab.models.cache import VectorCache, Vectors
 from embedlab.models.folder import MEND
 from embedlab.models.hardware import require_memory
@@ -88,9 +88,12 @@ class Encoder:
             float32 ``[len(texts), dimensions]``, rows of unit length.
 
         Raises:
-            DataError: if the vectors would not fit into memory; told before the first is computed.
+            DataError: if something is no text or cannot be written as UTF-8, or the vectors would not fit into
+                memory; told before the first is computed.
+            ParameterError: if the kind is neither.
             ModelError: if the model cannot be loaded, or its vectors are no numbers.
         """
+        _check_texts(texts, kind)
         # Once in the cache and once in what is returned, four bytes a number.
         require_memory(8.0 * len(texts) * self.identity.dimensions, f"vectors of {len(texts):,} texts")
         prompt = self.prompt(kind)
@@ -138,6 +141,21 @@ class Encoder:
     def parameters(self) -> int:
         """Return the number of weights."""
         return sum(p.numel() for p in self.model.parameters())
+
+
+def _check_texts(texts: list[str], kind: Kind) -> None:
+    """Raise an error where these are no texts; one text alone would be taken for a list of its letters."""
+    if kind not in ENCODING:
+        raise ParameterError(f"kind must be one of {', '.join(ENCODING)}; found {kind!r}")
+    if not isinstance(texts, (list, tuple)):
+        raise DataError(f"expected a list of texts, found {shown(repr(texts))} ({type(texts).__name__})")
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"text {position} of {len(texts)} is {shown(repr(text))} ({type(text).__name__})")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"text {position} of {len(texts)} holds half a surrogate pair: {shown(text)}") from None
 
 
 def encode_texts(model: SentenceTransformer, texts: list[str], prompt: str, kind: Kind) -> Vectors:

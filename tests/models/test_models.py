@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 import embedlab
-from embedlab.errors import DataError, IdentityError, ModelError
+from embedlab.errors import DataError, IdentityError, ModelError, ParameterError
 from embedlab.files import sha256_file
 from embedlab.models import MINILM, WORDLLAMA, Encoder, cosine_to_fp32
 from embedlab.models.loading import load_sentence_transformer
@@ -161,6 +161,27 @@ def test_vectors_that_do_not_fit_into_memory_are_told_before_the_first_is_comput
     encoder.encode(["a"] * 99)
     with pytest.raises(DataError, match=r"vectors of 100 texts take 0\.0 GB of memory, and 0\.0 GB are free"):
         encoder.encode(["a"] * 100)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ("one text", r"expected a list of texts, found 'one text' \(str\)"),
+        (None, "expected a list of texts, found None"),
+        (["a", None], r"text 1 of 2 is None \(NoneType\)"),
+        ([b"x"], r"text 0 of 1 is b'x' \(bytes\)"),
+        (["a\ud800"], "text 0 of 1 holds half a surrogate pair"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_named(texts, said):
+    with pytest.raises(DataError, match=said):
+        embedlab.load_model(WORDLLAMA).encode(texts)
+
+
+def test_a_kind_of_text_that_there_is_not_is_named():
+    with pytest.raises(ParameterError, match="kind must be one of query, document; found 'title'"):
+        embedlab.load_model(WORDLLAMA).encode(["a"], "title")
 
 
 @pytest.mark.model

@@ -37,8 +37,11 @@ def read(path: str | Path = "") -> Raw:
         path: the folder; files may be gzipped (``corpus.jsonl.gz``).
 
     Raises:
+        ParameterError: if ``path`` names no folder.
         DataError: if the folder or one of its files is missing or cannot be read.
     """
+    if not isinstance(path, (str, Path)):
+        raise ParameterError(f"source beir: path must be a text or a Path, found {path!r} ({type(path).__name__})")
     if not str(path):
         raise ParameterError("source beir needs a folder: --set path=FOLDER with corpus.jsonl inside")
     folder = Path(path)

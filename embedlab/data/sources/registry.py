@@ -41,9 +41,11 @@ def source_named(name: str) -> Source:
     Raises:
         ParameterError: if there is none; names the nearest.
     """
-    if name not in SOURCES:
+    if not isinstance(name, str) or name not in SOURCES:
         place = "embedlab/data/sources/registry.py"
-        raise ParameterError(f"unknown source {name!r}{nearest(name, list(SOURCES))} (register a new one in {place})")
+        raise ParameterError(
+            f"unknown source {name!r}{nearest(str(name), list(SOURCES))} (register a new one in {place})"
+        )
     return SOURCES[name]
 
 
