@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from embedlab.errors import EmbedlabError, shown
+from embedlab.errors import DataError, EmbedlabError, shown
 
 Kind = TypeVar("Kind")
 
@@ -112,11 +112,21 @@ def why_no_file(path: Path) -> str:
 
 
 def content_hash(path: Path) -> str | None:
-    """Return one hash of a file, or of all files below a folder with their names; None where there is neither."""
-    if path.is_file():
-        return sha256_file(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
-    return sha256_json({str(file.relative_to(path)): sha256_file(file) for file in files}) if files else None
+    """Return one hash of a file, or of all files below a folder with their names; None where there is neither.
+
+    Raises:
+        DataError: if one of them cannot be read, or went away meanwhile; names it.
+    """
+    try:
+        if path.is_file():
+            return sha256_file(path)
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
+        return sha256_json({str(file.relative_to(path)): sha256_file(file) for file in files}) if files else None
+    except (OSError, ValueError) as error:  # a name that is no UTF-8 has no place in JSON
+        raise DataError(
+            f"{shown(path)}: what it holds counts, and cannot be read as a whole: {shown(error)}; give a folder that "
+            "holds the data alone, with files that may be read"
+        ) from None
 
 
 def replace_file(target: Path, content: str | bytes | Callable[[Path], object]) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from embedlab.files import replace_file, replace_folder
+from embedlab import files
+from embedlab.errors import DataError
+from embedlab.files import content_hash, replace_file, replace_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -106,3 +108,16 @@ def test_a_lock_is_held_around_the_swap_alone(tmp_path):
         (folder / "weights").write_text("one")
         seen.append("written")
     assert seen == ["written", ("taken", False), ("given back", True)]
+
+
+def test_a_file_that_goes_away_while_its_folder_is_hashed_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("a")
+    monkeypatch.setattr(files, "sha256_file", lambda path: path.with_name("gone").read_bytes())
+    with pytest.raises(DataError, match="gone.*give a folder that holds the data alone"):
+        content_hash(tmp_path)
+
+
+def test_a_name_that_is_no_utf_8_is_named(tmp_path):
+    (tmp_path / os.fsdecode(b"\xff")).write_text("a")
+    with pytest.raises(DataError, match="cannot be read as a whole"):
+        content_hash(tmp_path)

@@ -74,7 +74,7 @@ def load_params(path: Path | None, overrides: Iterable[str] = ()) -> RunParams:
 
 def _check_legal(params: RunParams, file: str, options: Mapping[tuple[str, str], str]) -> None:
     """Check what was given of every step, each value beside the others of its step."""
-    for number in {"01", *params.steps}:
+    for number in sorted({"01", *params.steps}):
         given = {**(params.shared if number == "01" else {}), **params.steps.get(number, {})}
         origins = {name: f"{options.get((number, name), file)}: step {number}" for name in given}
         if origins:
