@@ -113,7 +113,7 @@ def test_a_lock_is_held_around_the_swap_alone(tmp_path):
 def test_a_file_that_goes_away_while_its_folder_is_hashed_is_named(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("a")
     monkeypatch.setattr(files, "sha256_file", lambda path: path.with_name("gone").read_bytes())
-    with pytest.raises(DataError, match="gone.*give a folder that holds the data alone"):
+    with pytest.raises(DataError, match=r"gone.*give a folder that holds the data alone"):
         content_hash(tmp_path)
 
 
