@@ -63,6 +63,11 @@ class Parameter:
         found = re.search(r"\[([^\[\]]+)\]$", self.comment)
         return found.group(1) if found else ""
 
+    @property
+    def conditions(self) -> list[str]:
+        """The conditions between the brackets' commas."""
+        return self.legal.split(", ") if self.legal else []
+
 
 @cache
 def cell_parameters(number: str) -> dict[str, Parameter]:
@@ -143,16 +148,23 @@ def check_legal(parameters: Mapping[str, Parameter], values: Mapping[str, Any], 
         if not is_legal:
             bounds = [f"{other} is {values[other]!r}" for other in _named_in(parameter.legal, values)]
             found = ", ".join([shown(repr(values[name])), *bounds])
-            raise ParameterError(f"{where}: {name} must be {parameter.legal}; found {found}")
+            raise ParameterError(f"{where}: {name} must be {_in_words(parameter, values)}; found {found}")
 
 
 def _is_legal(parameter: Parameter, values: Mapping[str, Any]) -> bool:
-    value, legal = values[parameter.name], parameter.legal
-    conditions = legal.split(", ") if legal else []
+    value, conditions = values[parameter.name], parameter.conditions
     if value == parameter.default:
         # A default needs no condition of its own; but what it is measured by may have been given.
         conditions = [words for words in conditions if _named_in(words, values)]
     return all(condition(words)(value, values) for words in conditions)
+
+
+def _in_words(parameter: Parameter, values: Mapping[str, Any]) -> str:
+    """Return what is legal for a parameter, its default too where the conditions leave that out."""
+    plain = [words for words in parameter.conditions if not _named_in(words, values)]
+    if all(condition(words)(parameter.default, values) for words in plain):
+        return parameter.legal
+    return f"{parameter.legal}, or {parameter.default!r}"
 
 
 def _named_in(words: str, values: Mapping[str, Any]) -> list[str]:

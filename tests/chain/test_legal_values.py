@@ -53,7 +53,7 @@ def test_the_defaults_are_legal_and_every_condition_is_one(number):
     cell = cell_parameters(number)
     check_legal(cell, defaults(number), {"run": "here"})
     for parameter in cell.values():
-        for words in parameter.legal.split(", ") if parameter.legal else []:
+        for words in parameter.conditions:
             condition(words)
 
 

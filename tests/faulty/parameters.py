@@ -78,7 +78,7 @@ NAMES = (
 )
 
 VALUES = (
-    _set("01", "techniques", "-5", "a negative number of documents", "must be 1 or more; found -5"),
+    _set("01", "techniques", "-5", "a negative number of documents", "must be 1 or more, or 0; found -5"),
     _set("01", "shown", "0", "no results shown", "must be 1 to 1000; found 0"),
     _set("01", "shown", "1" + "0" * 30, "a number beyond all sense", "must be a finite number between"),
     _set("01", "min_gain", "5", "a gain that no measure can reach", "must be -1 to 1; found 5.0"),
@@ -128,7 +128,7 @@ VALUES = (
     _set("22", "pool", "0", "no candidates", "must be 1 or more; found 0"),
     _set("22", "reference_share", "2.0", "a share above one", "must be above 0, below 1; found 2.0"),
     _set("22", "alpha", "2", "a chance above one", "must be above 0, 0.5 or less; found 2.0"),
-    _set("22", "released", "tomorrow", "a day in words", "must be a day; found 'tomorrow'"),
+    _set("22", "released", "tomorrow", "a day in words", "must be a day, or ''; found 'tomorrow'"),
     Row("`--set`", "no value", "error", "expected key=value", ["14.steps"]),
     Row("`--set`", "no step", "error", "did you mean '14.learning_rate'", ["learning_rate=1e-5"]),
     Row("`--set`", "a step that does not exist", "error", "no step", ["23.steps=1"]),
