@@ -10,7 +10,7 @@ import pandas as pd
 
 from embedlab.chain.lab import Lab
 from embedlab.files import sha256_json
-from embedlab.models.encoder import Encoder
+from embedlab.models.encoder import Encoder, encoding_bar
 from embedlab.progress import Progress
 from embedlab.training.losses import LOSSES
 from embedlab.training.probes import probe as train_and_score
@@ -47,10 +47,21 @@ def probe(
         documents = lab.collection().document_texts()
         scores = train_and_score(encoder, rows, documents, relatives, short, validation, steps)
         lab.store.write(path, {str(q): float(v) for q, v in scores.items()})
-    else:  # show the same bar as the first time, so that an executed notebook looks the same again
-        with Progress(f"Training ({short.loss})", short.steps) as bar:
-            bar.advance(short.steps)
+    else:
+        _show_again(short, validation)
     return pd.Series(json.loads(file.read_text()), name=recipe.loss).rename_axis("query_id")
+
+
+def _show_again(recipe: Recipe, validation: Validation) -> None:
+    """Show the bars of a probe that is kept, so that an executed notebook looks the same again."""
+    shown = (
+        (Progress(f"Training ({recipe.loss})", recipe.steps), recipe.steps),
+        (encoding_bar("document", len(validation.documents)), len(validation.documents)),
+        (encoding_bar("query", len(validation.queries)), len(validation.queries)),
+    )
+    for bar, count in shown:
+        with bar:
+            bar.advance(count)
 
 
 def probe_by_seed(

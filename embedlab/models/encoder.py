@@ -143,6 +143,11 @@ class Encoder:
         return sum(p.numel() for p in self.model.parameters())
 
 
+def encoding_bar(kind: Kind, count: int) -> Progress:
+    """Return the bar over so many texts; of one batch or less there is none to see."""
+    return Progress(ENCODING[kind], count, worth_showing=count > BATCH)
+
+
 def _check_texts(texts: list[str], kind: Kind) -> None:
     """Raise an error where these are no texts; one text alone would be taken for a list of its letters."""
     if kind not in ENCODING:
@@ -173,7 +178,7 @@ def encode_texts(model: SentenceTransformer, texts: list[str], prompt: str, kind
     # Texts of one length fill a batch without padding; the library, too, sorts what it is given.
     order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
     found = []
-    with Progress(ENCODING[kind], len(texts), worth_showing=len(texts) > BATCH) as bar:
+    with encoding_bar(kind, len(texts)) as bar:
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
             part = [texts[at] for at in batch]

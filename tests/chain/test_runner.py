@@ -128,7 +128,7 @@ WRONG = [
     (["params/smoke.yaml", "--set", "run=a/b"], "run must be a plain name"),
     pytest.param(
         ["params/own_data.yaml", "--set", "path=/nowhere", "--set", "run=x", "--to", "1"],
-        "corpus.jsonl is missing",
+        "there is no such file or folder: /nowhere",
         marks=pytest.mark.chain,
     ),
 ]
