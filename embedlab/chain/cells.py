@@ -21,13 +21,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from embedlab.chain.paths import notebook_path, plain_name
 from embedlab.chain.steps import get_step
+from embedlab.data.text import is_date
 from embedlab.errors import ParameterError, shown
 
 LARGEST = 10**12
@@ -98,14 +98,6 @@ def _parameters_source(path: Path) -> str:
     raise ParameterError(f"{path}: no cell is tagged 'parameters'")
 
 
-def is_day(text: str) -> bool:
-    """Return whether a text is a day such as 2023-06-30."""
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
 def measure(text: str) -> object:
     """Return the measure of a name; see :func:`embedlab.evaluation.metrics.parse_measure`."""
     from embedlab.evaluation.metrics import parse_measure
@@ -115,7 +107,7 @@ def measure(text: str) -> object:
 
 OF_TEXT: dict[str, Callable[[str], object]] = {
     "a plain name": plain_name,
-    "a day": is_day,
+    "a day": is_date,
     "a measure": measure,
     "one character": lambda text: len(text) == 1,
 }

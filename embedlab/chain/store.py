@@ -277,7 +277,7 @@ def _fault(entry: Mapping[str, Any]) -> str:
     for name, kind in kinds.items():
         if name in entry and not isinstance(entry[name], kind):
             return f"{name} is {shown(entry[name])}"
-    if entry.get("status") in ("done", "skipped") and "outputs" not in entry:
+    if entry.get("status") in FINISHED and "outputs" not in entry:
         return "it is finished, but lists no outputs"
     for output in entry.get("outputs", []):
         if not _is_output(output):

@@ -26,6 +26,11 @@ _INVISIBLE = re.compile(r"[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2
 _UNPRINTABLE = re.compile(f"{_NOWHERE.pattern}|{_CONTROL.pattern}|{_INVISIBLE.pattern}")
 
 
+def is_storable(text: str) -> bool:
+    """Return whether every file can hold the text: no NUL, which ends it in C, and no half surrogate pair in it."""
+    return not _NOWHERE.search(text)
+
+
 def mended(text: str) -> str:
     """Return the text with a replacement character for each that no file can hold: NUL and half a surrogate pair."""
     return _NOWHERE.sub(REPLACEMENT, text)
@@ -38,7 +43,7 @@ def printable(text: str) -> str:
 
 def has_control(text: str) -> bool:
     """Return whether a control character, NUL or half a surrogate pair is in the text."""
-    return bool(_CONTROL.search(text) or _NOWHERE.search(text))
+    return bool(_CONTROL.search(text)) or not is_storable(text)
 
 
 def is_partly_invisible(text: str) -> bool:
@@ -53,7 +58,7 @@ def id_fault(identifier: str) -> str:
     """
     if not identifier.strip():
         return "is blank"
-    if _NOWHERE.search(identifier):
+    if not is_storable(identifier):
         return "holds NUL or half of a surrogate pair, which no file can hold"
     if identifier.split() != [identifier]:
         return "holds white space, which parts the fields of a run file; put another character in its place"

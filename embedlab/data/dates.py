@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 import pandas as pd
 
 from embedlab.data.groups import query_groups
 from embedlab.data.raw import Finding
+from embedlab.data.text import is_date
 from embedlab.errors import DataError, ParameterError
 
 ORDER = {"train": 0, "dev": 1, "test": 2}
@@ -23,7 +22,7 @@ def wanted(dev_from: str, test_from: str) -> bool:
     if not dev_from and not test_from:
         return False
     for name, value in (("dev_from", dev_from), ("test_from", test_from)):
-        if not isinstance(value, str) or not is_date(value):
+        if not is_date(value):
             raise ParameterError(
                 f"{name} must be a date such as 2023-06-30, found {value!r}; give dev_from and test_from, or neither"
             )
@@ -87,14 +86,6 @@ def _days(queries: pd.DataFrame) -> pd.Series:
         if value and not is_date(value):
             raise DataError(f"query {query_id}: 'created' must be a date such as 2023-06-30, found {value!r}")
     return day
-
-
-def is_date(value: str) -> bool:
-    """Return whether a text is a day in the form 2023-06-30."""
-    try:
-        return date.fromisoformat(value).isoformat() == value
-    except ValueError:
-        return False
 
 
 def _require_parts(kept: pd.DataFrame, day: pd.Series, dev_from: str, test_from: str) -> None:

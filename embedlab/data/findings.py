@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from embedlab.data.dates import is_date
 from embedlab.data.raw import Finding, Raw
-from embedlab.data.text import fold
+from embedlab.data.text import fold, is_date
 
 HIGHEST_GRADE = 10
 """A higher grade is an identifier or a score that slipped into the column; so is one as far below zero."""

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from unicodedata import normalize
 
 import regex
@@ -39,6 +40,14 @@ def fold(text: str) -> str:
     if text.isascii():
         return _NOT_WORD.sub(" ", text.lower()).strip()
     return _NOT_WORD_OF_ANY_SCRIPT.sub(" ", normalize("NFC", text.casefold())).strip()
+
+
+def is_date(value: object) -> bool:
+    """Return whether this is a text that names a day in the form 2023-06-30."""
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 def stable_hash(*parts: object) -> int:

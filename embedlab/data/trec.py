@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from embedlab.data.characters import is_storable
 from embedlab.data.findings import HIGHEST_GRADE
 from embedlab.errors import DataError, shown
 from embedlab.files import read_text
@@ -29,9 +30,6 @@ OTHER_NAMES = {
 
 LOWEST_GRADE = -HIGHEST_GRADE
 """Below 0 a document is irrelevant in some special way, such as spam; trec_eval takes it for not relevant."""
-
-_UNUSABLE = re.compile("[\0\ud800-\udfff]")
-"""What no id may hold: at a NUL trec_eval's strings end, and half a surrogate pair cannot be written to a file."""
 
 _FIELD = re.compile(r"[^ \t\f\v]+")
 """Fields stand between blanks of ASCII: other scripts' spaces may be part of an id."""
@@ -111,7 +109,7 @@ def number_of(text: str) -> float:
 
 
 def _check_id(identifier: str, where: str) -> None:
-    if not identifier.strip() or _UNUSABLE.search(identifier):
+    if not identifier.strip() or not is_storable(identifier):
         what = "a NUL or half a surrogate pair in it" if identifier.strip() else "nothing but blanks"
         raise DataError(f"{where}: '{shown(identifier)}' is no id: {what}; expected a text that a file can hold")
 

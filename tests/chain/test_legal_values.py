@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from embedlab.chain import STEPS, get_step, load_params
 from embedlab.chain.cells import cell_parameters, check_legal, condition
 from embedlab.chain.lab import start
-from embedlab.chain.params import SHARED, check_value
+from embedlab.chain.params import SHARED, RunParams, check_value
 from embedlab.chain.runner import StepFailedError, run_chain
 from embedlab.errors import ParameterError
 from embedlab.training.losses import LOSSES
@@ -44,8 +44,8 @@ def refused(act, *given):
     return None
 
 
-def defaults(number):
-    return {name: parameter.default for name, parameter in cell_parameters(number).items()}
+defaults = RunParams().for_step
+"""Every parameter of a step's cell at its default."""
 
 
 @pytest.mark.parametrize("number", [step.number for step in STEPS])

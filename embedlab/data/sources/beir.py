@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 
 import pandas as pd
 
-from embedlab.data.characters import id_fault, printable
+from embedlab.data.characters import id_fault, is_storable, printable
 from embedlab.data.metadata import KIND, gathered
 from embedlab.data.raw import Finding, Raw
 from embedlab.data.trec import judgment_lines, parse_judgment
@@ -324,7 +324,7 @@ def _judgments(path: Path, findings: list[Finding]) -> Iterator[_Judged]:
             detail = f"expected query-id, corpus-id and an integer score between tabs, found {shown!r}{header}"
             findings.append(Finding("malformed", "error", where, "", detail))
             continue
-        if "\0" in query_id + doc_id:
+        if not is_storable(query_id + doc_id):
             detail = f"the ids {query_id[:80]!r} and {doc_id[:80]!r}: NUL stands in one of them, which no id may hold"
             findings.append(Finding("unusable id", "error", where, "", detail))
             continue
