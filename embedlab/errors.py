@@ -39,6 +39,10 @@ class IdentityError(EmbedlabError):
     """Vectors or an index belong to another embedding model."""
 
 
+class StoreError(EmbedlabError):
+    """A store cannot be reached or written now; the same command may work later."""
+
+
 class ModelError(EmbedlabError):
     """A model cannot be resolved, loaded or verified."""
 

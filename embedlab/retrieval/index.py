@@ -89,16 +89,7 @@ def build_index(vectors: Vectors, doc_ids: list[str], identity: EmbeddingIdentit
     import faiss
 
     _check_vectors(vectors, doc_ids, identity)
-    dimensions = vectors.shape[1]
-    index: Any
-    if kind == "flat":
-        index = faiss.IndexFlatIP(dimensions)
-    elif kind == "hnsw":
-        index = faiss.IndexHNSWFlat(dimensions, LINKS, faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = BUILD_WIDTH
-        index.hnsw.efSearch = SEARCH_WIDTH
-    else:
-        raise ParameterError(f"unknown index kind {kind!r}{nearest(kind, list(KINDS))}")
+    index = empty_index(vectors.shape[1], kind)
     # Several threads would link an HNSW graph in another order each time.
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
@@ -107,6 +98,35 @@ def build_index(vectors: Vectors, doc_ids: list[str], identity: EmbeddingIdentit
     finally:
         faiss.omp_set_num_threads(threads)
     return VectorIndex(identity, kind, np.asarray(doc_ids, dtype=object), index)
+
+
+def empty_index(dimensions: int, kind: str) -> Any:
+    """Return a FAISS index without vectors, inner product; raises a ParameterError where the kind is unknown."""
+    import faiss
+
+    if kind == "flat":
+        return faiss.IndexFlatIP(dimensions)
+    if kind == "hnsw":
+        index = faiss.IndexHNSWFlat(dimensions, LINKS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = BUILD_WIDTH
+        index.hnsw.efSearch = SEARCH_WIDTH
+        return index
+    raise ParameterError(f"unknown index kind {kind!r}{nearest(kind, list(KINDS))}")
+
+
+def search_parameters(kind: str, selected: Any, depth: int) -> Any:
+    """Return what FAISS is told for one search.
+
+    Args:
+        kind: of the index.
+        selected: a FAISS selector of the vectors that may be found; None: all.
+        depth: vectors wanted; an HNSW graph has to look at no fewer.
+    """
+    import faiss
+
+    if kind == "hnsw":
+        return faiss.SearchParametersHNSW(sel=selected, efSearch=max(SEARCH_WIDTH, depth))
+    return None if selected is None else faiss.SearchParameters(sel=selected)
 
 
 def _check_vectors(vectors: Vectors, doc_ids: list[str], identity: EmbeddingIdentity) -> None:
