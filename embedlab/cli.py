@@ -1,4 +1,4 @@
-"""The command line: run, check, report, steps, validate, compare."""
+"""The command line: run, check, report, steps, validate, compare; index, reindex and release in rooms of their own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
 
 from embedlab.chain.steps import LAST, STEPS, Step, step_number
+from embedlab.commands import index, reindex, release
+from embedlab.commands.terminal import BAD_INPUT, FINDINGS, NO_VERDICT, err, out, safe
 from embedlab.errors import ContractError, EmbedlabError, IntegrityError, MissingInputError, shown
 from embedlab.files import why_no_file
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 EXIT_OF = {"SHIP": 0, "DO_NOT_SHIP": 1, "INCONCLUSIVE": 2}
 USAGE: type[Any] = typer.BadParameter.__mro__[2]  # click's ClickException, whichever copy of click typer carries
 MEASURES = "Any measure that ir-measures computes through trec_eval, or one of ours such as Judged@10"
-NO_VERDICT, BAD_INPUT, FINDINGS = 3, 4, 5
 
 app = typer.Typer(
     add_completion=False,
@@ -36,8 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=f"Fine-tune an embedding model for retrieval, honestly: {len(STEPS)} notebooks, one verdict.",
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+app.add_typer(index.app, name="index")
+app.add_typer(reindex.app, name="reindex")
+app.add_typer(release.app, name="release")
 
 
 @app.command()
@@ -277,12 +277,6 @@ def _compared(found: Comparison, baseline: str, candidate: str) -> list[tuple[st
 
 def _span(ends: tuple[float, float]) -> str:
     return f"{ends[0]:+.4f} to {ends[1]:+.4f}"
-
-
-def safe(value: object) -> str:
-    """Return what a terminal may be told: no markup of ours, and no control characters of anybody's."""
-    lines = str(value).split("\n")
-    return escape("\n".join(shown(line, len(line)) for line in lines))
 
 
 def main() -> None:

@@ -7,8 +7,16 @@ import pandas as pd
 
 from embedlab.data import fold, stable_hash
 from embedlab.models import EmbeddingIdentity
-from embedlab.retrieval import build_index
-from embedlab.rollout import Registry
+from embedlab.retrieval import Settings, build_index
+from embedlab.rollout import (
+    CollectionInfo,
+    Document,
+    Releases,
+    State,
+    create_collection,
+    encode_documents,
+    promote,
+)
 
 DIMENSIONS = 64
 
@@ -39,14 +47,34 @@ class ToyEncoder:
 OLD, NEW = ToyEncoder("old"), ToyEncoder("new", seed=1)
 
 
+def load_toy(model, precision="float32"):
+    """Return the toy encoder of a name: how a service loads its models in tests."""
+    return {"old": OLD, "new": NEW}[model]
+
+
 def toy_index(encoder):
     """Return an index of :data:`DOCUMENTS`."""
     return build_index(encoder.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist(), encoder.identity)
 
 
-def toy_service(folder):
-    """Return a registry whose live index is the old encoder's."""
-    registry = Registry(folder)
-    registry.add("old", toy_index(OLD))
-    registry.switch("old", "start")
-    return registry
+def documents_of(texts):
+    """Return documents from texts by id."""
+    return [Document(doc_id, "", text, {"number": at % 3}) for at, (doc_id, text) in enumerate(texts.items())]
+
+
+def toy_collection(address, encoder, texts=DOCUMENTS, settings=None):
+    """Make a collection at an address, with one encoder's vectors of some texts."""
+    settings = settings or Settings()
+    collection = create_collection(str(address), CollectionInfo(encoder.identity, encoder.name, settings))
+    collection.upsert(encode_documents(encoder, documents_of(texts), settings))
+    return collection
+
+
+def toy_service(folder, address=None, texts=DOCUMENTS):
+    """Return the state of a service in a folder, whose live release is the old encoder's."""
+    address = str(address or folder / "old")
+    toy_collection(address, OLD, texts).close()
+    state = State(folder / "service.db", create=True)
+    Releases(state).add("old", address)
+    promote(state, "old", "start")
+    return state

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
-import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from embedlab.errors import EmbedlabError, LockedError
+from embedlab.locks import file_lock, is_held, owner_in_words, take, written_owner
 
 TOKEN = "EMBEDLAB_LOCK_TOKEN"  # noqa: S105 - an environment variable's name
 """Set by a runner for its kernels: what they write counts only while that runner holds the lock."""
@@ -40,20 +37,12 @@ class RunLock:
             EmbedlabError: if the folder cannot be written.
         """
         token = secrets.token_hex(8)
-        host, started = socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S")
-        owner = {"pid": os.getpid(), "host": host, "since": started, "token": token}
-        held = file_lock(self.folder / ".lock")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._publishing():
-                held.acquire(blocking=False)
-                (self.folder / ".lock").write_text(json.dumps(owner))
-        except Timeout:
-            raise LockedError(f"{self.folder} is being written by {self.owner()}; wait for it or stop it") from None
+                self._held = take(self.folder / ".lock", str(self.folder), token=token)
         except OSError as error:
-            held.release()
             raise EmbedlabError(f"cannot write to {self.folder}: {error.strerror or error}") from error
-        self._held = held
         return token
 
     def release(self) -> None:
@@ -64,18 +53,7 @@ class RunLock:
 
     def owner(self) -> str:
         """Return the holder in words."""
-        owner = self._written()
-        if not {"pid", "host", "since"} <= set(owner):
-            return "another process"
-        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-
-    def _written(self) -> dict[str, Any]:
-        """Return what the holder wrote about itself, nothing where that is damaged: the lock is what holds."""
-        try:
-            found = json.loads((self.folder / ".lock").read_text())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return owner_in_words(self.folder / ".lock")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -95,8 +73,8 @@ class RunLock:
     def _check_right(self) -> None:
         token = os.environ.get(TOKEN)
         path = self.folder / ".lock"
-        held = _is_held(path)
-        current = self._written().get("token") if held else None
+        held = is_held(path)
+        current = written_owner(path).get("token") if held else None
         if token is None and not held:
             return
         if token is None or (held and token != current):
@@ -106,21 +84,3 @@ class RunLock:
 
     def _publishing(self) -> FileLock:
         return file_lock(self.folder / ".publish")
-
-
-def file_lock(path: Path) -> FileLock:
-    """Return a lock of the operating system's own; any thread may release it, and its file stays.
-
-    Kept files also rule out a lock that merely exists as a file, which would outlive its holder.
-    """
-    return FileLock(path, thread_local=False, poll_interval=0.01, preserve_lock_file=True)
-
-
-def _is_held(path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        with file_lock(path).acquire(blocking=False):
-            return False
-    except Timeout:
-        return True

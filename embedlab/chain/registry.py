@@ -19,11 +19,11 @@ from embedlab.chain.artifacts.base import parse
 from embedlab.chain.artifacts.evaluate import Opening
 from embedlab.chain.contract import Contract
 from embedlab.chain.lab import Lab
-from embedlab.chain.lock import file_lock
 from embedlab.chain.paths import registry_path
 from embedlab.chain.store import plain
 from embedlab.errors import EmbedlabError, IntegrityError, shown
 from embedlab.files import loads, sha256_json, sync_folder
+from embedlab.locks import file_lock
 
 FIRST = "0" * 64
 """What the first line carries in place of the hash of a line before it."""

@@ -11,6 +11,7 @@ from .groups import query_groups as query_groups
 from .groups import relatives_of as relatives_of
 from .load import SWALLOWING as SWALLOWING
 from .load import load_collection as load_collection
+from .load import read_corpus as read_corpus
 from .load import read_raw as read_raw
 from .load import stop_at_errors as stop_at_errors
 from .parts import assign_parts as assign_parts

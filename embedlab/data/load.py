@@ -16,6 +16,7 @@ from embedlab.data.groups import GLUED, Grouping, group_queries, query_groups
 from embedlab.data.metadata import plain_metadata
 from embedlab.data.parts import assign_parts, cap_per_document
 from embedlab.data.raw import Finding, Raw
+from embedlab.data.sources import beir
 from embedlab.data.sources.registry import options_for, source_named
 from embedlab.errors import DataError
 
@@ -49,6 +50,28 @@ def read_raw(source: str, **options: Any) -> Raw:
     raw.findings.extend(validate(raw))
     raw.findings[:] = [printable_finding(finding) for finding in raw.findings]
     return raw
+
+
+def read_corpus(source: str, **options: Any) -> pd.DataFrame:
+    """Return the documents of a source: ``doc_id, title, text`` and its metadata.
+
+    Args:
+        source: a name in :data:`embedlab.data.sources.registry.SOURCES`; ``beir`` needs no queries here.
+        **options: as for :func:`read_raw`; ``path`` may be a JSONL file of documents too.
+
+    Raises:
+        DataError: if a document cannot be used; names file and row.
+        ParameterError: as :func:`read_raw`.
+    """
+    if source != "beir":
+        return read_raw(source, **options).corpus
+    corpus, findings = beir.read_corpus(**options_for(source, options))
+    corpus, more = _settled("corpus", corpus)
+    errors = [finding for finding in [*findings, *more] if finding.level == "error"]
+    if errors:
+        others = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+        raise DataError(f"{errors[0].where}: {errors[0].detail}{others}")
+    return corpus
 
 
 def settled(raw: Raw) -> Raw:

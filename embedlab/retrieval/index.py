@@ -125,8 +125,8 @@ def search_parameters(kind: str, selected: Any, depth: int) -> Any:
     import faiss
 
     if kind == "hnsw":
-        return faiss.SearchParametersHNSW(sel=selected, efSearch=max(SEARCH_WIDTH, depth))
-    return None if selected is None else faiss.SearchParameters(sel=selected)
+        return faiss.SearchParametersHNSW(sel=selected, efSearch=max(SEARCH_WIDTH, depth))  # type: ignore[attr-defined]
+    return None if selected is None else faiss.SearchParameters(sel=selected)  # type: ignore[call-arg]
 
 
 def _check_vectors(vectors: Vectors, doc_ids: list[str], identity: EmbeddingIdentity) -> None:

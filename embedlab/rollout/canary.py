@@ -13,8 +13,10 @@ from embedlab.data.text import stable_hash
 from embedlab.evaluation.intervals import StudentT, by_group, student_t
 from embedlab.evaluation.power import quantile_sum
 from embedlab.evaluation.results import MIN_GROUPS
-from embedlab.rollout.releases import Registry
+from embedlab.rollout.releases import Releases
 from embedlab.rollout.results import Stage
+from embedlab.rollout.state import State
+from embedlab.rollout.switching import promote
 
 STAGES = (1, 5, 25, 50, 100)
 """Percent of the traffic that the candidate answers."""
@@ -226,7 +228,7 @@ def watch_stages(
 
 
 def roll_out(
-    registry: Registry,
+    state: State,
     candidate: str,
     scores: pd.DataFrame,
     limits: Limits,
@@ -235,26 +237,26 @@ def roll_out(
 ) -> list[Stage]:
     """Raise the candidate's traffic stage by stage; stop where a stage waits, go back at the first alarm.
 
-    The alias moves to the candidate for the stage of 100 %. At an alarm it is put back to the release
-    that was live before, whatever it names then; so it is where that last stage cannot be judged.
+    The candidate is promoted for the stage of 100 %. At an alarm the release answers again that was live before,
+    whatever does then; so it is where that last stage cannot be judged.
 
     Args:
-        registry: holds both indexes; the live one is the alias's.
-        candidate: the candidate's index name, which is also the salt of the split.
+        state: the state of the service, which knows both releases.
+        candidate: the candidate's name, which is also the salt of the split.
         scores: as for :func:`watch`.
         limits: when to pull back.
         stages: percents, rising.
         within_latency: by percent, whether latency keeps the budget; missing ones do.
     """
-    before = registry.live().index
+    before = Releases(state).live().name
     seen = watch_stages(scores, limits, stages, within_latency, candidate)
     for stage in seen:
         if stage.percent == 100:
-            registry.switch(candidate, "all traffic goes to the candidate")
+            promote(state, candidate, "all traffic goes to the candidate")
         if stage.alarm:
-            registry.switch(before, f"rolled back at {stage.percent} %: {stage.alarm}")
+            promote(state, before, f"rolled back at {stage.percent} %: {stage.alarm}")
         elif stage.lacks and stage.percent == 100:
-            registry.switch(before, f"waits at 100 %: {stage.lacks}")
+            promote(state, before, f"waits at 100 %: {stage.lacks}")
     return seen
 
 

@@ -1,174 +1,167 @@
-"""Which index is live: one atomic alias file that names index, query encoder and stages as one unit."""
+"""Releases: what answers queries, as one unit that is switched together, with the history of who, when and why.
+
+Read without pandas, torch or faiss.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from embedlab.errors import EmbedlabError, IdentityError, MissingInputError
-from embedlab.files import replace_file, sync_folder
-from embedlab.retrieval.base import EncodesWithIdentity
-from embedlab.retrieval.bm25 import BM25
-from embedlab.retrieval.index import Indexed, VectorIndex, load_index
-from embedlab.retrieval.pipeline import Pipeline
-from embedlab.retrieval.stamp import read_stamp, stamped_identity
+from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError, ParameterError, nearest
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.alias import ALIAS, SETTINGS, Release, live_release, read_alias, read_settings
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from embedlab.models.encoder import Encoder
-
-KEPT = 100
-"""Entries of the history that are kept."""
+from embedlab.rollout.clock import now
+from embedlab.rollout.state import State, operator
+from embedlab.rollout.stores.addresses import open_collection
 
 
-class Registry:
-    """Indexes side by side in one folder, and the alias that says which one answers.
+@dataclass(frozen=True)
+class Release:
+    """An index, the model that encodes queries for it, and the stages around it: never switched apart.
 
-    An index is added once and never overwritten. The alias is one small file, replaced as a
-    whole, so that a reader sees the old release or the new one and nothing between.
+    Attributes:
+        name: of the release.
+        index: address of the collection with its vectors.
+        encoder: digest of the model's :class:`EmbeddingIdentity`.
+        model: how the model is loaded.
+        lexical: address of the collection over whose documents BM25 searches.
+        settings: the stages that a query passes, thresholds included.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+    name: str
+    index: str
+    encoder: str
+    model: str
+    lexical: str
+    settings: Settings
 
-    # --- indexes --------------------------------------------------------------------------
+    @classmethod
+    def from_dict(cls, body: dict[str, Any]) -> Release:
+        """Return what ``asdict`` gave; raises an IntegrityError where it is no release."""
+        try:
+            return cls(**body | {"settings": Settings(**body["settings"])})
+        except (TypeError, KeyError) as error:
+            raise IntegrityError(
+                f"a release in the state file is damaged: {error}; put a copy of the file back"
+            ) from None
+
+
+class Releases:
+    """The releases in a state file. The last entry of the history says which one is current."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
 
     def names(self) -> list[str]:
-        """Return the names of the indexes, sorted."""
-        return sorted(p.parent.name for p in self.folder.glob("*/identity.json") if not p.parent.name.startswith("."))
+        """Return the names of all releases, sorted."""
+        return list(self.state.all("releases"))
 
-    def add(self, name: str, index: VectorIndex, settings: Settings | None = None) -> Release:
-        """Store an index with its stages under a new name, atomically.
+    def get(self, name: str) -> Release:
+        """Return a release; raises a MissingInputError where there is none, naming the nearest."""
+        body = self.state.get("releases", name)
+        if body is None:
+            known = self.names()
+            hint = nearest(name, known) if known else "; there is none yet"
+            raise MissingInputError(f"{self.state.path}: there is no release {name!r}{hint}")
+        return Release.from_dict(body)
+
+    def add(self, name: str, index: str, settings: Settings | None = None) -> Release:
+        """Add a release, which does not make it current.
+
+        Args:
+            name: a new one, or that of an equal release.
+            index: address of its collection.
+            settings: the stages around it; None: those that the collection was built with.
+
+        Raises:
+            EmbedlabError: if the name is taken by another release; a release never changes.
+            ParameterError: if the stages ask for other passages or another kind of index than were built.
+        """
+        collection = open_collection(self.state.address(index))
+        info = collection.info
+        collection.close()
+        settings = info.settings if settings is None else settings
+        _require_built_so(settings, info.settings, index)
+        stored = self.state.stored_address(index)
+        release = Release(name, stored, info.identity.digest, info.model, stored, settings)
+        with self.state.db.transaction():
+            self.put(release)
+        return release
+
+    def put(self, release: Release) -> None:
+        """Write a release, in a transaction; raises an EmbedlabError where its name is taken by another one."""
+        known = self.state.get("releases", release.name)
+        if known is not None and Release.from_dict(known) != release:
+            raise EmbedlabError(f"release {release.name!r} exists already and is another one; choose a new name")
+        self.state.put("releases", release.name, asdict(release))
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return every change, oldest first: ``number, release, by, at, why``, and ``ms`` where it was measured."""
+        return [{"number": number} | body for number, body in self.state.all("history").items()]
+
+    def current(self) -> Release | None:
+        """Return the release that answers now, None before the first promotion."""
+        last = self.state.db.row("SELECT max(key) AS key FROM history")
+        if last is None or last["key"] is None:
+            return None
+        return self.get(self._entry(last["key"])["release"])
+
+    def live(self) -> Release:
+        """Return the release that answers now; raises a MissingInputError before the first promotion."""
+        found = self.current()
+        if found is None:
+            raise MissingInputError(f"{self.state.path}: no release answers yet; promote one of {self.names()}")
+        return found
+
+    def previous(self) -> Release | None:
+        """Return the release that answered before the current one and is still there, None where there is none."""
+        names = [entry["release"] for entry in self.history()]
+        known = set(self.names())
+        before = [name for name in names if name != names[-1] and name in known]
+        return self.get(before[-1]) if before else None
+
+    def note(self, name: str, why: str, by: str = "", began: float | None = None) -> None:
+        """Make a release current, in a transaction: this one row is the switch.
 
         Args:
             name: of the release.
-            index: the vectors.
-            settings: the stages around it; None: the index alone answers.
+            why: for the history.
+            by: who; blank: this process.
+            began: when the switch was asked for, on this process' own clock; noted as ``ms``, how long it took.
+        """
+        entry: dict[str, Any] = {"release": name, "by": by or operator(), "at": now().in_words, "why": why}
+        if began is not None:
+            entry["ms"] = round(1000 * (time.monotonic() - began), 1)
+        self.state.append("history", entry)
+
+    def remove(self, index: str) -> None:
+        """Remove the releases of an index that is deleted, in a transaction; the history keeps their names.
 
         Raises:
-            EmbedlabError: if the name is taken by other vectors or stages; a working index is never overwritten.
+            EmbedlabError: if the current release searches it.
         """
-        settings = Settings(index=index.kind) if settings is None else settings
-        target = self.folder / name
-        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        replace_file(temporary / SETTINGS, json.dumps(settings.as_dict(), indent=1))
-        index.save(temporary)
-        if target.exists():
-            same = read_stamp(target)["files"] == read_stamp(temporary)["files"] and read_settings(target) == settings
-            shutil.rmtree(temporary)
-            if not same:
-                raise EmbedlabError(f"index {name!r} exists already and holds other vectors; choose a new name")
-        else:
-            temporary.rename(target)
-            sync_folder(self.folder)
-        return self.release(name)
-
-    def release(self, name: str) -> Release:
-        """Return index, encoder and stages as one unit; raises an IntegrityError where there is no such index."""
-        identity = stamped_identity(read_stamp(self.folder / name), self.folder / name)
-        return Release(name, identity.digest, identity.name, read_settings(self.folder / name))
-
-    def serve(
-        self, release: Release | str, encoders: Mapping[str, Encoder], corpus: pd.DataFrame, lexical: BM25
-    ) -> Pipeline:
-        """Return a release with all its stages: what answers a user; raises as :meth:`open` does.
-
-        Args:
-            release: what to serve, or its index's name.
-            encoders: the models at hand by identity digest.
-            corpus: the documents of the index: ``doc_id, title, text`` and, for a filter, its field.
-            lexical: BM25 over the same documents.
-        """
-        if isinstance(release, str):
-            release = self.release(release)
-        opened = self.open(release, encoders)
-        return Pipeline(encoders[release.encoder], opened.index, corpus, release.settings, lexical)
-
-    def open(self, release: Release | str, encoders: Mapping[str, EncodesWithIdentity]) -> Indexed:
-        """Return a release's index ready to search, without its other stages.
-
-        Args:
-            release: what to open, or its index's name.
-            encoders: the models at hand by identity digest.
-
-        Raises:
-            IdentityError: if its encoder is not at hand, or the index is another model's.
-            IntegrityError: if a file is damaged.
-        """
-        if isinstance(release, str):
-            release = self.release(release)
-        if release.encoder not in encoders:
-            known = ", ".join(sorted(e.name for e in encoders.values())) or "none"
-            raise IdentityError(
-                f"index {release.index!r} needs the queries of {release.model} ({release.encoder[:12]}); "
-                f"at hand: {known}"
+        live = self.current()
+        if live is not None and self.state.address(live.index) == self.state.address(index):
+            raise EmbedlabError(
+                f"{index} answers now ({live.name}): it cannot be deleted; promote another release first"
             )
-        encoder = encoders[release.encoder]
-        return Indexed(encoder, load_index(self.folder / release.index, encoder.identity), release.index)
+        for name in self.names():
+            if self.state.address(self.get(name).index) == self.state.address(index):
+                self.state.db.write("DELETE FROM releases WHERE key = ?", [name])
 
-    # --- alias ----------------------------------------------------------------------------
-
-    def live(self) -> Release:
-        """Return the release that answers now; raises a MissingInputError before the first switch."""
-        found = live_release(self.folder)
+    def _entry(self, number: int) -> dict[str, Any]:
+        found = self.state.get("history", number)
         if found is None:
-            raise MissingInputError(f"{self.folder.name!r}: no index is live yet; switch to one of {self.names()}")
+            raise IntegrityError(f"{self.state.path}: entry {number} of the history is missing; put a copy of it back")
         return found
 
-    def history(self) -> list[dict[str, Any]]:
-        """Return every change, oldest first: ``number, index, model, reason``."""
-        return list(read_alias(self.folder)["history"])
 
-    def switch(self, name: str, reason: str) -> Release:
-        """Make an index live together with its encoder; the old one stays for a rollback.
-
-        Raises:
-            IntegrityError: if the index is damaged; the alias then stays as it was.
-        """
-        release = self.release(name)
-        folder = self.folder / name
-        load_index(folder, stamped_identity(read_stamp(folder), folder))  # raises where a file is damaged
-        state = read_alias(self.folder)
-        number = state["history"][-1]["number"] + 1 if state["history"] else 1
-        entry = {"number": number, "index": name, "model": release.model, "reason": reason}
-        new = {"live": asdict(release), "history": [*state["history"], entry][-KEPT:]}
-        replace_file(self.folder / ALIAS, json.dumps(new, indent=1, ensure_ascii=False))
-        return release
-
-    def rollback(self, reason: str) -> Release:
-        """Make the index live that was live before the present one.
-
-        Raises:
-            MissingInputError: if there was none.
-        """
-        live = self.live().index
-        before = [e["index"] for e in self.history() if e["index"] != live]
-        if not before:
-            raise MissingInputError(f"{self.folder.name!r}: nothing to roll back to; {live!r} was the first")
-        return self.switch(before[-1], reason)
-
-
-def copy_registry(source: Path, target: Path) -> Registry:
-    """Copy a registry; index files never change and are linked where the disk allows it."""
-    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
-    return Registry(target)
-
-
-def _link(source: str, target: str) -> None:
-    if Path(source).name == ALIAS:
-        shutil.copy2(source, target)
-        return
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+def _require_built_so(asked: Settings, built: Settings, index: str) -> None:
+    """Raise a ParameterError where stages need another index than the one that there is."""
+    for name in ("chunk", "index", "passage_words", "passage_overlap"):
+        mine, theirs = getattr(asked, name), getattr(built, name)
+        if mine != theirs:
+            raise ParameterError(
+                f"{index} was built with {name} {theirs!r}; the release asks for {mine!r}: build it so"
+            )

@@ -58,6 +58,18 @@ def read(path: str | Path = "") -> Raw:
     return Raw(corpus, queries, qrels, findings, given, judgments=judgments, judgment_rows=len(judgments))
 
 
+def read_corpus(path: str | Path) -> tuple[pd.DataFrame, list[Finding]]:
+    """Read the documents alone, from a folder's ``corpus.jsonl`` or from a file like it.
+
+    Raises:
+        DataError: if the file is missing or cannot be read.
+    """
+    findings: list[Finding] = []
+    file = Path(path) if _is_file(Path(path)) else _file(Path(path), "corpus.jsonl")
+    corpus = _records(file, findings, "corpus", ("title", "text"))
+    return corpus.rename(columns={"_id": "doc_id"}), findings
+
+
 def _file(folder: Path, name: str) -> Path:
     for candidate in (folder / name, folder / f"{name}.gz"):
         if _is_file(candidate):

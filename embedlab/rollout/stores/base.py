@@ -256,6 +256,16 @@ def require_space(entries: Sequence[Entry], info: CollectionInfo, where: str) ->
             raise DataError(f"{where}: a vector of document {entry.document.doc_id!r} holds NaN or infinity")
 
 
+def entry_pages(collection: Collection, page: int) -> Iterator[list[Entry]]:
+    """Yield all entries in the order of their ids, so many at a time."""
+    documents = collection.documents("", page)
+    while documents:
+        found = collection.get([document.doc_id for document in documents])
+        # One may have been deleted meanwhile.
+        yield [found[document.doc_id] for document in documents if document.doc_id in found]
+        documents = collection.documents(documents[-1].doc_id, page)
+
+
 def best_first(scores: Mapping[str, float], k: int) -> list[Hit]:
     """Return the best ``k`` documents; equal scores in the order of their ids."""
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))

@@ -214,7 +214,7 @@ class FaissCollection:
             if not isinstance(value, (str, int, float)):
                 raise ParameterError(f"a filter asks for a text, a number or a truth value; {field!r} is {value!r}")
             is_kind = "type IN ('true', 'false')" if isinstance(value, bool) else "type NOT IN ('true', 'false')"
-            parts.append(f"EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value = ? AND {is_kind})")
+            parts.append(f"EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value = ? AND {is_kind})")  # noqa: S608
             values += [field, value]
         return self._data.rows(f"SELECT doc_id FROM entries WHERE {' AND '.join(parts)}", values)  # noqa: S608 - marks
 
@@ -228,10 +228,16 @@ class FaissCollection:
             for row in self._data.stream("SELECT doc_id FROM deleted WHERE change > ?", [known.change]):
                 known.remove(row["doc_id"])
             entries = self._data.stream("SELECT * FROM entries WHERE change > ? ORDER BY doc_id", [known.change])
-            known.add(self._entry(row) for row in entries)
+            known.add(self._unchanged(row) for row in entries)
             known.change = change
         self._searched = known
         return known
+
+    def _unchanged(self, row: sqlite3.Row) -> Entry:
+        """Return an entry that is searched from now on: a damaged one would answer wrongly without a word."""
+        entry = self._entry(row)
+        entry.require_unchanged(self.address)
+        return entry
 
     def _entry(self, row: sqlite3.Row) -> Entry:
         shape = (row["passages"], self._info.identity.dimensions)
@@ -241,9 +247,7 @@ class FaissCollection:
                 f"expected {shape[0]} of {shape[1]} numbers; {MEND}"
             )
         vectors = np.frombuffer(row["vectors"], dtype="<f4").reshape(shape)
-        entry = Entry(self._document(row), vectors, row["space"], row["checksum"])
-        entry.require_unchanged(self.address)
-        return entry
+        return Entry(self._document(row), vectors, row["space"], row["checksum"])
 
     def _document(self, row: sqlite3.Row) -> Document:
         try:
@@ -352,7 +356,7 @@ class _Searched:
 def _selector(mask: NDArray[np.uint8]) -> Any:
     import faiss
 
-    return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+    return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))  # type: ignore[call-arg, arg-type]
 
 
 def is_collection(folder: Path) -> bool:

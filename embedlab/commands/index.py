@@ -1,0 +1,235 @@
+"""``embedlab index``: build, search, change and check an index."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from embedlab.commands.terminal import FINDINGS, out, read_settings, safe, say_checks, say_json
+from embedlab.errors import ParameterError, shown
+
+if TYPE_CHECKING:
+    from embedlab.retrieval.systems import Settings
+    from embedlab.rollout.stores.base import Document, Hit
+    from embedlab.rollout.writes import Written
+
+app = typer.Typer(no_args_is_help=True, help="Build, search, change and check an index.")
+
+ADDRESS = "A folder, FILE.db#NAME (Milvus Lite) or http://HOST:PORT#NAME (Milvus; token in MILVUS_TOKEN)"
+STATE = "The service's state file"
+MODEL = "A hub id, a packaged model or a folder"
+
+
+@app.command()
+def build(
+    model: Annotated[str, typer.Option(help=MODEL)],
+    out_: Annotated[str, typer.Option("--out", help=f"The index. {ADDRESS}")],
+    source: Annotated[str, typer.Option(help="Where the documents come from: attack, beir, hpo")] = "beir",
+    path: Annotated[str, typer.Option(help="Of a BEIR folder, or a JSONL file of documents")] = "",
+    settings: Annotated[Path | None, typer.Option(help="JSON file: passages, kind of index, stages")] = None,
+    chunk: Annotated[str | None, typer.Option(help="Passages: none, long or all")] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of index: flat or hnsw")] = None,
+) -> None:
+    """Build an index of a collection; the same command continues an interrupted one."""
+    from embedlab.data import read_corpus
+    from embedlab.rollout.building import build_collection, documents_of
+
+    chosen = built_so(read_settings(settings), chunk, kind)
+    documents = documents_of(read_corpus(source, path=path))
+    done = build_collection(out_, model, documents, chosen)
+    out.print(safe(f"{out_}: {done.documents:,} documents, {done.encoded:,} encoded now."))
+    if done.others:
+        out.print(safe(f"{done.others:,} of them are not in {path or source}; they stay."))
+
+
+def built_so(fields: dict[str, Any], chunk: str | None, kind: str | None) -> Settings:
+    """Return settings from a file's fields and from what was asked for beside it."""
+    from embedlab.retrieval.index import KINDS
+    from embedlab.retrieval.systems import CHUNKING, Settings
+
+    for name, value, valid in (("--chunk", chunk, CHUNKING), ("--kind", kind, KINDS)):
+        if value is not None and value not in valid:
+            raise ParameterError(f"{name} must be one of {', '.join(valid)}; found {shown(value)!r}")
+    found = Settings(**fields)
+    if chunk is not None:
+        found = replace(found, chunk=chunk)
+    return found if kind is None else replace(found, index=kind)
+
+
+@app.command()
+def search(
+    words: Annotated[list[str], typer.Argument(help="INDEX and a query; the query alone with --state")],
+    state: Annotated[Path | None, typer.Option(help=f"{STATE}: whatever is live is asked")] = None,
+    k: Annotated[int, typer.Option(min=1, help="Documents")] = 10,
+    where: Annotated[list[str] | None, typer.Option(help="field=value that a document must have")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Search an index, or whatever is live."""
+    wanted = _filter(where or [])
+    if len(words) != (1 if state else 2):
+        raise ParameterError("give INDEX and a query in quotation marks, or --state FILE and a query alone")
+    if state is None:
+        hits, asked = _search_index(words[0], words[1], k, wanted), {"index": words[0]}
+    else:
+        hits, asked = _search_live(state, words[0], k, wanted)
+    if as_json:
+        say_json(asked | {"query": words[-1], "hits": [asdict(hit) for hit in hits]})
+        return
+    for hit in hits:
+        out.print(safe(f"{hit.score:8.4f}  {hit.doc_id}"))
+    if not hits:
+        out.print("Nothing found.")
+
+
+def _search_index(address: str, query: str, k: int, where: dict[str, Any]) -> list[Hit]:
+    from embedlab.rollout.opened import Opened
+
+    opened = Opened()
+    collection = opened.collection(address)
+    vectors = opened.encoder(collection.info).encode_uncached([query], "query")
+    found = collection.search(vectors, k, where)[0]
+    opened.close()
+    return found
+
+
+def _search_live(state: Path, query: str, k: int, where: dict[str, Any]) -> tuple[list[Hit], dict[str, Any]]:
+    from embedlab.rollout.reader import reader
+
+    asked = reader(state)
+    release = asked.release()
+    hits = asked.search_release(release, query, k, where)
+    asked.close()
+    return hits, {"release": release.name, "index": release.index}
+
+
+def _filter(parts: list[str]) -> dict[str, Any]:
+    """Return a filter from ``field=value``; a value that is a number or a truth value of JSON is one."""
+    found: dict[str, Any] = {}
+    for part in parts:
+        field, mark, text = part.partition("=")
+        if not mark or not field:
+            raise ParameterError(f"--where takes field=value, found {shown(part)!r}")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found[field] = value if isinstance(value, (str, int, float)) else text
+    return found
+
+
+@app.command()
+def verify(
+    index: Annotated[str, typer.Argument(help=ADDRESS)],
+    sample: Annotated[int, typer.Option(min=0, help="Documents to encode again; 0: all")] = 256,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Check an index: counts, ids, identity, vectors, a sample encoded again; exit code 5 with findings."""
+    from embedlab.rollout.opened import Opened
+    from embedlab.rollout.reindexing.validation import verify as verify_index
+
+    opened = Opened()
+    collection = opened.collection(index)
+    checks = verify_index(collection, opened.encoder(collection.info), sample)
+    identity = collection.info.identity
+    passed = all(check.passed for check in checks)
+    if as_json:
+        say_json(
+            {"index": index, "identity": identity.as_dict(), "passed": passed, "checks": [asdict(c) for c in checks]}
+        )
+    else:
+        out.print(
+            safe(f"{index}: vectors of {identity.name} ({identity.digest[:12]}), {identity.dimensions} dimensions")
+        )
+        say_checks(checks)
+    opened.close()
+    raise typer.Exit(0 if passed else FINDINGS)
+
+
+@app.command()
+def doctor(
+    index: Annotated[str, typer.Argument(help=f"{ADDRESS}; or a FAISS file, or a .npy file of vectors")],
+    model: Annotated[str, typer.Option(help=f"Should have made the vectors. {MODEL}; blank: the index's own")] = "",
+    path: Annotated[
+        str, typer.Option(help="BEIR folder or JSONL file with the texts, for an index that keeps none")
+    ] = "",
+    sample: Annotated[int, typer.Option(min=0, help="Documents to encode again; 0: all")] = 256,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+) -> None:
+    """Say whose vectors an index holds: several spaces, nobody's, or not the model's; exit code 5 with findings."""
+    from embedlab.data import read_corpus
+    from embedlab.rollout.building import documents_of
+    from embedlab.rollout.doctor import diagnose
+    from embedlab.rollout.opened import Opened
+
+    opened = Opened()
+    encoder = opened.new_encoder(model) if model else opened.own_encoder(index)
+    documents = {d.doc_id: d for d in documents_of(read_corpus("beir", path=path))} if path else None
+    found = diagnose(index, encoder, documents, sample)
+    passed = all(check.passed for check in found.checks)
+    if as_json:
+        say_json(asdict(found) | {"passed": passed})
+    else:
+        for space, count in found.spaces.items():
+            out.print(safe(f"{count:>12,} vectors: {space}"))
+        say_checks(found.checks)
+        if encoder is None:
+            out.print("No model is named, and the index names none: nothing was encoded again.")
+    raise typer.Exit(0 if passed else FINDINGS)
+
+
+@app.command()
+def upsert(
+    state: Annotated[Path, typer.Option(help=STATE)],
+    file: Annotated[
+        str, typer.Argument(help='JSONL of documents ({"_id", "title", "text", …}); - for the standard input')
+    ],
+) -> None:
+    """Insert or replace documents in every index that may answer."""
+    from embedlab.rollout.writes import writer
+
+    door = writer(state)
+    documents = _documents(file)
+    written = door.upsert(documents)
+    _say_written(written, f"{len(documents):,} documents written")
+    door.close()
+
+
+@app.command()
+def delete(
+    state: Annotated[Path, typer.Option(help=STATE)],
+    doc_ids: Annotated[list[str], typer.Argument(help="Ids of the documents")],
+) -> None:
+    """Delete documents from every index that may answer."""
+    from embedlab.rollout.writes import writer
+
+    door = writer(state)
+    written = door.delete(doc_ids)
+    _say_written(written, f"{len(doc_ids):,} documents deleted")
+    door.close()
+
+
+def _documents(file: str) -> list[Document]:
+    from embedlab.data import read_corpus
+    from embedlab.rollout.building import documents_of
+
+    if file != "-":
+        return documents_of(read_corpus("beir", path=file))
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as copy:
+        copy.write(sys.stdin.read())
+        copy.flush()
+        return documents_of(read_corpus("beir", path=copy.name))
+
+
+def _say_written(written: Written, done: str) -> None:
+    out.print(f"{done} (write {written.number}).")
+    for address, why in written.behind.items():
+        out.print(f"[yellow]![/] {safe(address)} lacks them yet: {safe(why)}; the next command tries again")
+    for address, refused in written.aside.items():
+        for doc_id, why in refused.items():
+            out.print(f"[yellow]![/] {safe(address)} does not take {safe(doc_id)}: {safe(why)}")
