@@ -37,6 +37,7 @@ def plan(
     release: str = "",
     canaries: Canaries | None = None,
     price_per_hour: float | None = None,
+    documents_per_second: float | None = None,
     load: Load | None = None,
 ) -> Job:
     """Plan a re-indexing and write it down; the service's state file is made where there is none.
@@ -51,6 +52,7 @@ def plan(
         release: name of the release that will search it; blank: the target's name.
         canaries: queries with known answers, and the quality that was promised for them.
         price_per_hour: of the machine that encodes; None: no cost is planned.
+        documents_per_second: that were measured elsewhere; None measures here.
         load: returns a model by its name and precision; None: :func:`~embedlab.models.load_model`.
 
     Returns:
@@ -81,7 +83,9 @@ def plan(
             precision=encoder.identity.precision,
             settings=settings,
             options=options,
-            plan=measured_plan(old, encoder, target, settings, options.batch_size, price_per_hour),
+            plan=measured_plan(
+                old, encoder, target, settings, options.batch_size, price_per_hour, documents_per_second
+            ),
             canaries=canaries,
         )
         return _written(state, asked)
@@ -129,6 +133,7 @@ def measured_plan(
     settings: Settings,
     batch_size: int,
     price_per_hour: float | None = None,
+    documents_per_second: float | None = None,
 ) -> Plan:
     """Return what a re-indexing will need, from a sample of the documents that is encoded now.
 
@@ -142,7 +147,7 @@ def measured_plan(
     encode_documents(encoder, sample[:4], settings)  # the first call loads the weights
     begin = time.perf_counter()
     entries = encode_documents(encoder, sample, settings)
-    speed = len(sample) / max(time.perf_counter() - begin, 1e-9)
+    speed = documents_per_second or len(sample) / max(time.perf_counter() - begin, 1e-9)
     size = sum(entry.vectors.nbytes + len(repr(entry.document)) for entry in entries) / len(entries)
     needed = math.ceil(documents * size * OVERHEAD)
     store = store_of(target)
