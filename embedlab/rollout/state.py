@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from embedlab.errors import IntegrityError, MissingInputError
+from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 from embedlab.locks import take
 from embedlab.rollout.database import Database, seal
 from embedlab.rollout.stores.addresses import whole_address
@@ -57,7 +57,12 @@ class State:
         self.path = path.absolute()
         self._mend = mend
         self.db = Database(self.path, SCHEMA if create else "", mend)
-        self.require_sound()
+        try:
+            self.require_sound()
+        except EmbedlabError:
+            # Else its copy could not be put back while this process lives.
+            self.db.close()
+            raise
 
     def require_sound(self) -> None:
         """Check every page and every row; raises an IntegrityError that names what is damaged."""

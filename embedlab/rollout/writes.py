@@ -40,6 +40,27 @@ class Written:
     aside: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Pending:
+    """Writes on their way to one index.
+
+    Attributes:
+        address: of the index.
+        at: its cursor before them.
+        last: number of the last of them.
+        gone: documents that they delete.
+        entries: that they insert or replace.
+        refused: documents that the model does not take, and why.
+    """
+
+    address: str
+    at: dict[str, Any]
+    last: int
+    gone: list[str]
+    entries: list[Entry]
+    refused: dict[str, str]
+
+
 class Writer:
     """Writes to a service: to the index that answers, to the one before it, and to a re-indexing's.
 
@@ -102,29 +123,51 @@ class Writer:
         self._trim()
         return Written(last_write(self.state), behind, aside)
 
+    def settle(self) -> None:
+        """Apply what the indexes still lack inside the caller's transaction, so that nobody writes until it ends.
+
+        Raises:
+            StoreError: if an index cannot be reached.
+        """
+        for address in written_to(self.state):
+            pending = self._pending(address)
+            while pending is not None:
+                self._put(pending)
+                pending = self._pending(address)
+
     def _apply(self, address: str) -> None:
-        """Bring one index up to the last write."""
-        while True:
-            at = cursor(self.state, address)
-            rows = self.state.db.rows("SELECT * FROM writes WHERE key > ? ORDER BY key LIMIT ?", [at["seq"], AT_ONCE])
-            if not rows:
-                return
-            # Of several writes of one document the last one stands.
-            last = {row["doc_id"]: self.state.content("writes", row)["document"] for row in rows}
-            gone = [doc_id for doc_id, body in last.items() if body is None]
-            collection = self.opened.collection(address)
-            documents = [Document(**body) for body in last.values() if body is not None]
-            entries, refused = encode_or_refuse(
-                self.opened.encoder(collection.info), documents, collection.info.settings
-            )
+        """Bring one index up to the last write; encodes while others may write."""
+        pending = self._pending(address)
+        while pending is not None:
             with self.state.db.transaction():
                 # Another process may have applied them while this one encoded.
-                if cursor(self.state, address) == at:
-                    if gone:
-                        collection.delete(gone)
-                    refused |= store_or_refuse(collection, entries)
-                    still = {doc_id: why for doc_id, why in at["aside"].items() if doc_id not in last}
-                    set_cursor(self.state, address, rows[-1]["key"], still | refused)
+                if cursor(self.state, address) == pending.at:
+                    self._put(pending)
+            pending = self._pending(address)
+
+    def _pending(self, address: str) -> _Pending | None:
+        """Return the next writes that an index lacks, encoded by its model; None where it has all."""
+        at = cursor(self.state, address)
+        rows = self.state.db.rows("SELECT * FROM writes WHERE key > ? ORDER BY key LIMIT ?", [at["seq"], AT_ONCE])
+        if not rows:
+            return None
+        # Of several writes of one document the last one stands.
+        last = {row["doc_id"]: self.state.content("writes", row)["document"] for row in rows}
+        documents = [Document(**body) for body in last.values() if body is not None]
+        gone = [doc_id for doc_id, body in last.items() if body is None]
+        info = self.opened.collection(address).info
+        entries, refused = encode_or_refuse(self.opened.encoder(info), documents, info.settings)
+        return _Pending(address, at, rows[-1]["key"], gone, entries, refused)
+
+    def _put(self, pending: _Pending) -> None:
+        """Store writes in their index and note that it has them, in a transaction."""
+        collection = self.opened.collection(pending.address)
+        if pending.gone:
+            collection.delete(pending.gone)
+        refused = pending.refused | store_or_refuse(collection, pending.entries)
+        written = {*pending.gone, *pending.refused, *(entry.document.doc_id for entry in pending.entries)}
+        still = {doc_id: why for doc_id, why in pending.at["aside"].items() if doc_id not in written}
+        set_cursor(self.state, pending.address, pending.last, still | refused)
 
     def _trim(self) -> None:
         """Forget the writes that every index has; during a re-indexing they say what the backfill must not touch."""

@@ -23,6 +23,9 @@ from embedlab.rollout.switching import promote
 MEASURED = 64
 """Documents that are encoded to measure the speed."""
 
+EMPTY = 5_000_000
+"""Bytes that an index takes beside its documents while it is written: a write-ahead log."""
+
 OVERHEAD = 1.6
 """Bytes of a store over those of its vectors and texts: pages that are not full, checksums, ids."""
 
@@ -149,7 +152,7 @@ def measured_plan(
     entries = encode_documents(encoder, sample, settings)
     speed = documents_per_second or len(sample) / max(time.perf_counter() - begin, 1e-9)
     size = sum(entry.vectors.nbytes + len(repr(entry.document)) for entry in entries) / len(entries)
-    needed = math.ceil(documents * size * OVERHEAD)
+    needed = EMPTY + math.ceil(documents * size * OVERHEAD)
     store = store_of(target)
     free = store.free_bytes()
     store.close()
