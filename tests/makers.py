@@ -8,6 +8,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from embedlab.rollout.alias import ALIAS
+
 from embedlab.chain import Contract, Store, get_step
 from embedlab.chain.artifacts.base import Artifact
 from embedlab.chain.artifacts.build_eval_set import EvalSet
@@ -50,7 +52,6 @@ from embedlab.models import EmbeddingIdentity
 from embedlab.retrieval import Settings as PipelineSettings
 from embedlab.retrieval import Stages, systems_of
 from embedlab.retrieval.stamp import STAMP
-from embedlab.rollout.alias import ALIAS
 from embedlab.rollout.results import Check, Plan, Stage
 from embedlab.training.results import Checkpoint, MinedUse, Mix
 

@@ -16,6 +16,8 @@ from .drift import label_priority as label_priority
 from .drift import psi as psi
 from .drift import text_signals as text_signals
 from .encoding import encode_documents as encode_documents
+from .job import Canaries as Canaries
+from .job import Options as Options
 from .periods import as_many_documents as as_many_documents
 from .periods import calls_for_retraining as calls_for_retraining
 from .periods import gain_change as gain_change
@@ -26,8 +28,6 @@ from .reader import Reader as Reader
 from .reader import pipeline_over as pipeline_over
 from .reader import reader as reader
 from .reindexing.backfill import StoppedError as StoppedError
-from .reindexing.job import Canaries as Canaries
-from .reindexing.job import Options as Options
 from .reindexing.machine import Reindex as Reindex
 from .reindexing.planning import plan as plan
 from .reindexing.validation import verify as verify

@@ -12,8 +12,8 @@ from embedlab.errors import EmbedlabError, ParameterError
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.systems import Settings
 from embedlab.rollout.encoding import encode_documents
+from embedlab.rollout.job import FINISHED, PLANNED, Canaries, Job, Options, Plan, read_job, write_job
 from embedlab.rollout.opened import Load, Opened, whole_name
-from embedlab.rollout.reindexing.job import FINISHED, PLANNED, Canaries, Job, Options, Plan, read_job, write_job
 from embedlab.rollout.releases import Releases
 from embedlab.rollout.state import State
 from embedlab.rollout.stores.addresses import has_collection, split_address, store_of, whole_address
