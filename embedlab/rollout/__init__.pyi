@@ -8,6 +8,7 @@ from .canary import watch as watch
 from .checks import checks_table as checks_table
 from .checks import failed_checks as failed_checks
 from .checks import vector_checks as vector_checks
+from .copies import copy_service as copy_service
 from .drift import divide as divide
 from .drift import drift_alarms as drift_alarms
 from .drift import drift_table as drift_table
@@ -30,6 +31,7 @@ from .reader import reader as reader
 from .reindexing.backfill import StoppedError as StoppedError
 from .reindexing.machine import Reindex as Reindex
 from .reindexing.planning import plan as plan
+from .reindexing.planning import scaled as scaled
 from .reindexing.validation import verify as verify
 from .releases import Release as Release
 from .releases import Releases as Releases

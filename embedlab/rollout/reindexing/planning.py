@@ -166,6 +166,27 @@ def measured_plan(
     return Plan(documents, batches, encoder.identity.dimensions, speed, hours, needed, free, cost)
 
 
+def scaled(plan: Plan, documents: int, batch_size: int) -> Plan:
+    """Return what a plan comes to for another number of documents like those that it was made for.
+
+    Args:
+        plan: of a corpus at hand.
+        documents: of the other one; what its disk has free is not known.
+        batch_size: documents a batch.
+    """
+    times = documents / plan.documents
+    return Plan(
+        documents=documents,
+        batches=math.ceil(documents / batch_size),
+        dimensions=plan.dimensions,
+        documents_per_second=plan.documents_per_second,
+        hours=plan.hours * times,
+        extra_bytes=EMPTY + math.ceil((plan.extra_bytes - EMPTY) * times),
+        free_bytes=None,
+        cost=None if plan.cost is None else plan.cost * times,
+    )
+
+
 def _spread(old: Collection, documents: int) -> list[Document]:
     """Return documents from the whole index, evenly spread."""
     step = max(1, documents // MEASURED)

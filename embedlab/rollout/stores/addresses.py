@@ -2,6 +2,8 @@
 
 A folder is a collection in FAISS files. ``FILE.db#NAME`` is one in an embedded Milvus, ``http://HOST:PORT#NAME`` (or
 ``https``) one on a Milvus server or cluster; its token is taken from the environment variable ``MILVUS_TOKEN``.
+
+Read without numpy, pandas, torch or faiss: a store is loaded where it is asked for.
 """
 
 from __future__ import annotations
@@ -9,10 +11,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedlab.errors import ParameterError, StoreError, shown
-from embedlab.rollout.stores.base import Collection, CollectionInfo, VectorStore
-from embedlab.rollout.stores.faiss import FaissStore
+
+if TYPE_CHECKING:
+    from embedlab.rollout.stores.base import Collection, CollectionInfo, VectorStore
 
 TOKEN = "MILVUS_TOKEN"  # noqa: S105 - an environment variable's name
 
@@ -67,6 +71,8 @@ def store_of(address: str) -> VectorStore:
     """
     place, _ = split_address(address)
     if not is_milvus(address):
+        from embedlab.rollout.stores.faiss import FaissStore
+
         return FaissStore(Path(place))
     try:
         from embedlab.rollout.stores.milvus import MilvusStore
