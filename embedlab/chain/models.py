@@ -12,6 +12,7 @@ from embedlab.chain.lab import Lab
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind, load_model
 from embedlab.models.identity import EmbeddingIdentity
+from embedlab.progress import Progress
 
 CHOOSES, TRAINS = "03", "14"
 """The steps that choose the base model and train it."""
@@ -59,4 +60,8 @@ class FromCache:
         """Return one vector a text, as the model does."""
         return self._encoder.encode(texts, kind)
 
-    encode_uncached = encode
+    def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return one vector a text, from the cache where it is there."""
+        # What is known takes no time that a bar would help to bear; inside another one none is shown.
+        with Progress("", 0, worth_showing=False):
+            return self.encode(texts, kind)
