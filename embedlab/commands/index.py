@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from dataclasses import asdict, replace
@@ -87,7 +86,7 @@ def search(
         out.print("Nothing found.")
 
 
-def _search_index(address: str, query: str, k: int, where: dict[str, Any]) -> list[Hit]:
+def _search_index(address: str, query: str, k: int, where: dict[str, str]) -> list[Hit]:
     from embedlab.rollout.opened import Opened
 
     opened = Opened()
@@ -98,7 +97,7 @@ def _search_index(address: str, query: str, k: int, where: dict[str, Any]) -> li
     return found
 
 
-def _search_live(state: Path, query: str, k: int, where: dict[str, Any]) -> tuple[list[Hit], dict[str, Any]]:
+def _search_live(state: Path, query: str, k: int, where: dict[str, str]) -> tuple[list[Hit], dict[str, Any]]:
     from embedlab.rollout.reader import reader
 
     asked = reader(state)
@@ -108,18 +107,14 @@ def _search_live(state: Path, query: str, k: int, where: dict[str, Any]) -> tupl
     return hits, {"release": release.name, "index": release.index}
 
 
-def _filter(parts: list[str]) -> dict[str, Any]:
-    """Return a filter from ``field=value``; a value that is a number or a truth value of JSON is one."""
-    found: dict[str, Any] = {}
+def _filter(parts: list[str]) -> dict[str, str]:
+    """Return a filter from ``field=value``: values of metadata are texts here, whatever a file had."""
+    found: dict[str, str] = {}
     for part in parts:
-        field, mark, text = part.partition("=")
+        field, mark, value = part.partition("=")
         if not mark or not field:
             raise ParameterError(f"--where takes field=value, found {shown(part)!r}")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        found[field] = value if isinstance(value, (str, int, float)) else text
+        found[field] = value
     return found
 
 

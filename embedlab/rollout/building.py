@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -96,18 +95,11 @@ def documents_of(corpus: pd.DataFrame) -> list[Document]:
     """Return the rows of a corpus as documents.
 
     Args:
-        corpus: ``doc_id, title, text``; every further column is metadata, left out where it is missing.
+        corpus: ``doc_id, title, text``; every further column is metadata: texts, left out where they are missing.
     """
     fields = [name for name in corpus.columns if name not in ("doc_id", "title", "text")]
-    return [
-        Document(row["doc_id"], row["title"], row["text"], dict(_metadata(row, fields)))
-        for row in corpus.to_dict("records")
-    ]
-
-
-def _metadata(row: Mapping[Any, Any], fields: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    for name in fields:
-        value = row[name]
-        if value is None or value is pd.NA or value != value:
-            continue
-        yield name, value.item() if hasattr(value, "item") else value
+    documents = []
+    for row in corpus.to_dict("records"):
+        metadata = {name: row[name] for name in fields if isinstance(row[name], str)}
+        documents.append(Document(row["doc_id"], row["title"], row["text"], metadata))
+    return documents
