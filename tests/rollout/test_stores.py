@@ -9,7 +9,6 @@ import random
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -182,7 +181,7 @@ def test_an_alias_is_made_and_moved_and_is_no_collection(store, opened):
     with pytest.raises(MissingInputError):
         store.open("live")
     store.drop("live")
-    assert store.names() == ["new", "old"]
+    assert (store.names(), store.alias("live")) == (["new", "old"], "new")
 
 
 def test_a_collection_that_an_alias_names_can_be_dropped(store, collection):
@@ -823,30 +822,38 @@ def test_a_file_that_cannot_be_opened_is_told(tmp_path):
         open_collection(f"{tmp_path}/milvus.db#documents")
 
 
+THREADS = """
+import os, signal, sys, threading
+import numpy as np
+from embedlab.rollout.stores.addresses import open_collection
+from embedlab.rollout.stores.base import Document, Entry
+def write(thread):
+    collection = open_collection(sys.argv[1])
+    for number in range(60):
+        vectors = np.full((3, 8), number, dtype=np.float32)
+        ids = [f"{thread}-{number:02d}-{i}" for i in range(5)]
+        collection.upsert([Entry.of(Document(i), vectors, collection.info.identity.digest) for i in ids])
+        collection.delete(ids[:1])
+threads = [threading.Thread(target=write, args=[thread]) for thread in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @needs_milvus
-def test_threads_of_one_process_may_write_to_an_embedded_milvus(embedded, opened):
+def test_threads_of_one_process_may_write_to_an_embedded_milvus_that_is_killed(embedded, opened):
     """Milvus Lite itself loses what two threads write at once: see docs/milvus_cluster.md."""
-    made = opened(create_collection(embedded, INFO))
-    ids = [[f"{thread}-{number:03d}" for number in range(60)] for thread in range(4)]
-
-    def write(mine):
-        with closing(open_collection(embedded)) as own:
-            for doc_id in mine:
-                own.upsert([entry(doc_id, passages=2)])
-            own.delete(mine[:10])
-
-    run_in_threads(write, ids)
-    wanted = sorted(doc_id for mine in ids for doc_id in mine[10:])
+    with closing(create_collection(embedded, INFO)):
+        pass
+    done = run_python(THREADS, embedded, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-9, "", "")
+    made = opened(open_collection(embedded))
+    wanted = [f"{thread}-{number:02d}-{i}" for thread in range(4) for number in range(60) for i in range(1, 5)]
     assert list(made.ids()) == wanted
     assert set(made.get(wanted)) == set(wanted)
-
-
-def run_in_threads(work, arguments):
-    threads = [threading.Thread(target=work, args=[argument]) for argument in arguments]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 @needs_milvus

@@ -33,7 +33,6 @@ from embedlab.rollout.stores.milvus_rows import (
     ALL_FIELDS,
     DOCUMENT_FIELDS,
     STAMP_KEY,
-    doc_id_of,
     document_of,
     entry_of,
     index_parameters,
@@ -310,7 +309,7 @@ class MilvusCollection:
                 anns_field="vector",
                 filter=condition,
                 limit=depth,
-                output_fields=["metadata"] if where else ["passage"],
+                output_fields=["doc_id", "metadata"] if where else ["doc_id"],
                 search_params=search_parameters(self._info.settings.index, depth),
             )
             best = [_best_of_each(rows, where) for rows in answers]
@@ -390,9 +389,10 @@ def _best_of_each(rows: Sequence[Mapping[str, Any]], where: Filter) -> dict[str,
     """Return the best score of each document among some rows, best first, that has what a filter asks for."""
     best: dict[str, float] = {}
     for row in rows:
-        key = row["key"]
-        if key != STAMP_KEY and (not where or has_all(row["entity"]["metadata"], where)):
-            best.setdefault(doc_id_of(key), float(row["distance"]))
+        found = row["entity"]
+        # The stamp of the last change is no document, and has no id.
+        if found["doc_id"] and (not where or has_all(found["metadata"], where)):
+            best.setdefault(found["doc_id"], float(row["distance"]))
     return best
 
 

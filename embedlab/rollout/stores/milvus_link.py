@@ -1,4 +1,4 @@
-"""A process's link to a Milvus: opened when it is needed, given up when it fails, with errors that say what to do."""
+"""A process's link to a Milvus: opened when it is needed, with a time limit, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -123,15 +123,13 @@ class Link:
         except ConnectionConfigException as error:
             raise StoreError(self._why_not_open(error.message)) from error
         except (MilvusException, grpc.RpcError) as error:
-            code = error.code() if callable(error.code) else error.code
-            if code in (grpc.StatusCode.UNAVAILABLE, _NO_CONNECTION):
-                self.close()
-            raise self._told(error, code, seconds) from error
+            raise self._told(error, seconds) from error
 
-    def _told(self, error: Any, code: Any, seconds: float) -> EmbedlabError:
+    def _told(self, error: Any, seconds: float) -> EmbedlabError:
         """Return the error that says what an error of pymilvus or gRPC means."""
         from grpc import StatusCode
 
+        code = error.code() if callable(error.code) else error.code
         said = shown(getattr(error, "message", "") or str(error), 300)
         if code in (_NO_COLLECTION, _NO_ALIAS):
             return MissingInputError(f"{self.name}: {said}")

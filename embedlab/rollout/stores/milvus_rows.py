@@ -38,11 +38,6 @@ def key_of(doc_id: str, passage: int) -> str:
     return f"{doc_id}{_SEPARATOR}{passage:0{_DIGITS}d}"
 
 
-def doc_id_of(key: str) -> str:
-    """Return the document of a primary key."""
-    return key[: -len(_SEPARATOR) - _DIGITS]
-
-
 def schema(dimensions: int, description: str) -> Any:
     """Return the schema of a collection, for ``MilvusClient.create_collection``.
 
