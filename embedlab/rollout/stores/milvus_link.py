@@ -33,7 +33,6 @@ _CREDENTIALS = re.compile(r"(?<=//)[^/@]*@")
 _EMBEDDED = threading.RLock()
 _holders: dict[str, int] = {}
 
-
 # Milvus Lite reads this when it is imported. It searches what it has not yet written into a file of its own row by
 # row in Python: with 50,000 documents of 384 dimensions 2.4 s a search at its own limit of 128 MB, 0.04 s at this.
 _UNWRITTEN = ("MILVUS_LITE_MEMTABLE_MEMORY_LIMIT_BYTES", str(8 * 2**20))
