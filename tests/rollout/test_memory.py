@@ -9,6 +9,8 @@ import pytest
 
 from embedlab.models import WORDLLAMA
 
+COLLECTION = PROJECT.parent / "shared" / "fixtures" / "nl2bash"
+
 pytestmark = [pytest.mark.model, pytest.mark.full]
 
 
@@ -38,7 +40,7 @@ def peak_of_a_backfill(folder, documents):
     return peak_mb("reindex", "start", *state)
 
 
-@pytest.mark.skipif(not FIXTURES.is_dir(), reason="the test collections are not here")
+@pytest.mark.skipif(not COLLECTION.is_dir(), reason="the test collections are not here")
 def test_ten_times_the_documents_take_the_same_memory(tmp_path):
     """About 2 minutes: 10,000 and 100,000 documents; neither index is ever in memory, so none of it is taken off."""
     small = peak_of_a_backfill(tmp_path / "small", 10_000)

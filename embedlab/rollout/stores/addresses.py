@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import closing
 from pathlib import Path
 
-from embedlab.errors import ParameterError, StoreError, shown
+from embedlab.errors import ParameterError, shown
 from embedlab.rollout.stores.base import Collection, CollectionInfo, VectorStore
 from embedlab.rollout.stores.faiss import FaissStore
+from embedlab.rollout.stores.milvus import MilvusStore
 
 TOKEN = "MILVUS_TOKEN"  # noqa: S105 - an environment variable's name
 
@@ -63,33 +65,33 @@ def store_of(address: str) -> VectorStore:
     """Return the store of an address.
 
     Raises:
-        StoreError: if a Milvus cannot be reached, or ``pymilvus`` is not installed.
+        StoreError: if it is a Milvus, and ``pymilvus`` is not installed.
     """
     place, _ = split_address(address)
-    if not is_milvus(address):
-        return FaissStore(Path(place))
-    try:
-        from embedlab.rollout.stores.milvus import MilvusStore
-    except ModuleNotFoundError as error:
-        raise StoreError(f"{address}: {error.name} is not installed: pip install 'embedlab[milvus]'") from None
-    return MilvusStore(place, os.environ.get(TOKEN, ""))
+    if is_milvus(address):
+        return MilvusStore(place, os.environ.get(TOKEN, ""))
+    return FaissStore(Path(place))
 
 
 def open_collection(address: str) -> Collection:
     """Return a collection; raises a MissingInputError where there is none."""
-    return store_of(address).open(split_address(address)[1])
+    with closing(store_of(address)) as store:
+        return store.open(split_address(address)[1])
 
 
 def create_collection(address: str, info: CollectionInfo) -> Collection:
     """Make an empty collection; raises an EmbedlabError where one has this name: it is never overwritten."""
-    return store_of(address).create(split_address(address)[1], info)
+    with closing(store_of(address)) as store:
+        return store.create(split_address(address)[1], info)
 
 
 def has_collection(address: str) -> bool:
     """Return whether there is a collection."""
-    return split_address(address)[1] in store_of(address).names()
+    with closing(store_of(address)) as store:
+        return split_address(address)[1] in store.names()
 
 
 def drop_collection(address: str) -> None:
     """Delete a collection; one that is not there is no error."""
-    store_of(address).drop(split_address(address)[1])
+    with closing(store_of(address)) as store:
+        store.drop(split_address(address)[1])
