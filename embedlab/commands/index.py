@@ -182,14 +182,20 @@ def doctor(
 def upsert(
     state: Annotated[Path, typer.Option(help=STATE)],
     file: Annotated[
-        str, typer.Argument(help='JSONL of documents ({"_id", "title", "text", …}); - for the standard input')
-    ],
+        str, typer.Argument(help='JSONL of documents ({"_id", "title", "text", …}); - is standard input')
+    ] = "",
+    doc_id: Annotated[str, typer.Option("--id", help="Of one document, instead of a file")] = "",
+    title: Annotated[str, typer.Option(help="Of this document")] = "",
+    text: Annotated[str, typer.Option(help="Of this document")] = "",
 ) -> None:
     """Insert or replace documents in every index that may answer."""
+    from embedlab.rollout.stores.base import Document
     from embedlab.rollout.writes import writer
 
+    if bool(file) == bool(doc_id):
+        raise ParameterError("give a JSONL file of documents (- for the standard input), or --id with --text")
+    documents = _documents(file) if file else [Document(doc_id, title, text)]
     door = writer(state)
-    documents = _documents(file)
     written = door.upsert(documents)
     _say_written(written, f"{len(documents):,} documents written")
     door.close()

@@ -188,6 +188,11 @@ def rollback(
     with _opened(state) as machine:
         job = machine.rollback(why)
         out.print(safe(f"State: {job.state}; {job.source} answers."))
+        lacking = machine.status()["writes_behind"].get(job.source, 0)
+        if lacking:
+            out.print(
+                f"[yellow]![/] It lacks {lacking:,} writes that its store did not take; the next write brings them."
+            )
 
 
 @app.command()

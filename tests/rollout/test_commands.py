@@ -85,6 +85,7 @@ def test_the_whole_way_with_the_state_file_alone(place):
     assert "backfilled" in command("reindex", "start", "--state", state)
     (folder / "more.jsonl").write_text('{"_id": "cheese", "title": "Cheese", "text": "Milk curdles and ripens."}\n')
     command("index", "upsert", "--state", state, folder / "more.jsonl")
+    command("index", "upsert", "--state", state, "--id", "jam", "--text", "Fruit boiled with sugar.")
     command("index", "delete", "--state", state, "soup")
     assert "State: validated" in command("reindex", "validate", "--state", state)
     assert "new answers" in command("reindex", "cutover", "--state", state)
@@ -179,6 +180,7 @@ def test_releases_are_listed_created_promoted_and_rolled_back(place):
         (["index", "verify", "vectors.db"], "names no index"),
         (["index", "verify", "vectors.db#a-b"], "letters, digits and underscores"),
         (["index", "upsert", "--state", "FOLDER/none.db", "FOLDER/corpus.jsonl"], "there is no such state file"),
+        (["index", "upsert", "--state", "FOLDER/s.db"], "or --id with --text"),
         (["reindex", "start", "--state", "FOLDER/none.db"], "there is no such state file"),
         (["index", "build", "--model", WORDLLAMA, "--path", "FOLDER/none", "--out", "FOLDER/x"], "corpus.jsonl"),
         (

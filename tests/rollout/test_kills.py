@@ -4,6 +4,7 @@ import random
 import time
 
 import pytest
+from milvus_server import MilvusServer
 from service_life import (
     NEW,
     OLD,
@@ -116,6 +117,37 @@ def test_a_busy_service_outlives_many_kills_over_faiss(tmp_path):
         folder.mkdir()
         kills += busy_life(folder, seed)
         seed += 1
+
+
+@pytest.fixture
+def milvus(tmp_path):
+    """A Milvus server of its own, which can be killed."""
+    pytest.importorskip("milvus_lite", reason="Milvus is not installed: pip install -e '.[milvus]'")
+    with MilvusServer(tmp_path / "milvus", memory=8 * 2**20) as server:
+        yield server
+
+
+@pytest.mark.full
+def test_a_busy_service_outlives_many_kills_over_milvus(tmp_path, milvus):
+    """About 5 minutes: as over FAISS, and the store itself is killed and comes back every fourth time."""
+    kills, seed = 0, 1
+    while kills < 30:
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        places = {"old": f"{milvus.uri}#old{seed}", "new": f"{milvus.uri}#new{seed}"}
+        kills += busy_life(folder, seed, server=milvus, **places)
+        seed += 1
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_kill_at_any_change_of_state_or_store_loses_nothing_over_milvus(tmp_path, milvus, after, monkeypatch):
+    """About 3 minutes: a kill before or after each commit of the state file and each change of a collection."""
+    monkeypatch.setenv("MILVUS_POINTS", "1")
+    places = {"old": f"{milvus.uri}#old", "new": f"{milvus.uri}#new"}
+    planned_service(tmp_path, **places, batch_size=32)
+    assert killed_at_every_commit(tmp_path, step=1, after=after) >= 8
+    survived(tmp_path, [], **places)
 
 
 def test_a_killed_operators_lock_is_taken_over(tmp_path):
