@@ -7,6 +7,7 @@ reads the vectors when it first searches, and after that only what changed since
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -64,12 +65,23 @@ class FaissStore:
     def create(self, name: str, info: CollectionInfo) -> FaissCollection:
         """Make an empty collection; as :class:`~embedlab.rollout.stores.base.VectorStore` says."""
         target = self.folder / name
-        if target.exists():
-            raise EmbedlabError(f"{target} exists already; an index is never overwritten: choose another name")
-        empty_index(info.identity.dimensions, info.settings.index)  # refuses a kind that there is not
-        # The stamp comes last and in one piece: a folder without it is no collection.
-        Database(target / DATA, SCHEMA).close()
-        replace_file(target / STAMP, info.to_json())
+        # Made under another name and then renamed: one that was killed half-way is no collection and in nobody's way.
+        for left in self.folder.glob(f".{name}.*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
+        empty_index(info.identity.dimensions, info.settings.index)  # raises where the kind is unknown
+        Database(temporary / DATA, SCHEMA).close()
+        replace_file(temporary / STAMP, info.to_json())
+        try:
+            temporary.rename(target)
+        except OSError:
+            shutil.rmtree(temporary)
+            if not target.exists():
+                raise
+            raise EmbedlabError(
+                f"{target} exists already; an index is never overwritten: choose another name"
+            ) from None
+        sync_folder(self.folder)
         return FaissCollection(target)
 
     def open(self, name: str) -> FaissCollection:
@@ -78,7 +90,8 @@ class FaissStore:
 
     def names(self) -> list[str]:
         """Return the names of all collections, sorted."""
-        return sorted(path.parent.name for path in self.folder.glob(f"*/{DATA}") if (path.parent / STAMP).exists())
+        folders = [path.parent for path in self.folder.glob(f"*/{DATA}")]
+        return sorted(f.name for f in folders if (f / STAMP).exists() and not f.name.startswith("."))
 
     def drop(self, name: str) -> None:
         """Delete a collection."""
@@ -365,15 +378,3 @@ def _selector(mask: NDArray[np.uint8]) -> Any:
     import faiss
 
     return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))  # type: ignore[call-arg, arg-type]
-
-
-def is_collection(folder: Path) -> bool:
-    """Return whether a folder holds a collection of this kind."""
-    return (folder / DATA).is_file() and (folder / STAMP).is_file()
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed :meth:`FaissStore.create` left: a folder without its stamp."""
-    if folder.is_dir() and not (folder / STAMP).exists():
-        shutil.rmtree(folder)
-        sync_folder(folder.parent)
