@@ -1,3 +1,5 @@
+from .building import build_collection as build_collection
+from .building import documents_of as documents_of
 from .canary import STAGES as STAGES
 from .canary import Limits as Limits
 from .canary import goes_to_candidate as goes_to_candidate
