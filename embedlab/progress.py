@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import Any
@@ -16,22 +17,27 @@ class Progress:
     In a notebook it is one output that is updated in place, so that an executed notebook
     keeps its last state and no control characters; elsewhere it is tqdm. While it moves it says
     how many units it does a second; what stays in the notebook does not, for it would be another
-    number each time. A bar inside another one, or of a total that is not worth one, is not shown.
+    number each time. A bar inside another one, of a total that is not worth one, or in another thread than the main
+    one is not shown.
     """
 
     _open = 0
+    """Bars of the main thread that are open; another thread's neither hide them nor are shown beside them."""
 
     def __init__(self, label: str, total: int, worth_showing: bool = True) -> None:
         self.label, self.total, self.done = label, total, 0
         self._worth_showing = worth_showing
         self._began = self._shown = time.monotonic()
         self._is_open = True
+        self._is_main = threading.current_thread() is threading.main_thread()
         self._handle: Any = None
         self._bar: Any = None
 
     def __enter__(self) -> Progress:
-        Progress._open += 1
         self._began = time.monotonic()
+        if not self._is_main:
+            return self
+        Progress._open += 1
         if Progress._open > 1 or not self._worth_showing:
             return self
         if _in_notebook():
@@ -54,7 +60,8 @@ class Progress:
             self._handle.update(self)
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        Progress._open -= 1
+        if self._is_main:
+            Progress._open -= 1
         self._is_open = False
         if self._handle is not None:
             self._handle.update(self)

@@ -131,8 +131,10 @@ def store(outputs):
 
 @pytest.fixture
 def registry(tmp_path):
-    """A registry whose live index is the toy encoder's old one."""
-    return toy_service(tmp_path / "service")
+    """The state of a service whose live release is the toy encoder's old one."""
+    state = toy_service(tmp_path / "service")
+    yield state
+    state.close()
 
 
 @pytest.fixture(scope="session")
@@ -263,11 +265,11 @@ def finished_run(*changed, run="trial", **shared) -> Path:
     return lab.store.folder
 
 
-def write_into(folder: Path, files: dict[str, dict]) -> None:
-    """Write JSON files under a folder."""
+def write_into(folder: Path, files: dict[str, Any]) -> None:
+    """Write files under a folder: bytes as they are, anything else as JSON."""
     for name, value in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(json.dumps(value))
+        (folder / name).write_bytes(value if isinstance(value, bytes) else json.dumps(value).encode())
 
 
 def sealing(store: Store) -> EvalSet:

@@ -3,9 +3,13 @@
 Together they are the artifacts of a run that ships: see :func:`good_run`.
 """
 
+import json
+import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from embedlab.chain import Contract, Store, get_step
@@ -22,7 +26,7 @@ from embedlab.chain.artifacts.deploy_with_rollback import DEPLOYED, Rollout
 from embedlab.chain.artifacts.establish_baseline import Baseline
 from embedlab.chain.artifacts.evaluate import Difference, Evaluation, Opening, Prices
 from embedlab.chain.artifacts.monitor_drift import Drift, Trigger
-from embedlab.chain.artifacts.plan_reindex import LIVE, Reindexed, ReindexPlan
+from embedlab.chain.artifacts.plan_reindex import LIVE, Needed, Reindexed, ReindexPlan
 from embedlab.chain.artifacts.qualitative_review import Changes
 from embedlab.chain.artifacts.reembed_corpus import Reembedding
 from embedlab.chain.artifacts.select_metrics import Metrics
@@ -50,8 +54,9 @@ from embedlab.models import EmbeddingIdentity
 from embedlab.retrieval import Settings as PipelineSettings
 from embedlab.retrieval import Stages, systems_of
 from embedlab.retrieval.stamp import STAMP
-from embedlab.rollout.alias import ALIAS
-from embedlab.rollout.results import Check, Plan, Stage
+from embedlab.rollout import CollectionInfo, Release, Releases, State
+from embedlab.rollout.results import Check, Stage
+from embedlab.rollout.state import SERVICE
 from embedlab.training.results import Checkpoint, MinedUse, Mix
 
 WEIGHTS = "a" * 64
@@ -494,8 +499,15 @@ def shadow(**changes) -> Shadow:
 
 
 def reindex_plan(**changes) -> ReindexPlan:
-    here = Plan(839, 128, 7, 384, 1_288_704, 0, "tuned", "c" * 64)
-    found = ReindexPlan(here=here, production=replace(here, documents=1_000_000), index="flat", steps=["plan", "drain"])
+    found = ReindexPlan(
+        here=Needed(documents=839, passages=900, batches=7, extra_bytes=9_000_000),
+        production=Needed(documents=1_000_000, passages=1_072_706, batches=7813, extra_bytes=4_800_000_000),
+        batch_size=128,
+        model="tuned",
+        dimensions=384,
+        index="flat",
+        steps=["plan", "drain"],
+    )
     return replace(found, **changes)
 
 
@@ -506,6 +518,11 @@ def reindexed(**changes) -> Reindexed:
         rollback_kept=True,
         documents=839,
         batches=7,
+        killed_after=384,
+        writes=9,
+        differing=0,
+        wrong_answers=0,
+        states=["planned", "backfilling", "backfilled", "validated", "cut over"],
         old="old",
         new="new",
         live="new",
@@ -597,7 +614,7 @@ def write_file(store: Store, number: str, name: str, value: Any) -> None:
 def service_files(
     live: str = "new", encoder: EmbeddingIdentity | None = None, **indexes: EmbeddingIdentity
 ) -> dict[str, Any]:
-    """Return the files of a service by their path in its folder: the alias, and a stamp an index.
+    """Return the files of a service by their path in its folder: the state file, and what each index says of itself.
 
     Args:
         live: name of the index that answers.
@@ -606,14 +623,21 @@ def service_files(
     """
     held = {"old": base_identity(), "new": identity(), **indexes}
     asks = encoder or held[live]
-    stages = PipelineSettings().as_dict()
-    release = {"index": live, "encoder": asks.digest, "model": asks.name, "settings": stages}
-    files: dict[str, Any] = {ALIAS: {"live": release, "history": []}}
-    hashes = {"index.faiss": "1" * 64, "doc_ids.json": "2" * 64}
+    release = Release(live, live, asks.digest, asks.name, live, PipelineSettings())
+    files: dict[str, Any] = {SERVICE: state_file(release)}
     for name, made_by in held.items():
-        stamp = {"identity": made_by.as_dict(), "kind": "flat", "vectors": 839, "files": hashes}
-        files[f"{name}/{STAMP}"] = stamp
+        files[f"{name}/{STAMP}"] = json.loads(CollectionInfo(made_by, made_by.name).to_json())
     return files
+
+
+def state_file(live: Release) -> bytes:
+    """Return a state file in which one release answers; that its index is there is not asked."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / SERVICE
+        with closing(State(path, create=True)) as state, state.db.transaction():
+            Releases(state).put(live)
+            Releases(state).note(live.name, "written by a test")
+        return path.read_bytes()
 
 
 def write_service(store: Store, number: str, files: Mapping[str, Any]) -> None:

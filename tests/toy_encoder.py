@@ -7,7 +7,7 @@ import pandas as pd
 
 from embedlab.data import fold, stable_hash
 from embedlab.models import EmbeddingIdentity
-from embedlab.retrieval import Settings, build_index
+from embedlab.retrieval import Settings
 from embedlab.rollout import (
     CollectionInfo,
     Document,
@@ -52,11 +52,6 @@ def load_toy(model, precision="float32"):
     return {"old": OLD, "new": NEW}[model]
 
 
-def toy_index(encoder):
-    """Return an index of :data:`DOCUMENTS`."""
-    return build_index(encoder.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist(), encoder.identity)
-
-
 def documents_of(texts):
     """Return documents from texts by id."""
     return [Document(doc_id, "", text, {"number": at % 3}) for at, (doc_id, text) in enumerate(texts.items())]
@@ -68,6 +63,13 @@ def toy_collection(address, encoder, texts=DOCUMENTS, settings=None):
     collection = create_collection(str(address), CollectionInfo(encoder.identity, encoder.name, settings))
     collection.upsert(encode_documents(encoder, documents_of(texts), settings))
     return collection
+
+
+def toy_release(state, name, encoder, texts=DOCUMENTS, settings=None):
+    """Add a release of a new index beside the state file; it does not answer yet."""
+    address = str(state.path.parent / name)
+    toy_collection(address, encoder, texts, settings).close()
+    return Releases(state).add(name, address)
 
 
 def toy_service(folder, address=None, texts=DOCUMENTS):

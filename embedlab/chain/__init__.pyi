@@ -6,6 +6,7 @@ from .contract import claim_in_words as claim_in_words
 from .contract import known_guardrails as known_guardrails
 from .lab import Lab as Lab
 from .lab import start as start
+from .models import FromCache as FromCache
 from .models import lab_model as lab_model
 from .models import tuned_model as tuned_model
 from .params import load_params as load_params

@@ -6,8 +6,13 @@ before them shall not be stale because their artifacts are defined anew.
 
 from __future__ import annotations
 
+from typing import Any
+
 from embedlab.chain.lab import Lab
-from embedlab.models.encoder import Encoder, load_model
+from embedlab.models.cache import Vectors
+from embedlab.models.encoder import Encoder, Kind, load_model
+from embedlab.models.identity import EmbeddingIdentity
+from embedlab.progress import Progress
 
 CHOOSES, TRAINS = "03", "14"
 """The steps that choose the base model and train it."""
@@ -26,3 +31,37 @@ def lab_model(lab: Lab, name: str | None = None) -> Encoder:
 def tuned_model(lab: Lab) -> Encoder:
     """Return the model that training put forward, after checking its recorded hashes."""
     return lab_model(lab, str(lab.path(TRAINS, "models/tuned/model.safetensors").parent))
+
+
+class FromCache:
+    """A model that answers from its vector cache also where it is asked to encode anew; otherwise itself.
+
+    A re-indexing encodes every document anew, as it must where it runs for real. In a run, earlier steps have encoded
+    the same corpus, minutes of work that would show nothing a second time.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._encoder.name
+
+    @property
+    def identity(self) -> EmbeddingIdentity:
+        """The space of its vectors."""
+        return self._encoder.identity
+
+    def encode(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return one vector a text, as the model does."""
+        return self._encoder.encode(texts, kind)
+
+    def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return one vector a text, from the cache where it is there."""
+        # What is known takes no time that a bar would help to bear; inside another one none is shown.
+        with Progress("", 0, worth_showing=False):
+            return self.encode(texts, kind)

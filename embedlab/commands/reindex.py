@@ -14,7 +14,7 @@ from embedlab.commands.index import ADDRESS, MODEL, STATE, built_so
 from embedlab.commands.terminal import FINDINGS, out, read_settings, safe, say_checks, say_facts, say_json
 
 if TYPE_CHECKING:
-    from embedlab.rollout.reindexing.job import Job
+    from embedlab.rollout.job import Job
     from embedlab.rollout.reindexing.machine import Reindex
 
 app = typer.Typer(no_args_is_help=True, help="Re-index beside the live index; every command may be repeated.")
@@ -52,7 +52,7 @@ def plan(
     """Plan: batches, hours, storage and cost, from measured speed; nothing is begun."""
     from embedlab.commands.promises import promised
     from embedlab.retrieval.systems import Settings
-    from embedlab.rollout.reindexing.job import Options
+    from embedlab.rollout.job import Options
     from embedlab.rollout.reindexing.planning import plan as make_plan
 
     options = Options(batch_size, rate, health, p95_ms, retention_hours, sample, patience=patience)

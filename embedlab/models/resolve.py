@@ -37,6 +37,11 @@ class ModelFiles:
     licence: str
 
     @property
+    def source(self) -> str:
+        """What :func:`resolve` finds them by again, from any working directory."""
+        return self.name if self.name in PACKAGED else str(self.folder.absolute())
+
+    @property
     def is_static(self) -> bool:
         """Whether this is a table of token vectors rather than a transformer."""
         return self.name == WORDLLAMA

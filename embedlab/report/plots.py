@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -118,3 +119,40 @@ def scatter(table: pd.DataFrame, x: str, y: str, title: str) -> None:
         axes.annotate(str(name), (row[x], row[y]), xytext=(5, 4), textcoords="offset points", fontsize=8)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
+
+
+def route(
+    places: Mapping[str, tuple[float, float]], ways: Mapping[str, Sequence[str]], taken: Sequence[str], title: str
+) -> None:
+    """Draw states as boxes and the ways between them; those taken stand out, each with its number in order.
+
+    Args:
+        places: column and row of each state.
+        ways: by state, those that may follow it.
+        taken: the states passed, in order.
+        title: what the figure says.
+    """
+    axes = _axes(title, (8.5, 2.6))
+    axes.axis("off")
+    numbers: dict[tuple[str, str], list[str]] = {}
+    for number, step in enumerate(pairwise(taken), 1):
+        numbers.setdefault(step, []).append(str(number))
+    every = [(start, end) for start, ends in ways.items() for end in ends]
+    # Those taken come last, so that they lie above the others.
+    for start, end in sorted(every, key=lambda way: way in numbers):
+        is_taken = (start, end) in numbers
+        shade = COLOURS["tuned"] if is_taken else COLOURS["light"]
+        arrow = {"arrowstyle": "-|>", "color": shade, "lw": 2 if is_taken else 1, "shrinkA": 24, "shrinkB": 24}
+        axes.annotate("", places[end], places[start], arrowprops=arrow)
+        if is_taken:
+            middle = [(one + other) / 2 for one, other in zip(places[start], places[end], strict=True)]
+            box = {"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"}
+            axes.text(*middle, ", ".join(numbers[start, end]), color=shade, fontsize=8, ha="center", va="center",
+                      bbox=box)  # fmt: skip
+    for name, place in places.items():
+        shade = COLOURS["tuned"] if name in taken else COLOURS["base"]
+        box = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": shade}
+        axes.text(*place, name, color=shade, fontsize=8, ha="center", va="center", bbox=box)
+    columns, rows = zip(*places.values(), strict=True)
+    axes.set_xlim(min(columns) - 0.5, max(columns) + 0.5)
+    axes.set_ylim(max(rows) + 0.4, min(rows) - 0.4)

@@ -10,6 +10,7 @@ from .canary import watch as watch
 from .checks import checks_table as checks_table
 from .checks import failed_checks as failed_checks
 from .checks import vector_checks as vector_checks
+from .copies import copy_service as copy_service
 from .drift import divide as divide
 from .drift import drift_alarms as drift_alarms
 from .drift import drift_table as drift_table
@@ -18,6 +19,8 @@ from .drift import label_priority as label_priority
 from .drift import psi as psi
 from .drift import text_signals as text_signals
 from .encoding import encode_documents as encode_documents
+from .job import Canaries as Canaries
+from .job import Options as Options
 from .periods import as_many_documents as as_many_documents
 from .periods import calls_for_retraining as calls_for_retraining
 from .periods import gain_change as gain_change
@@ -28,10 +31,9 @@ from .reader import Reader as Reader
 from .reader import pipeline_over as pipeline_over
 from .reader import reader as reader
 from .reindexing.backfill import StoppedError as StoppedError
-from .reindexing.job import Canaries as Canaries
-from .reindexing.job import Options as Options
 from .reindexing.machine import Reindex as Reindex
 from .reindexing.planning import plan as plan
+from .reindexing.planning import scaled as scaled
 from .reindexing.validation import verify as verify
 from .releases import Release as Release
 from .releases import Releases as Releases

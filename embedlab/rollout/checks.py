@@ -1,4 +1,4 @@
-"""Validation of vectors and of a candidate index before it may go live."""
+"""Checks of vectors against the documents that they stand for, and what every check must reach."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import pandas as pd
 
 from embedlab.models.cache import Vectors
 from embedlab.retrieval.base import EncodesWithIdentity
-from embedlab.retrieval.dense import exact_search
-from embedlab.retrieval.index import VectorIndex, recall_against
 from embedlab.rollout.results import Check
 
 SAME_COSINE = 0.999
@@ -20,40 +18,6 @@ SAME_COSINE = 0.999
 
 LEAST_RECALL = 0.95
 """Share of the exact neighbours that an index must find."""
-
-
-def validate(
-    index: VectorIndex,
-    encoder: EncodesWithIdentity,
-    documents: pd.Series,
-    queries: pd.Series,
-    quality: float,
-    floor: float,
-    sample: int = 32,
-) -> list[Check]:
-    """Check a candidate before it may go live.
-
-    Args:
-        index: the candidate, loaded.
-        encoder: its model.
-        documents: the texts that it must hold, by the id of their document.
-        queries: dev queries.
-        quality: what the whole service scores with it on dev.
-        floor: the least quality that is accepted.
-        sample: documents encoded again, evenly spread.
-    """
-    checks = vector_checks(index.vectors(), index.doc_ids.tolist(), documents, encoder, sample)
-    asked = encoder.encode(queries.tolist(), "query")
-    checks.append(_recall_check(index, asked, min(10, len(documents))))
-    checks.append(Check("quality on dev", quality, f"at least {floor:.3f}", quality >= floor))
-    return checks
-
-
-def _recall_check(index: VectorIndex, queries: Vectors, k: int) -> Check:
-    exact, _ = exact_search(index.vectors(), queries, k)
-    found, _ = index.search(queries, k)
-    recall = recall_against(found, exact)
-    return Check("recall@10 against exact search", recall, f"at least {LEAST_RECALL}", recall >= LEAST_RECALL)
 
 
 def vector_checks(

@@ -32,18 +32,24 @@ class Database:
         path: the file.
         schema: statements that make the tables, each ``CREATE … IF NOT EXISTS``; blank opens a file that must exist.
         mend: what the user should do about a damaged file.
+        frozen: nobody changes it any more: it is read where it lies, also from a disk that cannot be written, and
+            no file beside it comes and goes.
 
     Raises:
         MissingInputError: if there is no such file and no schema is given.
         IntegrityError: if it is no SQLite file, or SQLite finds it damaged.
     """
 
-    def __init__(self, path: Path, schema: str = "", mend: str = "put a copy of it back") -> None:
+    def __init__(self, path: Path, schema: str = "", mend: str = "put a copy of it back", frozen: bool = False) -> None:
         self.path, self._mend = path, mend
         is_new = not path.exists()
         if is_new and not schema:
             raise MissingInputError(f"{path}: {why_no_file(path)}")
         with self._faults():
+            if frozen:
+                self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+                self._connection.row_factory = sqlite3.Row
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self._connection.row_factory = sqlite3.Row

@@ -62,10 +62,12 @@ class Reader:
         if is_dense_alone(release.settings):
             vectors = self.opened.encoder(collection.info).encode_uncached([text], "query")
             return collection.search(vectors, k, where)[0]
-        run = self._pipeline(release, collection).answer(text, k, dict(where or {}))
+        run = self.pipeline(release).answer(text, k, dict(where or {}))
         return [Hit(doc_id, float(score)) for doc_id, score in zip(run["doc_id"], run["score"], strict=True)]
 
-    def _pipeline(self, release: Release, collection: Collection) -> Pipeline:
+    def pipeline(self, release: Release) -> Pipeline:
+        """Return a release with all its stages over a copy of its index as it is now: for many queries at once."""
+        collection = self.opened.collection(self.state.address(release.index))
         version = collection.version()
         known = self._pipelines.get(release.name)
         if known is None or known[0] != version:

@@ -13,7 +13,7 @@ from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError, Pa
 from embedlab.retrieval.systems import Settings
 from embedlab.rollout.clock import now
 from embedlab.rollout.state import State, operator
-from embedlab.rollout.stores.addresses import open_collection
+from embedlab.rollout.stores.addresses import open_collection, whole_address
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ class Releases:
             EmbedlabError: if the name is taken by another release; a release never changes.
             ParameterError: if the stages ask for other passages or another kind of index than were built.
         """
-        collection = open_collection(self.state.address(index))
+        # As a user names it: from the working directory on, not from the state file's folder as it is stored.
+        collection = open_collection(whole_address(index))
         info = collection.info
         collection.close()
         settings = info.settings if settings is None else settings

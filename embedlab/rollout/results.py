@@ -1,29 +1,8 @@
-"""What a re-indexing and a roll-out plan and find: plain values that load without pandas, torch or faiss."""
+"""What a re-indexing and a roll-out find: plain values that load without pandas, torch or faiss."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a re-indexing will do; sizes in bytes.
-
-    ``content`` is a hash of ids, texts, encoder and batch size: a journal belongs to one plan.
-    """
-
-    documents: int
-    batch_size: int
-    batches: int
-    dimensions: int
-    vector_bytes: int
-    extra_bytes: int
-    model: str
-    content: str
-
-    def hours(self, documents_per_second: float) -> float:
-        """Return how long encoding takes at a measured speed."""
-        return self.documents / documents_per_second / 3600
 
 
 @dataclass(frozen=True)

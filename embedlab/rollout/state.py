@@ -33,6 +33,9 @@ CREATE TABLE cursors (key TEXT PRIMARY KEY, body TEXT NOT NULL, seal TEXT NOT NU
 
 TABLES = ("releases", "history", "job", "batches", "writes", "cursors")
 
+SERVICE = "service.db"
+"""The usual name of a state file."""
+
 BACKUP = ".backup"
 """Suffix of the copy that is made before and after every step of a roll-out."""
 
@@ -43,20 +46,21 @@ class State:
     Args:
         path: the file.
         create: make it where it is missing.
+        frozen: nobody writes to it any more, see :class:`~embedlab.rollout.database.Database`.
 
     Raises:
         MissingInputError: if it is missing and not to be made.
         IntegrityError: if anything in it is not what was written.
     """
 
-    def __init__(self, path: Path, create: bool = False) -> None:
+    def __init__(self, path: Path, create: bool = False, frozen: bool = False) -> None:
         if not create and not path.is_file():
             raise MissingInputError(f"{path}: there is no such state file; make one with 'embedlab reindex plan'")
         copy = path.with_name(path.name + BACKUP)
         mend = f"put its copy back: cp {copy} {path}" if copy.exists() else "put a copy of it back"
         self.path = path.absolute()
         self._mend = mend
-        self.db = Database(self.path, SCHEMA if create else "", mend)
+        self.db = Database(self.path, SCHEMA if create else "", mend, frozen)
         try:
             self.require_sound()
         except EmbedlabError:

@@ -15,8 +15,8 @@ from embedlab.errors import DataError, EmbedlabError, MissingInputError, StoreEr
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.systems import Settings
 from embedlab.rollout.encoding import encode_documents
+from embedlab.rollout.job import WRITES_TO_BOTH, read_job
 from embedlab.rollout.opened import Load, Opened
-from embedlab.rollout.reindexing.job import WRITES_TO_BOTH, read_job
 from embedlab.rollout.releases import Releases
 from embedlab.rollout.state import State
 from embedlab.rollout.stores.base import Collection, Document, Entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,10 +15,12 @@ from embedlab.chain.seal import ledger
 from embedlab.chain.steps import LAST
 from embedlab.chain.store import FINISHED, TIME, Store
 from embedlab.errors import IntegrityError, MissingInputError
-from embedlab.files import read_json
+from embedlab.files import read_json, read_text
 from embedlab.models.identity import EmbeddingIdentity
-from embedlab.retrieval.stamp import STAMP, read_stamp, stamped_identity
-from embedlab.rollout.alias import ALIAS, Release, live_release
+from embedlab.retrieval.stamp import STAMP
+from embedlab.rollout.releases import Release, Releases
+from embedlab.rollout.state import SERVICE, State
+from embedlab.rollout.stores.base import CollectionInfo
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Service:
     """A service's folder as a step left it.
 
     Attributes:
-        live: the release that answers; None where the alias names none.
+        live: the release that answers; None where none was promoted.
         indexes: whose vectors each index holds, by its name.
         damaged: what contradicts itself, in words: an index that cannot say whose vectors it holds.
     """
@@ -107,16 +110,17 @@ class Facts:
             IntegrityError: if a file is not the one that the step wrote.
         """
         recorded = [Path(path) for path in self.store.outputs((step,))]
-        alias = Path(folder) / ALIAS
-        if not self.done(step) or alias not in recorded:
+        state = Path(folder) / SERVICE
+        if not self.done(step) or state not in recorded:
             return None
-        self.store.path(step, str(alias))
+        path = self.store.path(step, str(state))
         indexes, damaged = {}, []
         for stamp in recorded:
             if stamp.name == STAMP and stamp.parent.parent == Path(folder):
-                place = self.store.path(step, str(stamp)).parent
+                text = read_text(self.store.path(step, str(stamp)), IntegrityError, f"run step {step} again")
                 try:
-                    indexes[place.name] = stamped_identity(read_stamp(place), place)
+                    indexes[stamp.parent.name] = CollectionInfo.from_json(text, f"index {stamp.parent.name!r}").identity
                 except IntegrityError as error:
                     damaged.append(str(error))
-        return Service(live_release(self.store.folder / folder), indexes, tuple(damaged))
+        with closing(State(path, frozen=True)) as found:
+            return Service(Releases(found).current(), indexes, tuple(damaged))

@@ -96,7 +96,7 @@ def _mixed(where: str, service: Service | None, answers: str, new: str, tuned: s
     live = service.live
     made_by = None if live is None else service.indexes.get(live.index)
     if live is None or live.index != answers:
-        found.append(f"{answers} should answer, the alias names {'none' if live is None else live.index}")
+        found.append(f"{answers} should answer, {'none' if live is None else live.index} does")
     elif made_by is not None and made_by.digest != live.encoder:
         found.append(f"{live.index} holds vectors of {made_by.digest[:12]}, its queries are of {live.encoder[:12]}")
     candidate = service.indexes.get(new)

@@ -24,6 +24,7 @@ MANIFEST, VERDICT, PARAMS, LEDGER, LOOKS = (
     *("manifest.json", "verdict.json", "params.yaml"),
     *("seal_ledger.jsonl", "dev_looks.json"),
 )
+DEPLOYED_STATE, DEPLOYED_INDEX = "indexes/deployed/service.db", "indexes/deployed/new/identity.json"
 OPENINGS = f"../{REGISTRY}"
 SPEED = "artifacts/03_choose_base_model/decisions.json"
 
@@ -274,8 +275,9 @@ ROWS = (
     *rows(TRAINING, "a link to itself", link_at(TRAINING, "training.json"),
           check=f"{CHANGED} a link that leads nowhere"),
     *rows(TRAINING, "a link to where it was moved", moved_and_linked(TRAINING), check=ok("SHIP: ")),
-    *rows("indexes/deployed/alias.json", "edited", edited("indexes/deployed/alias.json", put(live=None)),
-          check="alias.json is not what step 21 wrote"),
+    *rows(DEPLOYED_STATE, "cut off", cut(DEPLOYED_STATE), check="service.db is not what step 21 wrote"),
+    *rows(DEPLOYED_INDEX, "another model's", edited(DEPLOYED_INDEX, put(model="other")),
+          check="identity.json is not what step 21 wrote"),
     *rows(DRIFT, "another one, with its hash in the manifest: a list", forged(DRIFT, "[]"),
           **read("drift.json: expected an object")),
     *rows(DRIFT, "another one, with its hash: no JSON", forged(DRIFT, "{"), check="drift.json: not readable as JSON"),

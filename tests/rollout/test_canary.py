@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from toy_encoder import NEW, toy_index
+from toy_encoder import NEW, toy_release
 
 from embedlab.evaluation.intervals import by_group, student_t
-from embedlab.rollout import STAGES, Limits, goes_to_candidate, roll_out, stages_table, traffic_scores, watch
+from embedlab.rollout import STAGES, Limits, Releases, goes_to_candidate, roll_out, stages_table, traffic_scores, watch
 from embedlab.rollout.canary import look_levels, watch_stages
 from embedlab.rollout.results import BACK, PASSED, WAITS
 
@@ -49,6 +49,10 @@ def ends(trials, groups, queries, loss=0.0, stages=STAGES):
     return last
 
 
+def live(state):
+    return Releases(state).live().name
+
+
 def share(flags):
     return float(np.mean(list(flags)))
 
@@ -61,10 +65,10 @@ def test_the_split_is_sticky_and_keeps_its_share():
 
 
 def test_a_good_candidate_goes_live_after_every_stage(registry):
-    registry.add("new", toy_index(NEW))
+    toy_release(registry, "new", NEW)
     stages = roll_out(registry, "new", traffic(loss=-0.1), Limits())
     assert [s.percent for s in stages] == list(STAGES)
-    assert registry.live().index == "new"
+    assert live(registry) == "new"
 
 
 @pytest.mark.parametrize(
@@ -76,27 +80,27 @@ def test_a_good_candidate_goes_live_after_every_stage(registry):
     ],
 )
 def test_a_broken_candidate_is_rolled_back_at_the_first_share(registry, scores, alarm):
-    registry.add("new", toy_index(NEW))
+    toy_release(registry, "new", NEW)
     stages = roll_out(registry, "new", scores, Limits())
     assert (stages[-1].percent, stages[-1].alarm) == (1, alarm)
-    assert registry.live().index == "old"
+    assert live(registry) == "old"
 
 
 def test_a_slow_candidate_that_is_fully_live_is_rolled_back(registry):
-    registry.add("new", toy_index(NEW))
+    toy_release(registry, "new", NEW)
     stages = roll_out(registry, "new", traffic(loss=-0.1), Limits(), within_latency={100: False})
     assert stages[-1].alarm == "latency"
-    assert registry.live().index == "old"
-    assert [e["index"] for e in registry.history()] == ["old", "new", "old"]
+    assert live(registry) == "old"
+    assert [entry["release"] for entry in Releases(registry).history()] == ["old", "new", "old"]
 
 
 def test_a_stage_with_too_little_traffic_waits_and_says_what_is_missing(registry):
-    registry.add("new", toy_index(NEW))
+    toy_release(registry, "new", NEW)
     (stage,) = roll_out(registry, "new", traffic(loss=0.4, n=300), Limits())
     assert (stage.state, stage.percent, stage.upper, stage.detectable) == (WAITS, 1, None, None)
     assert stage.lacks == f"{stage.queries} of 30 judged queries, {stage.groups} of 10 groups"
-    assert registry.live().index == "old"
-    assert len(registry.history()) == 1
+    assert live(registry) == "old"
+    assert len(Releases(registry).history()) == 1
 
 
 def test_many_queries_of_few_groups_wait_too():
@@ -111,10 +115,10 @@ def test_one_group_alone_always_waits():
 
 
 def test_traffic_that_is_never_judged_does_not_stay_with_the_candidate(registry):
-    registry.add("new", toy_index(NEW))
+    toy_release(registry, "new", NEW)
     (stage,) = roll_out(registry, "new", traffic(n=8), Limits(), stages=[100])
     assert stage.state == WAITS
-    assert registry.live().index == "old"
+    assert live(registry) == "old"
 
 
 def test_errors_ring_also_where_quality_waits():

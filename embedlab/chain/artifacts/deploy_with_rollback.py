@@ -59,4 +59,4 @@ STAGES = Table(
     },
 )
 DEPLOYED = "indexes/deployed"
-"""Folder of the releases at the end."""
+"""The service at the end, in files of the same kind as step 20 leaves."""

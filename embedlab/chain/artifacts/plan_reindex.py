@@ -5,15 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from embedlab.chain.artifacts.base import INTEGER, TEXT, Artifact, Table
-from embedlab.rollout.results import Check, Plan
+from embedlab.rollout.results import Check
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What re-indexing so many documents takes, times left out.
+
+    Attributes:
+        documents: of the corpus.
+        passages: texts that get a vector.
+        batches: of documents.
+        extra_bytes: on the disk, beside the live index.
+    """
+
+    documents: int
+    passages: int
+    batches: int
+    extra_bytes: int
 
 
 @dataclass(frozen=True)
 class ReindexPlan(Artifact, step="20", file="plan.json"):
-    """The plan for this corpus and for production, the kind of index, and the steps in order."""
+    """The plan for this corpus and for production, and the steps in order.
 
-    here: Plan
-    production: Plan
+    Attributes:
+        here: for this corpus.
+        production: for so many documents like these.
+        batch_size: documents a batch.
+        model: that encodes anew.
+        dimensions: of a vector.
+        index: kind of the new index.
+        steps: in order.
+    """
+
+    here: Needed
+    production: Needed
+    batch_size: int
+    model: str
+    dimensions: int
     index: str
     steps: list[str]
 
@@ -28,9 +58,14 @@ class Reindexed(Artifact, step="20", file="reindex.json"):
         rollback_kept: whether the old index answers as before.
         documents: re-embedded.
         batches: of them.
-        old: name of the index that was live.
-        new: name of the candidate.
-        live: name of the index that answers at the end.
+        killed_after: documents in the new index when the worker was killed.
+        writes: documents that the application wrote or deleted meanwhile.
+        differing: documents that were lost, came back, or stand in an index with another content or vector.
+        wrong_answers: answers of the service, asked all the while, that neither index gives.
+        states: that the re-indexing passed, in order.
+        old: name of the release that was live, and of its index.
+        new: name of the candidate, and of its index.
+        live: name of the release that answers at the end.
         quality_before: on dev, in ``metric``.
         quality_after: likewise, of the candidate.
         metric: the contract's.
@@ -42,6 +77,11 @@ class Reindexed(Artifact, step="20", file="reindex.json"):
     rollback_kept: bool
     documents: int
     batches: int
+    killed_after: int
+    writes: int
+    differing: int
+    wrong_answers: int
+    states: list[str]
     old: str
     new: str
     live: str
@@ -54,8 +94,8 @@ class Reindexed(Artifact, step="20", file="reindex.json"):
 BATCHES = Table(
     "20",
     "batches.parquet",
-    "a batch: its documents, the first and the last one, and its checksum",
-    {"batch": INTEGER, "documents": INTEGER, "first": TEXT, "last": TEXT, "sha256": TEXT},
+    "a batch: documents read, the first and the last one, how many of them the backfill stored, and their checksum",
+    {"batch": INTEGER, "documents": INTEGER, "first": TEXT, "last": TEXT, "stored": INTEGER, "checksum": TEXT},
 )
 LIVE = "indexes/live"
-"""Folder of the releases after the cut-over."""
+"""The service after the cut-over: a state file, `service.db`, and a folder an index."""

@@ -22,8 +22,8 @@ from embedlab.errors import EmbedlabError, IntegrityError, StoreError
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.rollout.encoding import encode_documents
+from embedlab.rollout.job import BACKFILLED, BACKFILLING, Job, the_job, write_job
 from embedlab.rollout.reindexing.health import Health
-from embedlab.rollout.reindexing.job import BACKFILLED, BACKFILLING, Job, the_job, write_job
 from embedlab.rollout.state import State
 from embedlab.rollout.stores.addresses import open_collection
 from embedlab.rollout.stores.base import Collection, Document, Entry

@@ -16,11 +16,7 @@ from typing import Any
 from embedlab.errors import EmbedlabError, MissingInputError, StoreError
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.rollout.clock import elapsed, now
-from embedlab.rollout.opened import Load, Opened
-from embedlab.rollout.reader import Reader
-from embedlab.rollout.reindexing.backfill import FAILED, Backfill
-from embedlab.rollout.reindexing.health import Health
-from embedlab.rollout.reindexing.job import (
+from embedlab.rollout.job import (
     ABANDONED,
     BACKFILLED,
     BACKFILLING,
@@ -37,6 +33,10 @@ from embedlab.rollout.reindexing.job import (
     the_job,
     write_job,
 )
+from embedlab.rollout.opened import Load, Opened
+from embedlab.rollout.reader import Reader
+from embedlab.rollout.reindexing.backfill import FAILED, Backfill
+from embedlab.rollout.reindexing.health import Health
 from embedlab.rollout.reindexing.validation import Comparison, canary_check, faults_of
 from embedlab.rollout.releases import Release, Releases
 from embedlab.rollout.results import Check

@@ -12,8 +12,8 @@ from embedlab.errors import EmbedlabError, ParameterError
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.systems import Settings
 from embedlab.rollout.encoding import encode_documents
+from embedlab.rollout.job import FINISHED, PLANNED, Canaries, Job, Options, Plan, read_job, write_job
 from embedlab.rollout.opened import Load, Opened, whole_name
-from embedlab.rollout.reindexing.job import FINISHED, PLANNED, Canaries, Job, Options, Plan, read_job, write_job
 from embedlab.rollout.releases import Releases
 from embedlab.rollout.state import State
 from embedlab.rollout.stores.addresses import has_collection, split_address, store_of, whole_address
@@ -164,6 +164,27 @@ def measured_plan(
     cost = None if price_per_hour is None else hours * price_per_hour
     batches = math.ceil(documents / batch_size)
     return Plan(documents, batches, encoder.identity.dimensions, speed, hours, needed, free, cost)
+
+
+def scaled(plan: Plan, documents: int, batch_size: int) -> Plan:
+    """Return what a plan comes to for another number of documents like those that it was made for.
+
+    Args:
+        plan: of a corpus at hand.
+        documents: of the other one; what its disk has free is not known.
+        batch_size: documents a batch.
+    """
+    times = documents / plan.documents
+    return Plan(
+        documents=documents,
+        batches=math.ceil(documents / batch_size),
+        dimensions=plan.dimensions,
+        documents_per_second=plan.documents_per_second,
+        hours=plan.hours * times,
+        extra_bytes=EMPTY + math.ceil((plan.extra_bytes - EMPTY) * times),
+        free_bytes=None,
+        cost=None if plan.cost is None else plan.cost * times,
+    )
 
 
 def _spread(old: Collection, documents: int) -> list[Document]:

@@ -18,8 +18,8 @@ from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.rollout.checks import LEAST_RECALL, SAME_COSINE
 from embedlab.rollout.encoding import encode_documents
+from embedlab.rollout.job import Canaries
 from embedlab.rollout.reindexing.backfill import MODULUS
-from embedlab.rollout.reindexing.job import Canaries
 from embedlab.rollout.results import Check
 from embedlab.rollout.stores.base import Collection, Entry, Hit, checksum_of, entry_pages
 

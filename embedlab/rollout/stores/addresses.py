@@ -2,6 +2,8 @@
 
 A folder is a collection in FAISS files. ``FILE.db#NAME`` is one in an embedded Milvus, ``http://HOST:PORT#NAME`` (or
 ``https``) one on a Milvus server or cluster; its token is taken from the environment variable ``MILVUS_TOKEN``.
+
+Read without numpy, pandas, torch or faiss: a store is loaded where it is asked for.
 """
 
 from __future__ import annotations
@@ -10,11 +12,12 @@ import os
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedlab.errors import ParameterError, shown
-from embedlab.rollout.stores.base import Collection, CollectionInfo, VectorStore
-from embedlab.rollout.stores.faiss import FaissStore
-from embedlab.rollout.stores.milvus import MilvusStore
+
+if TYPE_CHECKING:
+    from embedlab.rollout.stores.base import Collection, CollectionInfo, VectorStore
 
 TOKEN = "MILVUS_TOKEN"  # noqa: S105 - an environment variable's name
 
@@ -69,7 +72,11 @@ def store_of(address: str) -> VectorStore:
     """
     place, _ = split_address(address)
     if is_milvus(address):
+        from embedlab.rollout.stores.milvus import MilvusStore
+
         return MilvusStore(place, os.environ.get(TOKEN, ""))
+    from embedlab.rollout.stores.faiss import FaissStore
+
     return FaissStore(Path(place))
 
 

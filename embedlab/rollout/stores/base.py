@@ -1,6 +1,6 @@
 """What every store does: documents with their vectors in collections, each of one embedding space.
 
-Read without pandas, torch or faiss.
+Read without numpy, pandas, torch or faiss.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from embedlab.errors import DataError, IdentityError, IntegrityError, ParameterError, shown
 from embedlab.files import sha256_json
-from embedlab.models.cache import Vectors
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.retrieval.systems import Settings
+
+if TYPE_CHECKING:
+    from embedlab.models.cache import Vectors
 
 Filter = Mapping[str, str | int | float | bool]
 """Metadata fields and the value that a document must have in each."""
@@ -58,6 +58,8 @@ class Entry:
     @classmethod
     def of(cls, document: Document, vectors: Vectors, space: str) -> Entry:
         """Return an entry with its checksum."""
+        import numpy as np
+
         whole = np.ascontiguousarray(vectors, dtype=np.float32)
         return cls(document, whole, space, checksum_of(document, whole, space))
 
@@ -73,6 +75,8 @@ class Entry:
 
 def checksum_of(document: Document, vectors: Vectors, space: str) -> str:
     """Return the checksum of a document, its vectors and their space: 32 hex digits."""
+    import numpy as np
+
     digest = hashlib.blake2b(digest_size=16)
     for part in (document.doc_id, document.content, space):
         digest.update(f"{part}\x1f".encode())
@@ -243,6 +247,8 @@ def require_space(entries: Sequence[Entry], info: CollectionInfo, where: str) ->
         IdentityError: if one is of another space.
         DataError: if vectors have another length or hold what is no number; names the document.
     """
+    import numpy as np
+
     for entry in entries:
         if entry.space != info.identity.digest:
             raise IdentityError(
