@@ -6,6 +6,7 @@ before them shall not be stale because their artifacts are defined anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from embedlab.chain.lab import Lab
@@ -65,3 +66,21 @@ class FromCache:
         # What is known takes no time that a bar would help to bear; inside another one none is shown.
         with Progress("", 0, worth_showing=False):
             return self.encode(texts, kind)
+
+
+def service_name(encoder: Encoder) -> str:
+    """Return the name by which a service knows a model: no two models share one."""
+    return f"{encoder.name.rsplit('/', 1)[-1]}-{encoder.identity.digest[:8]}"
+
+
+def service_models(*encoders: Encoder, cached: bool = False) -> Callable[[str, str], Encoder | FromCache]:
+    """Return what loads these models for a service, by their :func:`service_name`.
+
+    Args:
+        encoders: the models that its releases name.
+        cached: let them answer from the run's cache also where they are asked to encode anew.
+    """
+    known: dict[str, Encoder | FromCache] = {}
+    for encoder in encoders:
+        known[service_name(encoder)] = FromCache(encoder) if cached else encoder
+    return lambda name, precision: known[name]

@@ -99,12 +99,16 @@ def pipeline_over(collection: Collection, encoder: Any, settings: Settings) -> P
         collection: with documents and vectors.
         encoder: its model.
         settings: the stages.
+
+    Raises:
+        IntegrityError: if an entry is damaged: it would answer wrongly without a word.
     """
     rows: list[Mapping[str, Any]] = []
     vectors: list[Vectors] = []
     owners: list[str] = []
     for entries in entry_pages(collection, PAGE):
         for entry in entries:
+            entry.require_unchanged(collection.address)
             document = entry.document
             own = {"doc_id": document.doc_id, "title": document.title, "text": document.text}
             rows.append(dict(document.metadata) | own)
