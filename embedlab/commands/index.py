@@ -126,7 +126,7 @@ def verify(
 ) -> None:
     """Check an index: counts, ids, identity, vectors, a sample encoded again; exit code 5 with findings."""
     from embedlab.rollout.opened import Opened
-    from embedlab.rollout.reindexing.validation import verify as verify_index
+    from embedlab.rollout.reindexing.walk import verify as verify_index
 
     opened = Opened()
     collection = opened.collection(index)

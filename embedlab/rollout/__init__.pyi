@@ -34,7 +34,7 @@ from .reindexing.backfill import StoppedError as StoppedError
 from .reindexing.machine import Reindex as Reindex
 from .reindexing.planning import plan as plan
 from .reindexing.planning import scaled as scaled
-from .reindexing.validation import verify as verify
+from .reindexing.walk import verify as verify
 from .releases import Release as Release
 from .releases import Releases as Releases
 from .results import Check as Check
