@@ -183,7 +183,8 @@ def kill(process):
     """Kill a process the hard way."""
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
+    process.stderr.close()
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """``kill -9`` at any point: the same command goes on; nothing is lost or twice, no deleted document is back."""
 
+import contextlib
 import random
 import time
 
@@ -91,32 +92,43 @@ def busy_life(folder, seed, most=100, old=None, new=None, server=None):
     rng = random.Random(seed)
     # As slow as this, some eight kills meet the backfill, and the rest the steps after it.
     state = planned_service(folder, old, new, batch_size=4, documents_per_second=60)
-    reading = spawn("read", state, folder / "answers.jsonl")
+    with contextlib.ExitStack() as processes:
+        kills, diaries = _killed_until_done(state, rng, most, server, processes)
+    survived(folder, diaries, old, new)
+    assert require_good_answers(folder / "answers.jsonl") > 20
+    return kills
+
+
+def _killed_until_done(state, rng, most, server, processes):
+    """Let operator, writer and reader live and die until the work is done; return the kills and the writers' diaries."""
+
+    def started(*words):
+        process = spawn(*words)
+        processes.callback(kill, process)
+        return process
+
+    folder = state.parent
+    started("read", state, folder / "answers.jsonl")
     diaries = [folder / "diary0.jsonl"]
-    writing = spawn("write", state, diaries[0], 0)
+    writing = started("write", state, diaries[0], 0)
     kills = 0
-    operator = spawn("operate", state, "draining")
+    operator = started("operate", state, "draining")
     while True:
         time.sleep(0.9 + rng.random())
         if operator.poll() is not None or kills == most:
             assert ended(operator, 300) == 0
-            break
+            return kills, diaries
         kill(operator)
         kills += 1
         if kills % 3 == 0:
             kill(writing)
             # One writer at a time, and a diary each: it knows the order of its own writes alone.
             diaries.append(folder / f"diary{len(diaries)}.jsonl")
-            writing = spawn("write", state, diaries[-1], len(diaries))
+            writing = started("write", state, diaries[-1], len(diaries))
         if server is not None and kills % 4 == 0:
             server.kill()
             server.start()
-        operator = spawn("operate", state, "draining")
-    kill(writing)
-    kill(reading)
-    survived(folder, diaries, old, new)
-    assert require_good_answers(folder / "answers.jsonl") > 20
-    return kills
+        operator = started("operate", state, "draining")
 
 
 def test_a_busy_service_outlives_a_few_kills(tmp_path):
