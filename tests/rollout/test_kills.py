@@ -100,7 +100,7 @@ def busy_life(folder, seed, most=100, old=None, new=None, server=None):
 
 
 def _killed_until_done(state, rng, most, server, processes):
-    """Let operator, writer and reader live and die until the work is done; return the kills and the writers' diaries."""
+    """Let operator, writer and reader live and die until the work is done; return the kills, and the diaries."""
 
     def started(*words):
         process = spawn(*words)
