@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,6 +30,9 @@ BATCH = 32
 
 CHUNK = 256
 """Texts after which vectors are saved; a stopped encoding goes on from there."""
+
+ALONE = threading.RLock()
+"""Held while a model is asked: how many tokens it reads is set on the model itself, also for a while."""
 
 
 class Encoder:
@@ -113,7 +117,7 @@ class Encoder:
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Encode texts without the cache; shapes as :meth:`encode`. For measuring time."""
         model = self.model
-        with naming(self.files.folder):
+        with ALONE, naming(self.files.folder):
             vectors = encode_texts(model, texts, self.prompt(kind), kind)
         self._check(vectors)
         return vectors

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from embedlab.data.trec import RUN, trec_order
 from embedlab.models.cache import Vectors
-from embedlab.models.encoder import BATCH, Encoder, Kind, normalize
+from embedlab.models.encoder import ALONE, BATCH, Encoder, Kind, normalize
 from embedlab.progress import Progress
 from embedlab.retrieval.base import top_k
 from embedlab.retrieval.hybrid import fuse_scores
@@ -35,19 +35,20 @@ def has_token_vectors(encoder: Encoder) -> bool:
 def token_vectors(encoder: Encoder, texts: list[str], kind: Kind, tokens: int) -> list[Vectors]:
     """Return one matrix a text: unit vectors of its first ``tokens`` tokens, float32 ``[tokens, d]``."""
     model = encoder.model
-    # The library takes the limit from the model alone, so it is set there and put back.
-    usual = model.max_seq_length
-    model.max_seq_length = min(tokens, encoder.identity.max_length)
-    try:
-        rows = model.encode(
-            texts,
-            prompt=encoder.prompt(kind) or None,
-            batch_size=BATCH,
-            show_progress_bar=False,
-            output_value="token_embeddings",
-        )
-    finally:
-        model.max_seq_length = usual
+    # The library takes the limit from the model alone, so it is set there and put back; nobody else may ask meanwhile.
+    with ALONE:
+        usual = model.max_seq_length
+        model.max_seq_length = min(tokens, encoder.identity.max_length)
+        try:
+            rows = model.encode(
+                texts,
+                prompt=encoder.prompt(kind) or None,
+                batch_size=BATCH,
+                show_progress_bar=False,
+                output_value="token_embeddings",
+            )
+        finally:
+            model.max_seq_length = usual
     return [normalize(row.float().cpu().numpy()) for row in rows]
 
 

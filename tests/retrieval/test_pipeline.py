@@ -1,5 +1,8 @@
 """The pipeline's stages and the prompt do what their settings say."""
 
+import threading
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -107,6 +110,24 @@ def test_late_interaction_is_the_mean_of_best_token_cosines(minilm):
     document = token_vectors(minilm, [WHOLE["fish"]], "document", 128)[0]
     assert found["q1", "fish"] == pytest.approx(float((query @ document.T).max(axis=1).mean()), abs=1e-3)
     assert found["q1", "fish"] > found["q1", "car"]
+
+
+def test_a_rerank_does_not_shorten_what_another_thread_encodes_meanwhile(minilm, monkeypatch):
+    text = " ".join(f"word{number}" for number in range(60))
+    alone = minilm.encode_uncached([text])
+    encode, found = minilm.model.encode, []
+    other = threading.Thread(target=lambda: found.append(minilm.encode_uncached([text])))
+
+    def meanwhile(texts, **more):
+        if more.get("output_value") == "token_embeddings":
+            other.start()
+            other.join(0.5)
+        return encode(texts, **more)
+
+    monkeypatch.setattr(minilm.model, "encode", meanwhile)
+    token_vectors(minilm, [text], "document", 8)
+    other.join()
+    np.testing.assert_allclose(found[0], alone, atol=1e-6)
 
 
 def test_a_rerank_moves_the_top_and_leaves_the_rest_below():
