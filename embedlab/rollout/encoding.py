@@ -37,7 +37,8 @@ def passages_of(encoder: EncodesWithIdentity, documents: Sequence[Document], set
     found: list[list[str]] = [[] for _ in documents]
     # Only where documents are cut by the model's limit is it asked for more than its identity.
     counting = cast("Encoder", encoder)
-    for at, text in units(counting, corpus, settings).items():
+    texts = units(counting, corpus, settings)
+    for at, text in zip(texts.index, texts, strict=True):
         found[at].append(text)
     return found
 
