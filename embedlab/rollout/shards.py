@@ -125,8 +125,7 @@ class Writing:
     def begin(cls, folder: Path, plan: ShardPlan) -> Iterator[Writing]:
         """Open a folder for writing, with its plan in place; raises as :func:`encode_shards`."""
         with _only_writer(folder):
-            for left in folder.glob(".*.tmp"):  # by a kill in the middle of a file
-                left.unlink(missing_ok=True)
+            _sweep(folder)
             path = folder / PLAN
             if path.exists():
                 plan.require(_read_plan(folder), str(folder))
@@ -141,6 +140,7 @@ class Writing:
                     "counted before; encode a copy that nobody writes to"
                 )
             rewrite_journal(folder, plan, writing.finished)
+            _sweep(folder)
 
     def note(self, number: int, digest: str) -> None:
         """Let a shard count."""
@@ -160,6 +160,12 @@ def sound_shards(folder: Path, plan: ShardPlan) -> dict[int, str]:
         if path.is_file() and sha256_file(path) == digest:
             sound[number] = digest
     return sound
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a process left that was killed in the middle of a file, this one before or a worker meanwhile."""
+    for left in folder.glob(".*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
