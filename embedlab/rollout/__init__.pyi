@@ -10,6 +10,7 @@ from .checks import checks_table as checks_table
 from .checks import failed_checks as failed_checks
 from .checks import validate as validate
 from .checks import vector_checks as vector_checks
+from .distributed import encode_corpus as encode_corpus
 from .drift import divide as divide
 from .drift import drift_alarms as drift_alarms
 from .drift import drift_table as drift_table
@@ -17,6 +18,8 @@ from .drift import false_alarms as false_alarms
 from .drift import label_priority as label_priority
 from .drift import psi as psi
 from .drift import text_signals as text_signals
+from .encoding import encode_documents as encode_documents
+from .encoding import passages_of as passages_of
 from .periods import as_many_documents as as_many_documents
 from .periods import calls_for_retraining as calls_for_retraining
 from .periods import gain_change as gain_change
@@ -35,3 +38,5 @@ from .shadow import latest as latest
 from .shadow import percentiles as percentiles
 from .shadow import slower_at as slower_at
 from .shadow import within_budget as within_budget
+from .shards import Shards as Shards
+from .shards import encode_shards as encode_shards

@@ -1,7 +1,7 @@
 """The same shards on many machines: Ray Data hands out shard numbers to a pool of actors, each with its own model.
 
 The folder must lie on a file system that every machine sees under the same path. An actor reads the documents of a
-shard there and writes the shard there itself: vectors are many times the size of what they are made from, and would
+shard there and writes the shard there itself: vectors are larger than the texts that they are made from, and would
 otherwise all pass through the one machine that started the work. That machine only hears a checksum of each shard
 and writes it into the journal, so that one process alone decides what is finished, just as without Ray.
 """
@@ -9,16 +9,12 @@ and writes it into the journal, so that one process alone decides what is finish
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
-import logging
-import os
-import secrets
 import shutil
 import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +23,8 @@ from embedlab.files import replace_file
 from embedlab.models.encoder import Encoder, load_model
 from embedlab.progress import Progress
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.shard_files import ShardPlan, make_plan, split
+from embedlab.rollout.ray_session import connected, hush, is_outside, require_listening, require_ray
+from embedlab.rollout.shard_files import PLAN, ShardPlan, make_plan, split
 from embedlab.rollout.shards import SHARD_SIZE, Shards, Writing, encode_shard, encode_shards
 from embedlab.rollout.stores.base import Document
 
@@ -42,16 +39,6 @@ TRIES = 4
 
 TRIED = ".tried"
 """Suffix of a file beside the documents of a shard: a byte for each time that it was begun."""
-
-CLIENT = "ray://"
-
-INSTALL = "pip install 'embedlab[ray]'"
-
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-"""For every use of Ray: nothing is reported to its makers."""
-
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""For Ray on this machine alone: it listens on 127.0.0.1 as it does on a Mac, and not on every network."""
 
 
 def encode_corpus(
@@ -76,7 +63,7 @@ def encode_corpus(
         address: of a Ray cluster: ``HOST:PORT`` from one of its machines, ``ray://HOST:PORT`` from outside; None
             starts Ray on this machine.
         shard_size: documents a shard.
-        precision: ``float32``, ``bfloat16``, or ``auto``: what is faster on this machine.
+        precision: ``float32``, ``bfloat16``, or ``auto``: that of the shards that are there, else what is faster here.
         threads: processor cores that each actor takes; more actors use cores better than more threads do.
 
     Raises:
@@ -88,14 +75,23 @@ def encode_corpus(
         raise ParameterError(f"actors are 0 or more and threads 1 or more, found {actors} and {threads}")
     if address and not actors:
         raise ParameterError(f"{address} is asked for no actors: say how many, such as one a processor core")
-    if actors and importlib.util.find_spec("ray") is None:
-        raise EmbedlabError(f"encoding by actors needs Ray: {INSTALL}")
-    encoder = load_model(model, precision)
+    if address:
+        require_listening(address)
+    if actors:
+        require_ray()
+    encoder = load_model(model, _precision(folder, precision))
     if not actors:
         return encode_shards(documents, encoder, folder, settings, shard_size)
     name = str(Path(model).resolve()) if Path(model).is_dir() else model
     work = Work(name, encoder.identity.precision, folder.resolve(), settings, actors, threads)
     return _encode_on_ray(documents, encoder, work, address, shard_size)
+
+
+def _precision(folder: Path, precision: str) -> str:
+    """Return the precision to encode in; measured again it could come out another way than when the work began."""
+    if precision == "auto" and (folder / PLAN).is_file():
+        return Shards(folder).plan.identity.precision
+    return precision
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ def _encode_on_ray(
         missing = writing.missing()
         if missing:
             _stage(documents, writing)
-            with _connected(address, work) as ray:
+            with connected(address, work.actors * work.threads) as ray:
                 for number, digest in _finished_shards(ray, work, missing, address):
                     writing.note(number, digest)
                     _unstage(work.folder, number)
@@ -246,7 +242,7 @@ def _results(work: Work, numbers: list[int]) -> Results:
     """Yield what the actors return, as soon as each shard is finished; runs on a machine of the cluster."""
     import ray.data
 
-    _hush()
+    hush()
     # A row a block: a shard is handed out, finished and told by itself.
     shards = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
     pool = ray.data.ActorPoolStrategy(size=min(work.actors, len(numbers)), max_tasks_in_flight_per_actor=1)
@@ -272,7 +268,7 @@ def _finished_shards(ray: Any, work: Work, numbers: list[int], address: str | No
         EmbedlabError: if a worker cannot do its work; says which and why.
         StoreError: if Ray gives up.
     """
-    results = _results_from_outside(ray, work, numbers) if _is_outside(address) else _results(work, numbers)
+    results = _results_from_outside(ray, work, numbers) if is_outside(address) else _results(work, numbers)
     try:
         # Closed before Ray is: what hands out shards would trip over a Ray that is gone.
         with contextlib.closing(results):
@@ -283,10 +279,6 @@ def _finished_shards(ray: Any, work: Work, numbers: list[int], address: str | No
     except ray.exceptions.RayError as error:
         cause = shown(" ".join(str(error).split())[-400:], 400)
         raise StoreError(f"Ray gave up: {cause}; what is finished stays, and the same command goes on") from error
-
-
-def _is_outside(address: str | None) -> bool:
-    return address is not None and address.startswith(CLIENT)
 
 
 def _results_from_outside(ray: Any, work: Work, numbers: list[int]) -> Results:
@@ -310,83 +302,3 @@ def _results_from_outside(ray: Any, work: Work, numbers: list[int]) -> Results:
 def _put_results(queue: Any, work: Work, numbers: list[int]) -> None:
     for result in _results(work, numbers):
         queue.put(result)
-
-
-@contextlib.contextmanager
-def _connected(address: str | None, work: Work) -> Iterator[Any]:
-    """Yield Ray, connected; a connection that was there before is used and stays.
-
-    Raises:
-        EmbedlabError: if Ray is not installed.
-        StoreError: if the cluster cannot be reached.
-    """
-    with _environment({**QUIET, **({} if address else _for_this_machine())}):
-        ray = _import_ray()
-        if ray.is_initialized():
-            yield ray
-            return
-        _init(ray, address, work)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _init(ray: Any, address: str | None, work: Work) -> None:
-    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
-    if address is None:
-        # Numbers and checksums are all that passes between the processes.
-        options |= {"include_dashboard": False, "object_store_memory": 100 * 2**20}
-        options |= {"num_cpus": work.actors * work.threads}
-    try:
-        # "local" starts anew, where None would join whatever cluster it finds on the machine.
-        ray.init(address or "local", **options)
-    except ImportError as error:
-        raise EmbedlabError(f"{address} needs Ray's client ({error}): {INSTALL}") from error
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise StoreError(f"cannot reach Ray at {address or 'this machine'}: {shown(error, 400)}") from error
-
-
-def _import_ray() -> Any:
-    """Return Ray; an EmbedlabError says how to get it."""
-    try:
-        import ray
-        import ray.data
-        import ray.exceptions
-    except ImportError as error:
-        raise EmbedlabError(f"encoding by actors needs Ray ({error}): {INSTALL}") from None
-    _hush()
-    return ray
-
-
-def _hush() -> None:
-    """Keep Ray Data from drawing bars of its own and telling its plans."""
-    import ray.data
-
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _for_this_machine() -> dict[str, str]:
-    """Return the environment in which Ray serves this process alone."""
-    # With a secret of our own Ray writes none into the user's home, where it would count for other clusters.
-    return {**LOOPBACK, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _secret()}
-
-
-@cache
-def _secret() -> str:
-    """Return what this process' Ray is asked with; one, for Ray reads it once."""
-    return secrets.token_hex(32)
-
-
-@contextlib.contextmanager
-def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the environment that are not set, for the processes that Ray starts."""
-    new = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(new)
-    try:
-        yield
-    finally:
-        for name in new:
-            os.environ.pop(name, None)

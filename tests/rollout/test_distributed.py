@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from toy_encoder import DOCUMENTS
 from embedlab.errors import EmbedlabError, ParameterError, StoreError
 from embedlab.models import MINILM, WORDLLAMA
 from embedlab.retrieval import Settings
-from embedlab.rollout import distributed
+from embedlab.rollout import distributed, ray_session
 from embedlab.rollout.distributed import TRIES, ShardEncoder, Work, encode_corpus
 from embedlab.rollout.shards import Shards
 from embedlab.rollout.stores.base import Document
@@ -68,6 +69,13 @@ def test_what_does_not_go_together_is_told_before_anything_is_written(tmp_path, 
     assert not (tmp_path / "shards").exists()
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "somewhere", "localhost:many", "a:99999999"])
+def test_a_cluster_that_is_not_there_is_told_at_once(tmp_path, address):
+    with pytest.raises(StoreError, match=f"no Ray cluster answers at {address} .*named HOST:PORT"):
+        encode(tmp_path / "shards", actors=1, address=address)
+    assert not (tmp_path / "shards").exists()
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """Shards that one process made, without Ray."""
@@ -81,6 +89,18 @@ def test_without_actors_it_is_this_process_that_encodes(alone):
     shards = Shards(alone)
     assert shards.check() == {}
     assert list(shards.find(CORPUS)) == [document.doc_id for document in CORPUS]
+
+
+@pytest.mark.model
+def test_work_goes_on_in_the_precision_that_it_was_begun_in(tmp_path, alone, monkeypatch):
+    shutil.copytree(alone, tmp_path / "shards")
+    asked = []
+    load = distributed.load_model
+    monkeypatch.setattr(
+        distributed, "load_model", lambda name, precision: asked.append(precision) or load(name, precision)
+    )
+    encode(tmp_path / "shards", precision="auto")
+    assert asked == ["float32"]
 
 
 @pytest.fixture
@@ -287,7 +307,7 @@ def cluster(home, tmp_path):
             ports.append(free.getsockname()[1])
     options = ["--head", "--block", "--include-dashboard=false", "--num-cpus=2", "--object-store-memory=100000000"]
     places = [f"--port={ports[0]}", f"--ray-client-server-port={ports[1]}"]
-    env = os.environ | distributed.QUIET | distributed.LOOPBACK | {"RAY_AUTH_MODE": "disabled"}
+    env = os.environ | ray_session.QUIET | ray_session.LOOPBACK | {"RAY_AUTH_MODE": "disabled"}
     program = Path(sys.executable).parent / "ray"
     with (tmp_path / "head.log").open("w") as log:
         head = subprocess.Popen([program, "start", *options, *places], env=env, start_new_session=True, stdout=log)
@@ -334,14 +354,7 @@ test_distributed.encode(Path(sys.argv[1]), actors=2, address=sys.argv[2])
 print(json.dumps(test_distributed.Shards(Path(sys.argv[1])).check()))
 """
     paths = [str(PROJECT / "tests"), str(PROJECT / "tests" / "rollout")]
-    env = {"RAY_AUTH_MODE": "disabled", **distributed.LOOPBACK}
+    env = {"RAY_AUTH_MODE": "disabled", **ray_session.LOOPBACK}
     done = run_python(code, str(tmp_path / "shards"), cluster[place], *paths, **env)
     assert json.loads(done.stdout.splitlines()[-1]) == {}
     assert files(tmp_path / "shards") == files(alone)
-
-
-@with_ray
-def test_a_cluster_that_is_not_there_is_told(tmp_path, home):
-    """About 25 s: Ray knocks for a while."""
-    with pytest.raises(StoreError, match=r"cannot reach Ray at 127\.0\.0\.1:1: "):
-        encode(tmp_path / "shards", actors=1, address="127.0.0.1:1")
