@@ -11,6 +11,7 @@ from .checks import checks_table as checks_table
 from .checks import failed_checks as failed_checks
 from .checks import vector_checks as vector_checks
 from .copies import copy_service as copy_service
+from .distributed import encode_corpus as encode_corpus
 from .drift import divide as divide
 from .drift import drift_alarms as drift_alarms
 from .drift import drift_table as drift_table
@@ -21,6 +22,7 @@ from .drift import text_signals as text_signals
 from .encoding import encode_documents as encode_documents
 from .job import Canaries as Canaries
 from .job import Options as Options
+from .encoding import passages_of as passages_of
 from .periods import as_many_documents as as_many_documents
 from .periods import calls_for_retraining as calls_for_retraining
 from .periods import gain_change as gain_change
@@ -55,3 +57,5 @@ from .switching import promote as promote
 from .switching import roll_back as roll_back
 from .writes import Writer as Writer
 from .writes import writer as writer
+from .shards import Shards as Shards
+from .shards import encode_shards as encode_shards
