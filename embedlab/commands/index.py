@@ -15,8 +15,8 @@ from embedlab.errors import ParameterError, shown
 
 if TYPE_CHECKING:
     from embedlab.retrieval.systems import Settings
+    from embedlab.rollout.service.writes import Written
     from embedlab.rollout.stores.base import Document, Hit
-    from embedlab.rollout.writes import Written
 
 app = typer.Typer(no_args_is_help=True, help="Build, search, change and check an index.")
 
@@ -37,7 +37,7 @@ def build(
 ) -> None:
     """Build an index of a collection; the same command continues an interrupted one."""
     from embedlab.data import read_corpus
-    from embedlab.rollout.building import build_collection, documents_of
+    from embedlab.rollout.encode.building import build_collection, documents_of
 
     chosen = built_so(read_settings(settings), chunk, kind)
     documents = documents_of(read_corpus(source, path=path))
@@ -87,7 +87,7 @@ def search(
 
 
 def _search_index(address: str, query: str, k: int, where: dict[str, str]) -> list[Hit]:
-    from embedlab.rollout.opened import Opened
+    from embedlab.rollout.stores.opened import Opened
 
     opened = Opened()
     collection = opened.collection(address)
@@ -98,7 +98,7 @@ def _search_index(address: str, query: str, k: int, where: dict[str, str]) -> li
 
 
 def _search_live(state: Path, query: str, k: int, where: dict[str, str]) -> tuple[list[Hit], dict[str, Any]]:
-    from embedlab.rollout.reader import reader
+    from embedlab.rollout.service.reader import reader
 
     asked = reader(state)
     release = asked.release()
@@ -125,8 +125,8 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Check an index: counts, ids, identity, vectors, a sample encoded again; exit code 5 with findings."""
-    from embedlab.rollout.opened import Opened
     from embedlab.rollout.reindexing.walk import verify as verify_index
+    from embedlab.rollout.stores.opened import Opened
 
     opened = Opened()
     collection = opened.collection(index)
@@ -158,9 +158,9 @@ def doctor(
 ) -> None:
     """Say whose vectors an index holds: several spaces, nobody's, or not the model's; exit code 5 with findings."""
     from embedlab.data import read_corpus
-    from embedlab.rollout.building import documents_of
     from embedlab.rollout.doctor import diagnose
-    from embedlab.rollout.opened import Opened
+    from embedlab.rollout.encode.building import documents_of
+    from embedlab.rollout.stores.opened import Opened
 
     opened = Opened()
     encoder = opened.new_encoder(model) if model else opened.own_encoder(index)
@@ -189,8 +189,8 @@ def upsert(
     text: Annotated[str, typer.Option(help="Of this document")] = "",
 ) -> None:
     """Insert or replace documents in every index that may answer."""
+    from embedlab.rollout.service.writes import writer
     from embedlab.rollout.stores.base import Document
-    from embedlab.rollout.writes import writer
 
     if bool(file) == bool(doc_id):
         raise ParameterError("give a JSONL file of documents (- for the standard input), or --id with --text")
@@ -207,7 +207,7 @@ def delete(
     doc_ids: Annotated[list[str], typer.Argument(help="Ids of the documents")],
 ) -> None:
     """Delete documents from every index that may answer."""
-    from embedlab.rollout.writes import writer
+    from embedlab.rollout.service.writes import writer
 
     door = writer(state)
     written = door.delete(doc_ids)
@@ -217,7 +217,7 @@ def delete(
 
 def _documents(file: str) -> list[Document]:
     from embedlab.data import read_corpus
-    from embedlab.rollout.building import documents_of
+    from embedlab.rollout.encode.building import documents_of
 
     if file != "-":
         return documents_of(read_corpus("beir", path=file))

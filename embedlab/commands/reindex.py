@@ -14,8 +14,8 @@ from embedlab.commands.index import ADDRESS, MODEL, STATE, built_so
 from embedlab.commands.terminal import FINDINGS, out, read_settings, safe, say_checks, say_facts, say_json
 
 if TYPE_CHECKING:
-    from embedlab.rollout.job import Job
     from embedlab.rollout.reindexing.machine import Reindex
+    from embedlab.rollout.service.job import Job
 
 app = typer.Typer(no_args_is_help=True, help="Re-index beside the live index; every command may be repeated.")
 
@@ -52,8 +52,8 @@ def plan(
     """Plan: batches, hours, storage and cost, from measured speed; nothing is begun."""
     from embedlab.commands.promises import promised
     from embedlab.retrieval.systems import Settings
-    from embedlab.rollout.job import Options
     from embedlab.rollout.reindexing.planning import plan as make_plan
+    from embedlab.rollout.service.job import Options
 
     options = Options(batch_size, rate, health, p95_ms, retention_hours, sample, patience=patience)
     canaries, stages = (None, None) if run is None else promised(run, model)

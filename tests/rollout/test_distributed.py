@@ -21,9 +21,9 @@ from toy_encoder import DOCUMENTS
 from embedlab.errors import EmbedlabError, ParameterError, StoreError
 from embedlab.models import MINILM, WORDLLAMA
 from embedlab.retrieval import Settings
-from embedlab.rollout import distributed, ray_session
-from embedlab.rollout.distributed import TRIES, ShardEncoder, Work, encode_corpus
-from embedlab.rollout.shards import Shards
+from embedlab.rollout.encode import distributed, ray_session
+from embedlab.rollout.encode.distributed import TRIES, ShardEncoder, Work, encode_corpus
+from embedlab.rollout.encode.shards import Shards
 from embedlab.rollout.stores.base import Document
 
 WHOLE = Settings()
@@ -51,7 +51,7 @@ def test_without_ray_it_says_how_to_get_it(tmp_path, monkeypatch):
 
 
 def test_the_module_is_imported_without_ray():
-    code = "import sys, embedlab.rollout.distributed; print('ray' in sys.modules)"
+    code = "import sys, embedlab.rollout.encode.distributed; print('ray' in sys.modules)"
     assert literal_tail(run_python(code).stdout) is False
 
 
@@ -221,7 +221,7 @@ from pathlib import Path
 import psutil
 sys.path[:0] = sys.argv[2:]
 import test_distributed
-from embedlab.rollout import distributed
+from embedlab.rollout.encode import distributed
 results, found = distributed._results, set()
 def looked_at(*arguments):
     for result in results(*arguments):

@@ -8,7 +8,7 @@ from conftest import embedlab_here
 
 from embedlab.models import MINILM, WORDLLAMA
 from embedlab.rollout import State
-from embedlab.rollout.job import the_job
+from embedlab.rollout.service.job import the_job
 
 pytestmark = pytest.mark.chain
 

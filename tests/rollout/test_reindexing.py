@@ -35,9 +35,9 @@ from embedlab.rollout import (
     reader,
     writer,
 )
-from embedlab.rollout import clock as clocks
-from embedlab.rollout.database import Database
 from embedlab.rollout.reindexing import backfill, planning
+from embedlab.rollout.service import clock as clocks
+from embedlab.rollout.stores.database import Database
 from embedlab.rollout.stores.faiss import FaissCollection, FaissStore
 
 

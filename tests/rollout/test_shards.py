@@ -28,9 +28,9 @@ from embedlab.errors import (
 )
 from embedlab.files import sha256_file
 from embedlab.retrieval import Settings
-from embedlab.rollout.encoding import encode_documents, passages_of
-from embedlab.rollout.shard_files import note, read_shard, shard_name
-from embedlab.rollout.shards import Shards, encode_shards
+from embedlab.rollout.encode.documents import encode_documents, passages_of
+from embedlab.rollout.encode.shard_files import note, read_shard, shard_name
+from embedlab.rollout.encode.shards import Shards, encode_shards
 from embedlab.rollout.stores.base import Document
 
 WHOLE = Settings()
@@ -123,7 +123,9 @@ def test_a_changed_document_is_not_served_and_its_neighbours_are(made):
 
 def test_a_reader_reads_every_shard_once_and_keeps_two(made, monkeypatch):
     read = []
-    monkeypatch.setattr("embedlab.rollout.shards.read_shard", lambda *a: read.append(a[0].name) or read_shard(*a))
+    monkeypatch.setattr(
+        "embedlab.rollout.encode.shards.read_shard", lambda *a: read.append(a[0].name) or read_shard(*a)
+    )
     shards = Shards(made)
     for start in range(0, 100, 3):
         shards.find(CORPUS[start : start + 3])
@@ -348,7 +350,7 @@ import os, signal, sys, time
 from pathlib import Path
 import test_shards
 from toy_encoder import ToyEncoder
-from embedlab.rollout import shard_files, shards
+from embedlab.rollout.encode import shard_files, shards
 
 folder, where = Path(sys.argv[1]), sys.argv[2]
 replace_file, note = shard_files.replace_file, shards.note

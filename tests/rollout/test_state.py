@@ -9,8 +9,8 @@ from toy_encoder import OLD, toy_collection, toy_service
 from embedlab.errors import IntegrityError, LockedError, StoreError
 from embedlab.locks import take
 from embedlab.rollout import Releases, State, open_collection
-from embedlab.rollout.clock import Moment, elapsed
-from embedlab.rollout.database import Database
+from embedlab.rollout.service.clock import Moment, elapsed
+from embedlab.rollout.stores.database import Database
 
 TABLE = "CREATE TABLE rows (key INTEGER PRIMARY KEY, body TEXT)"
 

@@ -21,13 +21,13 @@ from tenacity import retry_if_exception_type, stop_after_attempt, stop_after_del
 from embedlab.errors import EmbedlabError, IntegrityError, StoreError
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
-from embedlab.rollout.encoding import encode_documents
-from embedlab.rollout.job import BACKFILLED, BACKFILLING, Job, the_job, write_job
+from embedlab.rollout.encode.documents import encode_documents
 from embedlab.rollout.reindexing.health import Health
-from embedlab.rollout.state import State
+from embedlab.rollout.service.job import BACKFILLED, BACKFILLING, Job, the_job, write_job
+from embedlab.rollout.service.state import State
+from embedlab.rollout.service.writes import encode_or_refuse, store_or_refuse, written_since
 from embedlab.rollout.stores.addresses import open_collection
 from embedlab.rollout.stores.base import Collection, Document, Entry
-from embedlab.rollout.writes import encode_or_refuse, store_or_refuse, written_since
 
 WAITING = 2
 """Encoded batches that wait for the store at most."""

@@ -15,8 +15,13 @@ from typing import Any
 
 from embedlab.errors import EmbedlabError
 from embedlab.retrieval.base import EncodesWithIdentity
-from embedlab.rollout.clock import elapsed, now
-from embedlab.rollout.job import (
+from embedlab.rollout.reindexing.backfill import Backfill
+from embedlab.rollout.reindexing.health import Health
+from embedlab.rollout.reindexing.progress import standing
+from embedlab.rollout.reindexing.validation import Comparison, canary_check, faults_of
+from embedlab.rollout.results import Check
+from embedlab.rollout.service.clock import elapsed, now
+from embedlab.rollout.service.job import (
     ABANDONED,
     BACKFILLED,
     BACKFILLING,
@@ -33,19 +38,14 @@ from embedlab.rollout.job import (
     the_job,
     write_job,
 )
-from embedlab.rollout.opened import Load, Opened
-from embedlab.rollout.reader import Reader
-from embedlab.rollout.reindexing.backfill import Backfill
-from embedlab.rollout.reindexing.health import Health
-from embedlab.rollout.reindexing.progress import standing
-from embedlab.rollout.reindexing.validation import Comparison, canary_check, faults_of
-from embedlab.rollout.releases import Release, Releases
-from embedlab.rollout.results import Check
-from embedlab.rollout.state import State, operator
+from embedlab.rollout.service.reader import Reader
+from embedlab.rollout.service.releases import Release, Releases
+from embedlab.rollout.service.state import State, operator
+from embedlab.rollout.service.switching import set_alias
+from embedlab.rollout.service.writes import Writer, cursor, last_write, set_cursor
 from embedlab.rollout.stores.addresses import create_collection, drop_collection, has_collection, open_collection
 from embedlab.rollout.stores.base import Collection, CollectionInfo
-from embedlab.rollout.switching import set_alias
-from embedlab.rollout.writes import Writer, cursor, last_write, set_cursor
+from embedlab.rollout.stores.opened import Load, Opened
 
 PROBES = 20
 """Searches of the live index by which its latency is judged."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from embedlab.errors import MissingInputError, StoreError
-from embedlab.rollout.job import BACKFILLING, CUT_OVER, DRAINING, PLANNED, WRITES_TO_BOTH, Job, the_job
-from embedlab.rollout.opened import Opened
 from embedlab.rollout.reindexing.backfill import FAILED
-from embedlab.rollout.releases import Releases
-from embedlab.rollout.state import State
-from embedlab.rollout.writes import cursor, last_write
+from embedlab.rollout.service.job import BACKFILLING, CUT_OVER, DRAINING, PLANNED, WRITES_TO_BOTH, Job, the_job
+from embedlab.rollout.service.releases import Releases
+from embedlab.rollout.service.state import State
+from embedlab.rollout.service.writes import cursor, last_write
+from embedlab.rollout.stores.opened import Opened
 
 
 def standing(state: State, opened: Opened, retention_left: float) -> dict[str, Any]:

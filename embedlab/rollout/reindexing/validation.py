@@ -11,10 +11,10 @@ import pandas as pd
 from embedlab.evaluation.metrics import per_query
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
-from embedlab.rollout.job import Canaries
 from embedlab.rollout.reindexing.backfill import MODULUS
 from embedlab.rollout.reindexing.walk import NOT_REPRODUCED, PAGE, VECTOR_FAULTS, Found, Walk, by_bytes, vector_faults
 from embedlab.rollout.results import Check
+from embedlab.rollout.service.job import Canaries
 from embedlab.rollout.stores.base import Collection, Entry, Hit
 
 PAIR_FAULTS = ("documents missing", "documents that the old index does not have", "documents with another content")

@@ -13,7 +13,7 @@ from embedlab.models.cache import Vectors
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.rollout.checks import LEAST_RECALL, SAME_COSINE
-from embedlab.rollout.encoding import encode_documents
+from embedlab.rollout.encode.documents import encode_documents
 from embedlab.rollout.results import Check
 from embedlab.rollout.stores.base import Collection, Entry, checksum_of, entry_pages
 

@@ -23,7 +23,6 @@ from embedlab.files import read_json, read_text, replace_file, sync_folder
 from embedlab.models.cache import Vectors
 from embedlab.retrieval.index import empty_index, search_parameters
 from embedlab.retrieval.stamp import STAMP
-from embedlab.rollout.database import Database
 from embedlab.rollout.stores.base import (
     CollectionInfo,
     Document,
@@ -36,6 +35,7 @@ from embedlab.rollout.stores.base import (
     require_filter,
     require_space,
 )
+from embedlab.rollout.stores.database import Database
 
 DATA, ALIASES = "index.db", "aliases.json"
 

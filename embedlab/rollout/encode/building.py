@@ -10,10 +10,10 @@ import pandas as pd
 from embedlab.errors import EmbedlabError
 from embedlab.progress import Progress
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.encoding import encode_documents
-from embedlab.rollout.opened import Load, Opened, whole_name
+from embedlab.rollout.encode.documents import encode_documents
 from embedlab.rollout.stores.addresses import create_collection, has_collection, open_collection
 from embedlab.rollout.stores.base import Collection, CollectionInfo, Document
+from embedlab.rollout.stores.opened import Load, Opened, whole_name
 
 BATCH = 256
 """Documents that are encoded and stored together: what is done again after a kill."""

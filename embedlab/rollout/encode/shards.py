@@ -21,8 +21,8 @@ from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.encoding import encode_documents
-from embedlab.rollout.shard_files import (
+from embedlab.rollout.encode.documents import encode_documents
+from embedlab.rollout.encode.shard_files import (
     MEND,
     PLAN,
     Part,

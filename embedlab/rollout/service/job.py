@@ -10,8 +10,8 @@ from typing import Any
 
 from embedlab.errors import EmbedlabError, IntegrityError
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.clock import Moment
-from embedlab.rollout.state import State
+from embedlab.rollout.service.clock import Moment
+from embedlab.rollout.service.state import State
 
 PLANNED, BACKFILLING, BACKFILLED, VALIDATED = "planned", "backfilling", "backfilled", "validated"
 CUTTING_OVER, CUT_OVER, DRAINING = "cutting over", "cut over", "draining"

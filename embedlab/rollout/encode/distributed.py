@@ -23,9 +23,9 @@ from embedlab.files import replace_file
 from embedlab.models.encoder import Encoder, load_model
 from embedlab.progress import Progress
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.ray_session import connected, hush, is_outside, require_listening, require_ray
-from embedlab.rollout.shard_files import PLAN, ShardPlan, make_plan, split
-from embedlab.rollout.shards import SHARD_SIZE, Shards, Writing, encode_shard, encode_shards
+from embedlab.rollout.encode.ray_session import connected, hush, is_outside, require_listening, require_ray
+from embedlab.rollout.encode.shard_files import PLAN, ShardPlan, make_plan, split
+from embedlab.rollout.encode.shards import SHARD_SIZE, Shards, Writing, encode_shard, encode_shards
 from embedlab.rollout.stores.base import Document
 
 Results = Generator[Mapping[str, Any], None, None]
