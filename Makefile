@@ -39,9 +39,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(PYTEST) -m 'not full'
 
-# What the full tests need besides: the optional stores.
+# What the full tests need besides: the optional store, and Ray.
 $(STAMP_FULL): $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus,ray]'
 	touch $@
 
 test-full: $(STAMP_FULL)

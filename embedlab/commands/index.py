@@ -47,6 +47,32 @@ def build(
         out.print(safe(f"{done.others:,} of them are not in {path or source}; they stay."))
 
 
+@app.command()
+def encode(
+    model: Annotated[str, typer.Option(help=MODEL)],
+    out_: Annotated[Path, typer.Option("--out", help="Folder of the shards; with --address one that all machines see")],
+    source: Annotated[str, typer.Option(help="Where the documents come from: attack, beir, hpo")] = "beir",
+    path: Annotated[str, typer.Option(help="Of a BEIR folder, or a JSONL file of documents")] = "",
+    settings: Annotated[Path | None, typer.Option(help="JSON file: passages")] = None,
+    chunk: Annotated[str | None, typer.Option(help="Passages: none, long or all")] = None,
+    actors: Annotated[int, typer.Option(min=0, help="Encoders that Ray runs side by side; 0: without Ray")] = 0,
+    address: Annotated[str, typer.Option(help="Of a Ray cluster: HOST:PORT or ray://HOST:PORT; blank: here")] = "",
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores of each actor")] = 1,
+    shard_size: Annotated[int, typer.Option(min=1, help="Documents a shard: what a kill can cost")] = 2048,
+) -> None:
+    """Encode a collection as shards, here or by Ray on many machines; 'reindex plan --shards' takes them over."""
+    from embedlab.data import read_corpus
+    from embedlab.rollout.encode.building import documents_of
+    from embedlab.rollout.encode.distributed import encode_corpus
+
+    # A shard holds a stretch of the ids, in the order of their bytes.
+    documents = sorted(documents_of(read_corpus(source, path=path)), key=lambda document: document.doc_id.encode())
+    chosen = built_so(read_settings(settings), chunk, None)
+    done = encode_corpus(documents, model, out_, chosen, actors, address or None, shard_size, threads=threads)
+    plan = done.plan
+    out.print(safe(f"{out_}: {plan.documents:,} documents in {len(plan.parts):,} shards, by {plan.model}."))
+
+
 def built_so(fields: dict[str, Any], chunk: str | None, kind: str | None) -> Settings:
     """Return settings from a file's fields and from what was asked for beside it."""
     from embedlab.retrieval.index import KINDS

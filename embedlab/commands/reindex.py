@@ -46,6 +46,7 @@ def plan(
     ] = 24.0,
     sample: Annotated[int, typer.Option(min=0, help="Documents that the validation encodes again; 0: all")] = 256,
     patience: Annotated[float, typer.Option(min=0, help="Seconds that are waited for a store that is gone")] = 300.0,
+    shards: Annotated[str, typer.Option(help="Folder of vectors that 'embedlab index encode' made")] = "",
     price_per_hour: Annotated[float | None, typer.Option(min=0, help="Of the machine that encodes")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
@@ -55,7 +56,7 @@ def plan(
     from embedlab.rollout.reindexing.planning import plan as make_plan
     from embedlab.rollout.service.job import Options
 
-    options = Options(batch_size, rate, health, p95_ms, retention_hours, sample, patience=patience)
+    options = Options(batch_size, rate, health, p95_ms, retention_hours, sample, patience=patience, shards=shards)
     canaries, stages = (None, None) if run is None else promised(run, model)
     fields = (stages.as_dict() if stages else {}) | read_settings(settings)
     asked: Settings | None = built_so(fields, chunk, kind) if fields or chunk or kind else None

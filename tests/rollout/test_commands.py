@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import embedlab_here
 
-from embedlab.models import WORDLLAMA
+from embedlab.models import MINILM, WORDLLAMA, Encoder
 from embedlab.rollout import Document, open_collection
 from embedlab.rollout import writer as open_writer
 
@@ -101,6 +101,37 @@ def test_the_whole_way_with_the_state_file_alone(place):
     status = json.loads(command("reindex", "status", "--state", state, "--json"))
     assert {"state", "done", "total", "failed", "rate", "seconds_left"} <= set(status)
     assert (status["state"], status["live"]) == ("finished", "new")
+
+
+def test_vectors_that_were_made_before_are_taken_over(place, monkeypatch):
+    """The document that changed since is encoded; no other text reaches the model."""
+    folder, command = place
+    said = command(
+        "index", "encode", "--model", WORDLLAMA, "--path", folder, "--out", folder / "shards", "--shard-size", 2
+    )
+    assert "5 documents in 3 shards" in said
+    state, command = planned(place, "--shards", folder / "shards")
+    command("index", "upsert", "--state", state, "--id", "soup", "--text", "Beetroot, cold, with cream.")
+    encoded = []
+    whole = Encoder.encode_uncached
+    monkeypatch.setattr(
+        Encoder,
+        "encode_uncached",
+        lambda self, texts, kind="document": (encoded.extend(texts), whole(self, texts, kind))[1],
+    )
+    command("reindex", "start", "--state", state)
+    assert encoded == ["Beetroot, cold, with cream."]
+    monkeypatch.undo()
+    command("reindex", "validate", "--state", state)
+
+
+def test_shards_of_another_model_are_refused(place):
+    folder, command = place
+    command("index", "encode", "--model", MINILM, "--path", folder, "--out", folder / "shards")
+    words = ["--state", folder / "s.db", "--from", folder / "old", "--to", folder / "new", "--model", WORDLLAMA]
+    assert "vectors of two models must not be mixed" in command(
+        "reindex", "plan", *words, "--shards", folder / "shards", code=4
+    )
 
 
 def test_status_and_plan_print_for_people(place):

@@ -12,6 +12,7 @@ from embedlab.errors import EmbedlabError, ParameterError
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.systems import Settings
 from embedlab.rollout.encode.documents import encode_documents
+from embedlab.rollout.encode.shards import Shards
 from embedlab.rollout.service.job import FINISHED, PLANNED, Canaries, Job, Options, Plan, read_job, write_job
 from embedlab.rollout.service.releases import Releases
 from embedlab.rollout.service.state import State
@@ -76,6 +77,9 @@ def plan(
         settings = old.info.settings if settings is None else settings
         encoder = opened.new_encoder(model)
         release = release or split_address(target)[1]
+        if options.shards:
+            options = replace(options, shards=str(Path(options.shards).absolute()))
+            Shards(Path(options.shards)).require(encoder.identity, settings)
         asked = Job(
             id=secrets.token_hex(8),
             state=PLANNED,

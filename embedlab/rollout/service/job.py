@@ -48,6 +48,7 @@ class Options:
         sample: documents that the validation encodes again; 0: all.
         attempts: before a batch is put aside.
         patience: seconds that are waited for a store that cannot be reached.
+        shards: folder of vectors that were made before, perhaps on other machines; blank: none.
     """
 
     batch_size: int = 64
@@ -58,6 +59,7 @@ class Options:
     sample: int = 256
     attempts: int = 3
     patience: float = 300.0
+    shards: str = ""
 
 
 @dataclass(frozen=True)
