@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+STAMP_FULL := $(VENV)/.stamp-full
 # Two workers: while one executes the smoke run, the other does what needs none.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
@@ -38,7 +39,12 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(PYTEST) -m 'not full'
 
-test-full: $(STAMP)
+# What the full tests need besides: the optional store, and Ray.
+$(STAMP_FULL): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus,ray]'
+	touch $@
+
+test-full: $(STAMP_FULL)
 	$(PYTEST)
 
 check: lint

@@ -56,7 +56,7 @@ from embedlab.retrieval import Stages, systems_of
 from embedlab.retrieval.stamp import STAMP
 from embedlab.rollout import CollectionInfo, Release, Releases, State
 from embedlab.rollout.results import Check, Stage
-from embedlab.rollout.state import SERVICE
+from embedlab.rollout.service.state import SERVICE
 from embedlab.training.results import Checkpoint, MinedUse, Mix
 
 WEIGHTS = "a" * 64

@@ -20,8 +20,8 @@ from toy_encoder import DIMENSIONS, NEW, OLD, ToyEncoder, toy_service
 from embedlab.errors import EmbedlabError, LockedError, StoreError
 from embedlab.retrieval import Settings
 from embedlab.rollout import Document, Options, Reindex, StoppedError, encode_documents, open_collection, plan, reader
-from embedlab.rollout import job as states
 from embedlab.rollout import writer as open_writer
+from embedlab.rollout.service import job as states
 
 TESTS = Path(__file__).parent
 
@@ -183,7 +183,8 @@ def kill(process):
     """Kill a process the hard way."""
     if process.poll() is None:
         os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
+    process.stderr.close()
 
 
 @dataclass

@@ -6,6 +6,8 @@ import re
 import pytest
 from conftest import PROJECT, command
 
+from embedlab.models import MINILM, WORDLLAMA
+
 EXAMPLES = sorted((PROJECT / "examples").glob("*.py"))
 ROOMS = {"data", "models", "retrieval", "evaluation", "trainset", "training", "rollout"}
 
@@ -27,3 +29,11 @@ def test_a_beir_folder_is_tuned_and_compared_without_any_run(toy, tmp_path):
     assert re.search(r"nDCG@10: \d\.\d+ -> \d\.\d+, [+-]0\.\d+ \[[+-]\d\.\d+, [+-]\d\.\d+\]", done.stdout)
     assert (tmp_path / "tuned" / "model.safetensors").is_file()
     assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.model
+def test_an_index_is_moved_to_another_model_and_back_while_it_is_in_use(toy, tmp_path):
+    done = command(tmp_path, "python", "examples/reindex.py", str(toy), str(tmp_path / "moved"), WORDLLAMA, MINILM)
+    assert done.returncode == 0, done.stderr
+    assert "NOT HELD" not in done.stdout
+    assert re.findall(r"^(\w+) \[Hit\(doc_id='(\w+)'", done.stdout, re.MULTILINE) == [("new", "note"), ("old", "note")]

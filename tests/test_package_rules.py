@@ -11,7 +11,7 @@ from conftest import PROJECT, literal_tail, run_python
 PACKAGE = PROJECT / "embedlab"
 
 LIBRARY = ("data", "models", "retrieval", "evaluation", "trainset", "training", "rollout")
-WORKBENCH = ("chain", "verdict", "report", "cli")
+WORKBENCH = ("chain", "verdict", "report", "commands", "cli")
 MOST_MODULES = 16
 HEAVY = ("torch", "sentence_transformers", "transformers", "faiss", "scipy", "IPython", "matplotlib", "papermill")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from dataclasses import asdict, replace
@@ -16,8 +15,8 @@ from embedlab.errors import ParameterError, shown
 
 if TYPE_CHECKING:
     from embedlab.retrieval.systems import Settings
+    from embedlab.rollout.service.writes import Written
     from embedlab.rollout.stores.base import Document, Hit
-    from embedlab.rollout.writes import Written
 
 app = typer.Typer(no_args_is_help=True, help="Build, search, change and check an index.")
 
@@ -38,7 +37,7 @@ def build(
 ) -> None:
     """Build an index of a collection; the same command continues an interrupted one."""
     from embedlab.data import read_corpus
-    from embedlab.rollout.building import build_collection, documents_of
+    from embedlab.rollout.encode.building import build_collection, documents_of
 
     chosen = built_so(read_settings(settings), chunk, kind)
     documents = documents_of(read_corpus(source, path=path))
@@ -46,6 +45,32 @@ def build(
     out.print(safe(f"{out_}: {done.documents:,} documents, {done.encoded:,} encoded now."))
     if done.others:
         out.print(safe(f"{done.others:,} of them are not in {path or source}; they stay."))
+
+
+@app.command()
+def encode(
+    model: Annotated[str, typer.Option(help=MODEL)],
+    out_: Annotated[Path, typer.Option("--out", help="Folder of the shards; with --address one that all machines see")],
+    source: Annotated[str, typer.Option(help="Where the documents come from: attack, beir, hpo")] = "beir",
+    path: Annotated[str, typer.Option(help="Of a BEIR folder, or a JSONL file of documents")] = "",
+    settings: Annotated[Path | None, typer.Option(help="JSON file: passages")] = None,
+    chunk: Annotated[str | None, typer.Option(help="Passages: none, long or all")] = None,
+    actors: Annotated[int, typer.Option(min=0, help="Encoders that Ray runs side by side; 0: without Ray")] = 0,
+    address: Annotated[str, typer.Option(help="Of a Ray cluster: HOST:PORT or ray://HOST:PORT; blank: here")] = "",
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores of each actor")] = 1,
+    shard_size: Annotated[int, typer.Option(min=1, help="Documents a shard: what a kill can cost")] = 2048,
+) -> None:
+    """Encode a collection as shards, here or by Ray on many machines; 'reindex plan --shards' takes them over."""
+    from embedlab.data import read_corpus
+    from embedlab.rollout.encode.building import documents_of
+    from embedlab.rollout.encode.distributed import encode_corpus
+
+    # A shard holds a stretch of the ids, in the order of their bytes.
+    documents = sorted(documents_of(read_corpus(source, path=path)), key=lambda document: document.doc_id.encode())
+    chosen = built_so(read_settings(settings), chunk, None)
+    done = encode_corpus(documents, model, out_, chosen, actors, address or None, shard_size, threads=threads)
+    plan = done.plan
+    out.print(safe(f"{out_}: {plan.documents:,} documents in {len(plan.parts):,} shards, by {plan.model}."))
 
 
 def built_so(fields: dict[str, Any], chunk: str | None, kind: str | None) -> Settings:
@@ -87,8 +112,8 @@ def search(
         out.print("Nothing found.")
 
 
-def _search_index(address: str, query: str, k: int, where: dict[str, Any]) -> list[Hit]:
-    from embedlab.rollout.opened import Opened
+def _search_index(address: str, query: str, k: int, where: dict[str, str]) -> list[Hit]:
+    from embedlab.rollout.stores.opened import Opened
 
     opened = Opened()
     collection = opened.collection(address)
@@ -98,8 +123,8 @@ def _search_index(address: str, query: str, k: int, where: dict[str, Any]) -> li
     return found
 
 
-def _search_live(state: Path, query: str, k: int, where: dict[str, Any]) -> tuple[list[Hit], dict[str, Any]]:
-    from embedlab.rollout.reader import reader
+def _search_live(state: Path, query: str, k: int, where: dict[str, str]) -> tuple[list[Hit], dict[str, Any]]:
+    from embedlab.rollout.service.reader import reader
 
     asked = reader(state)
     release = asked.release()
@@ -108,18 +133,14 @@ def _search_live(state: Path, query: str, k: int, where: dict[str, Any]) -> tupl
     return hits, {"release": release.name, "index": release.index}
 
 
-def _filter(parts: list[str]) -> dict[str, Any]:
-    """Return a filter from ``field=value``; a value that is a number or a truth value of JSON is one."""
-    found: dict[str, Any] = {}
+def _filter(parts: list[str]) -> dict[str, str]:
+    """Return a filter from ``field=value``: values of metadata are texts here, whatever a file had."""
+    found: dict[str, str] = {}
     for part in parts:
-        field, mark, text = part.partition("=")
+        field, mark, value = part.partition("=")
         if not mark or not field:
             raise ParameterError(f"--where takes field=value, found {shown(part)!r}")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        found[field] = value if isinstance(value, (str, int, float)) else text
+        found[field] = value
     return found
 
 
@@ -130,8 +151,8 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Check an index: counts, ids, identity, vectors, a sample encoded again; exit code 5 with findings."""
-    from embedlab.rollout.opened import Opened
-    from embedlab.rollout.reindexing.validation import verify as verify_index
+    from embedlab.rollout.reindexing.walk import verify as verify_index
+    from embedlab.rollout.stores.opened import Opened
 
     opened = Opened()
     collection = opened.collection(index)
@@ -163,9 +184,9 @@ def doctor(
 ) -> None:
     """Say whose vectors an index holds: several spaces, nobody's, or not the model's; exit code 5 with findings."""
     from embedlab.data import read_corpus
-    from embedlab.rollout.building import documents_of
     from embedlab.rollout.doctor import diagnose
-    from embedlab.rollout.opened import Opened
+    from embedlab.rollout.encode.building import documents_of
+    from embedlab.rollout.stores.opened import Opened
 
     opened = Opened()
     encoder = opened.new_encoder(model) if model else opened.own_encoder(index)
@@ -187,14 +208,20 @@ def doctor(
 def upsert(
     state: Annotated[Path, typer.Option(help=STATE)],
     file: Annotated[
-        str, typer.Argument(help='JSONL of documents ({"_id", "title", "text", …}); - for the standard input')
-    ],
+        str, typer.Argument(help='JSONL of documents ({"_id", "title", "text", …}); - is standard input')
+    ] = "",
+    doc_id: Annotated[str, typer.Option("--id", help="Of one document, instead of a file")] = "",
+    title: Annotated[str, typer.Option(help="Of this document")] = "",
+    text: Annotated[str, typer.Option(help="Of this document")] = "",
 ) -> None:
     """Insert or replace documents in every index that may answer."""
-    from embedlab.rollout.writes import writer
+    from embedlab.rollout.service.writes import writer
+    from embedlab.rollout.stores.base import Document
 
+    if bool(file) == bool(doc_id):
+        raise ParameterError("give a JSONL file of documents (- for the standard input), or --id with --text")
+    documents = _documents(file) if file else [Document(doc_id, title, text)]
     door = writer(state)
-    documents = _documents(file)
     written = door.upsert(documents)
     _say_written(written, f"{len(documents):,} documents written")
     door.close()
@@ -206,7 +233,7 @@ def delete(
     doc_ids: Annotated[list[str], typer.Argument(help="Ids of the documents")],
 ) -> None:
     """Delete documents from every index that may answer."""
-    from embedlab.rollout.writes import writer
+    from embedlab.rollout.service.writes import writer
 
     door = writer(state)
     written = door.delete(doc_ids)
@@ -216,7 +243,7 @@ def delete(
 
 def _documents(file: str) -> list[Document]:
     from embedlab.data import read_corpus
-    from embedlab.rollout.building import documents_of
+    from embedlab.rollout.encode.building import documents_of
 
     if file != "-":
         return documents_of(read_corpus("beir", path=file))

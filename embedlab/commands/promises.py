@@ -9,7 +9,7 @@ from embedlab.errors import IdentityError, MissingInputError
 
 if TYPE_CHECKING:
     from embedlab.retrieval.systems import Settings
-    from embedlab.rollout.job import Canaries
+    from embedlab.rollout.service.job import Canaries
 
 
 def promised(run: Path, model: str) -> tuple[Canaries, Settings]:
@@ -31,7 +31,7 @@ def promised(run: Path, model: str) -> tuple[Canaries, Settings]:
     from embedlab.chain.store import Store
     from embedlab.evaluation.intervals import interval
     from embedlab.models.resolve import resolve
-    from embedlab.rollout.job import Canaries
+    from embedlab.rollout.service.job import Canaries
     from embedlab.verdict.facts import Facts
 
     store = Store(run)

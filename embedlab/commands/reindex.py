@@ -14,8 +14,8 @@ from embedlab.commands.index import ADDRESS, MODEL, STATE, built_so
 from embedlab.commands.terminal import FINDINGS, out, read_settings, safe, say_checks, say_facts, say_json
 
 if TYPE_CHECKING:
-    from embedlab.rollout.job import Job
     from embedlab.rollout.reindexing.machine import Reindex
+    from embedlab.rollout.service.job import Job
 
 app = typer.Typer(no_args_is_help=True, help="Re-index beside the live index; every command may be repeated.")
 
@@ -46,16 +46,17 @@ def plan(
     ] = 24.0,
     sample: Annotated[int, typer.Option(min=0, help="Documents that the validation encodes again; 0: all")] = 256,
     patience: Annotated[float, typer.Option(min=0, help="Seconds that are waited for a store that is gone")] = 300.0,
+    shards: Annotated[str, typer.Option(help="Folder of vectors that 'embedlab index encode' made")] = "",
     price_per_hour: Annotated[float | None, typer.Option(min=0, help="Of the machine that encodes")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
     """Plan: batches, hours, storage and cost, from measured speed; nothing is begun."""
     from embedlab.commands.promises import promised
     from embedlab.retrieval.systems import Settings
-    from embedlab.rollout.job import Options
     from embedlab.rollout.reindexing.planning import plan as make_plan
+    from embedlab.rollout.service.job import Options
 
-    options = Options(batch_size, rate, health, p95_ms, retention_hours, sample, patience=patience)
+    options = Options(batch_size, rate, health, p95_ms, retention_hours, sample, patience=patience, shards=shards)
     canaries, stages = (None, None) if run is None else promised(run, model)
     fields = (stages.as_dict() if stages else {}) | read_settings(settings)
     asked: Settings | None = built_so(fields, chunk, kind) if fields or chunk or kind else None
@@ -188,6 +189,11 @@ def rollback(
     with _opened(state) as machine:
         job = machine.rollback(why)
         out.print(safe(f"State: {job.state}; {job.source} answers."))
+        lacking = machine.status()["writes_behind"].get(job.source, 0)
+        if lacking:
+            out.print(
+                f"[yellow]![/] It lacks {lacking:,} writes that its store did not take; the next write brings them."
+            )
 
 
 @app.command()

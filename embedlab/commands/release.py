@@ -14,7 +14,7 @@ from embedlab.commands.index import ADDRESS, STATE
 from embedlab.commands.terminal import out, read_settings, safe, say_facts, say_json, say_table
 
 if TYPE_CHECKING:
-    from embedlab.rollout.releases import Releases
+    from embedlab.rollout.service.releases import Releases
 
 app = typer.Typer(no_args_is_help=True, help="Releases: index, query encoder and stages, switched as one.")
 
@@ -77,7 +77,7 @@ def promote(
     why: Annotated[str, typer.Option(help="For the history")],
 ) -> None:
     """Let a release answer from now on."""
-    from embedlab.rollout.switching import promote as promote_release
+    from embedlab.rollout.service.switching import promote as promote_release
 
     with _releases(state) as releases:
         release = promote_release(releases.state, name, why)
@@ -89,7 +89,7 @@ def rollback(
     state: StateFile, why: Annotated[str, typer.Option(help="For the history")] = "rolled back by hand"
 ) -> None:
     """Let the release answer that did before."""
-    from embedlab.rollout.switching import roll_back
+    from embedlab.rollout.service.switching import roll_back
 
     with _releases(state) as releases:
         release = roll_back(releases.state, why)
@@ -98,8 +98,8 @@ def rollback(
 
 @contextmanager
 def _releases(path: Path, create: bool = False) -> Iterator[Releases]:
-    from embedlab.rollout.releases import Releases
-    from embedlab.rollout.state import State
+    from embedlab.rollout.service.releases import Releases
+    from embedlab.rollout.service.state import State
 
     state = State(path, create)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from embedlab.errors import ModelError, shown
@@ -85,10 +85,11 @@ def _is_folder(name: str) -> bool:
 
 def _packaged(name: str) -> ModelFiles:
     package, inner, expected = PACKAGED[name]
-    try:
-        folder = Path(str(resources.files(package))) / inner
-    except ModuleNotFoundError:
-        raise ModelError(f"{name} comes with the package {package}, which is not installed: pip install -e .") from None
+    # Found and not imported: one of these packages sets up everybody's logging when it is.
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"{name} comes with the package {package}, which is not installed: pip install -e .")
+    folder = Path(spec.submodule_search_locations[0]) / inner
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelError(f"{folder}: the package {package} holds no .safetensors file; install it again")

@@ -13,10 +13,10 @@ from embedlab.data.text import stable_hash
 from embedlab.evaluation.intervals import StudentT, by_group, student_t
 from embedlab.evaluation.power import quantile_sum
 from embedlab.evaluation.results import MIN_GROUPS
-from embedlab.rollout.releases import Releases
 from embedlab.rollout.results import Stage
-from embedlab.rollout.state import State
-from embedlab.rollout.switching import promote
+from embedlab.rollout.service.releases import Releases
+from embedlab.rollout.service.state import State
+from embedlab.rollout.service.switching import promote
 
 STAGES = (1, 5, 25, 50, 100)
 """Percent of the traffic that the candidate answers."""

@@ -1,6 +1,5 @@
 """Models: verified files, unit vectors, each text encoded once."""
 
-import importlib.resources
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from conftest import literal_tail, run_python
 
 import embedlab
 from embedlab.errors import DataError, IdentityError, ModelError, ParameterError
@@ -44,7 +44,7 @@ def test_the_packaged_model_is_verified_by_its_hash():
 @pytest.mark.parametrize("name", [MINILM, WORDLLAMA])
 def test_a_packaged_model_with_one_byte_changed_is_refused(name, tmp_path, monkeypatch):
     package, inner, expected = PACKAGED[name]
-    source = Path(str(importlib.resources.files(package))) / inner
+    source = resolve(name).folder
     shutil.copytree(source, tmp_path / inner)
     weights = next((tmp_path / inner).glob("*.safetensors"))
     weights.chmod(0o600)
@@ -53,9 +53,16 @@ def test_a_packaged_model_with_one_byte_changed_is_refused(name, tmp_path, monke
         byte = stream.read(1)
         stream.seek(100_000)
         stream.write(bytes([byte[0] ^ 1]))
-    monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr("embedlab.models.resolve.find_spec", lambda _: spec)
     with pytest.raises(ModelError, match=rf"safetensors: sha256 is \w+, expected {expected}; .*install .*{package}"):
         embedlab.load_model(name)
+
+
+def test_a_packaged_model_is_found_without_running_its_package():
+    """One of them sets up everybody's logging when it is imported."""
+    code = f"import sys; from embedlab.models.resolve import resolve; resolve({WORDLLAMA!r}); print(set(sys.modules))"
+    assert "wordllama" not in literal_tail(run_python(code).stdout)
 
 
 @pytest.fixture(scope="module")

@@ -35,9 +35,9 @@ from embedlab.rollout import (
     reader,
     writer,
 )
-from embedlab.rollout import clock as clocks
-from embedlab.rollout.database import Database
 from embedlab.rollout.reindexing import backfill, planning
+from embedlab.rollout.service import clock as clocks
+from embedlab.rollout.stores.database import Database
 from embedlab.rollout.stores.faiss import FaissCollection, FaissStore
 
 
@@ -124,6 +124,42 @@ def test_the_same_plan_again_is_the_same_and_another_one_is_refused(state):
     assert again.id == first.id
     with pytest.raises(EmbedlabError, match="another one is planned"):
         plan(state, str(folder / "old"), str(folder / "other"), "new", options, load=load)
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+def test_documents_cut_into_passages_are_re_indexed_whole(tmp_path, kind):
+    toy_service(tmp_path, texts=TEXTS).close()
+    state, folder = tmp_path / "service.db", tmp_path
+    cut = Settings(chunk="all", passage_words=3, passage_overlap=1, index=kind)
+    plan(state, str(folder / "old"), str(folder / "new"), "new", Options(sample=0), cut, load=load)
+    machine = Reindex(state, load)
+    machine.start()
+    door = writer(state, load)
+    door.upsert([Document("d0001", "", "now quite short"), Document("x", "", "a text of eight words is cut up here")])
+    index = new_index(state)
+    assert {doc_id: len(entry.vectors) for doc_id, entry in index.get(["d0000", "d0001", "x"]).items()} == {
+        "d0000": 3, "d0001": 1, "x": 4
+    }  # fmt: skip
+    assert failed(machine.validate()) == []
+    machine.cutover()
+    assert reader(state, load).search("text of eight", 3)[0].doc_id == "x"
+
+
+def test_the_stages_of_a_release_switch_with_it(tmp_path):
+    """The new release is BM25 alone: its first hit has the rare word that no vector of the toy encoder would find."""
+    toy_service(tmp_path, texts=TEXTS).close()
+    state = tmp_path / "service.db"
+    plan(state, str(tmp_path / "old"), str(tmp_path / "new"), "new", settings=Settings(weight=0.0), load=load)
+    machine = Reindex(state, load)
+    machine.start()
+    writer(state, load).upsert([Document("x", "", "zeppelin " + TEXTS["d0001"])])
+    machine.validate()
+    machine.cutover()
+    asked = reader(state, load)
+    assert asked.release().settings.weight == 0.0
+    assert [hit.doc_id for hit in asked.search("zeppelin", 3)] == ["x"]
+    writer(state, load).delete(["x"])
+    assert asked.search("zeppelin", 3) == []
 
 
 # --- plan ---------------------------------------------------------------------------------------

@@ -249,8 +249,8 @@ def test_releases_are_read_without_numpy_pandas_torch_or_faiss(registry):
     code = """
 import sys
 from pathlib import Path
-from embedlab.rollout.releases import Releases
-from embedlab.rollout.state import State
+from embedlab.rollout.service.releases import Releases
+from embedlab.rollout.service.state import State
 from embedlab.rollout.stores.base import CollectionInfo
 live = Releases(State(Path(sys.argv[1]), frozen=True)).live()
 stamp = Path(sys.argv[1]).parent / live.index / "identity.json"

@@ -3,12 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from toy_encoder import DOCUMENTS, NEW, toy_index
+from toy_encoder import DOCUMENTS, NEW
 
 from embedlab.errors import ParameterError
 from embedlab.evaluation import compare_scores
 from embedlab.retrieval import build_index
 from embedlab.rollout import gate, latencies, latest, percentiles, slower_at, within_budget
+
+
+def toy_index():
+    return build_index(NEW.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist(), NEW.identity)
 
 
 def test_without_dates_all_queries_are_replayed_in_id_order():
@@ -71,7 +75,7 @@ def test_both_pipelines_are_timed_and_neither_always_goes_first():
 
 
 def test_a_search_of_more_vectors_takes_longer_and_of_no_more_the_same():
-    index, queries = toy_index(NEW), NEW.encode(["topic3", "word21"], "query")
+    index, queries = toy_index(), NEW.encode(["topic3", "word21"], "query")
     assert slower_at(index, queries, 50, 10).tolist() == [0.0, 0.0]
     longer = slower_at(index, queries, 300_000, 10)
     assert longer.shape == (2,)
@@ -81,7 +85,7 @@ def test_a_search_of_more_vectors_takes_longer_and_of_no_more_the_same():
 def test_what_cannot_be_measured_is_said():
     queries = NEW.encode(["topic3"], "query")
     with pytest.raises(ParameterError, match=r"1,000,000,000 vectors take 256\.0 GB; at most 4 GB are measured"):
-        slower_at(toy_index(NEW), queries, 10**9, 10)
+        slower_at(toy_index(), queries, 10**9, 10)
     graph = build_index(NEW.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist(), NEW.identity, "hnsw")
     with pytest.raises(ParameterError, match="only a flat index"):
         slower_at(graph, queries, 1000, 10)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tenacity import Retrying as Again
@@ -21,13 +22,14 @@ from tenacity import retry_if_exception_type, stop_after_attempt, stop_after_del
 from embedlab.errors import EmbedlabError, IntegrityError, StoreError
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
-from embedlab.rollout.encoding import encode_documents
-from embedlab.rollout.job import BACKFILLED, BACKFILLING, Job, the_job, write_job
+from embedlab.rollout.encode.documents import encode_documents
+from embedlab.rollout.encode.shards import Shards
 from embedlab.rollout.reindexing.health import Health
-from embedlab.rollout.state import State
+from embedlab.rollout.service.job import BACKFILLED, BACKFILLING, Job, the_job, write_job
+from embedlab.rollout.service.state import State
+from embedlab.rollout.service.writes import encode_or_refuse, store_or_refuse, written_since
 from embedlab.rollout.stores.addresses import open_collection
 from embedlab.rollout.stores.base import Collection, Document, Entry
-from embedlab.rollout.writes import encode_or_refuse, store_or_refuse, written_since
 
 WAITING = 2
 """Encoded batches that wait for the store at most."""
@@ -71,6 +73,8 @@ class Backfill:
     def __init__(self, state: State, encoder: EncodesWithIdentity, target: Collection, health: Health) -> None:
         self.state, self.encoder, self.target, self.health = state, encoder, target, health
         self.job = the_job(state)
+        # Read in the encoding thread alone.
+        self._shards = Shards(Path(self.job.options.shards)) if self.job.options.shards else None
         self._waited = 0.0
         self._began = time.monotonic()
         self._stored = 0
@@ -127,16 +131,22 @@ class Backfill:
             number, after = number + 1, documents[-1].doc_id
 
     def _vectors(self, documents: list[Document]) -> tuple[list[Entry], dict[str, str]]:
-        """Encode a batch, again where that fails; then each document alone, so that only the bad ones are put aside."""
+        """Return documents with their vectors: from shards where they are the ones that were encoded, else made now."""
+        known = self._shards.find(documents) if self._shards is not None else {}
+        space = self.encoder.identity.digest
+        entries = [Entry.of(d, known[d.doc_id], space) for d in documents if d.doc_id in known]
+        made, refused = self._encoded_now([d for d in documents if d.doc_id not in known])
+        return entries + made, refused
+
+    def _encoded_now(self, documents: list[Document]) -> tuple[list[Entry], dict[str, str]]:
+        """Encode documents, again where that fails; then each alone, so that only the bad ones are put aside."""
         settings = self.target.info.settings
         stop = stop_after_attempt(self.job.options.attempts - 1)
+        again = Again(stop=stop, wait=wait_exponential(0.1, max=5), reraise=True)
         try:
-            for attempt in Again(stop=stop, wait=wait_exponential(0.1, max=5), reraise=True):
-                with attempt:
-                    return encode_documents(self.encoder, documents, settings), {}
+            return again(encode_documents, self.encoder, documents, settings), {}
         except EmbedlabError:
             return encode_or_refuse(self.encoder, documents, settings)
-        raise AssertionError("the loop returns or raises")
 
     # --- storing -----------------------------------------------------------------------------
 

@@ -13,10 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from embedlab.errors import EmbedlabError, MissingInputError, StoreError
+from embedlab.errors import EmbedlabError
 from embedlab.retrieval.base import EncodesWithIdentity
-from embedlab.rollout.clock import elapsed, now
-from embedlab.rollout.job import (
+from embedlab.rollout.reindexing.backfill import Backfill
+from embedlab.rollout.reindexing.health import Health
+from embedlab.rollout.reindexing.progress import standing
+from embedlab.rollout.reindexing.validation import Comparison, canary_check, faults_of
+from embedlab.rollout.results import Check
+from embedlab.rollout.service.clock import elapsed, now
+from embedlab.rollout.service.job import (
     ABANDONED,
     BACKFILLED,
     BACKFILLING,
@@ -33,18 +38,14 @@ from embedlab.rollout.job import (
     the_job,
     write_job,
 )
-from embedlab.rollout.opened import Load, Opened
-from embedlab.rollout.reader import Reader
-from embedlab.rollout.reindexing.backfill import FAILED, Backfill
-from embedlab.rollout.reindexing.health import Health
-from embedlab.rollout.reindexing.validation import Comparison, canary_check, faults_of
-from embedlab.rollout.releases import Release, Releases
-from embedlab.rollout.results import Check
-from embedlab.rollout.state import State, operator
+from embedlab.rollout.service.reader import Reader
+from embedlab.rollout.service.releases import Release, Releases
+from embedlab.rollout.service.state import State, operator
+from embedlab.rollout.service.switching import set_alias
+from embedlab.rollout.service.writes import Writer, cursor, last_write, set_cursor
 from embedlab.rollout.stores.addresses import create_collection, drop_collection, has_collection, open_collection
 from embedlab.rollout.stores.base import Collection, CollectionInfo
-from embedlab.rollout.switching import set_alias
-from embedlab.rollout.writes import Writer, cursor, last_write, set_cursor
+from embedlab.rollout.stores.opened import Load, Opened
 
 PROBES = 20
 """Searches of the live index by which its latency is judged."""
@@ -339,54 +340,8 @@ class Reindex:
     # --- what stands where -------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """Return where it stands.
-
-        Returns:
-            ``state, done, total, failed, rate`` (documents a second), ``seconds_left`` (None where it is not known),
-            and who answers, what is put aside, what is waited for, and how many writes each index lacks.
-        """
-        job = self.job
-        failed = {n: row["aside"] for n, row in self.state.all("batches").items() if row["state"] == FAILED}
-        done = job.progress.get("done", 0)
-        total = max(self._total(job), done)
-        rate = job.progress.get("rate")
-        left = max(total - done, 0) / rate if rate and job.state == BACKFILLING else None
-        live = Releases(self.state).current()
-        last = last_write(self.state)
-        lacks = {}
-        if job.state in WRITES_TO_BOTH:
-            lacks = {
-                stored: last - cursor(self.state, self.state.address(stored))["seq"]
-                for stored in (job.source, job.target)
-            }
-        return {
-            "state": job.state,
-            "done": done,
-            "total": total,
-            "failed": sum(len(aside) for aside in failed.values()),
-            "rate": rate,
-            "seconds_left": 0.0 if job.state not in (PLANNED, BACKFILLING) else left,
-            "paused_by": job.paused_by,
-            "waits_for": job.progress.get("waits_for", ""),
-            "waited_for_store": job.progress.get("waited_for_store", 0.0),
-            "aside": {str(number): aside for number, aside in failed.items()},
-            "writes_behind": lacks,
-            "live": live.name if live else None,
-            "index": live.index if live else None,
-            "validation": job.validation,
-            "retention_left_hours": round(self.retention_left() / 3600, 4)
-            if job.state in (CUT_OVER, DRAINING)
-            else None,
-        }
-
-    def _total(self, job: Job) -> int:
-        """Return the documents of the old index now; what was planned where it cannot be asked."""
-        if job.state not in (PLANNED, BACKFILLING):
-            return int(job.progress.get("done", 0))
-        try:
-            return self.opened.collection(self.state.address(job.source)).count()
-        except (StoreError, MissingInputError):
-            return job.plan.documents
+        """Return where it stands, as :func:`~embedlab.rollout.reindexing.progress.standing` says."""
+        return standing(self.state, self.opened, self.retention_left())
 
     def _require(self, states: tuple[str, ...], what: str) -> Job:
         job = self.job

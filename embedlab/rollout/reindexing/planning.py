@@ -11,14 +11,15 @@ from pathlib import Path
 from embedlab.errors import EmbedlabError, ParameterError
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.encoding import encode_documents
-from embedlab.rollout.job import FINISHED, PLANNED, Canaries, Job, Options, Plan, read_job, write_job
-from embedlab.rollout.opened import Load, Opened, whole_name
-from embedlab.rollout.releases import Releases
-from embedlab.rollout.state import State
+from embedlab.rollout.encode.documents import encode_documents
+from embedlab.rollout.encode.shards import Shards
+from embedlab.rollout.service.job import FINISHED, PLANNED, Canaries, Job, Options, Plan, read_job, write_job
+from embedlab.rollout.service.releases import Releases
+from embedlab.rollout.service.state import State
+from embedlab.rollout.service.switching import promote
 from embedlab.rollout.stores.addresses import has_collection, split_address, store_of, whole_address
 from embedlab.rollout.stores.base import Collection, Document
-from embedlab.rollout.switching import promote
+from embedlab.rollout.stores.opened import Load, Opened, whole_name
 
 MEASURED = 64
 """Documents that are encoded to measure the speed."""
@@ -76,6 +77,9 @@ def plan(
         settings = old.info.settings if settings is None else settings
         encoder = opened.new_encoder(model)
         release = release or split_address(target)[1]
+        if options.shards:
+            options = replace(options, shards=str(Path(options.shards).absolute()))
+            Shards(Path(options.shards)).require(encoder.identity, settings)
         asked = Job(
             id=secrets.token_hex(8),
             state=PLANNED,

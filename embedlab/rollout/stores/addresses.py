@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedlab.errors import ParameterError, StoreError, shown
+from embedlab.errors import ParameterError, shown
 
 if TYPE_CHECKING:
     from embedlab.rollout.stores.base import Collection, CollectionInfo, VectorStore
@@ -67,35 +68,37 @@ def store_of(address: str) -> VectorStore:
     """Return the store of an address.
 
     Raises:
-        StoreError: if a Milvus cannot be reached, or ``pymilvus`` is not installed.
+        StoreError: if it is a Milvus, and ``pymilvus`` is not installed.
     """
     place, _ = split_address(address)
-    if not is_milvus(address):
-        from embedlab.rollout.stores.faiss import FaissStore
-
-        return FaissStore(Path(place))
-    try:
+    if is_milvus(address):
         from embedlab.rollout.stores.milvus import MilvusStore
-    except ModuleNotFoundError as error:
-        raise StoreError(f"{address}: {error.name} is not installed: pip install 'embedlab[milvus]'") from None
-    return MilvusStore(place, os.environ.get(TOKEN, ""))
+
+        return MilvusStore(place, os.environ.get(TOKEN, ""))
+    from embedlab.rollout.stores.faiss import FaissStore
+
+    return FaissStore(Path(place))
 
 
 def open_collection(address: str) -> Collection:
     """Return a collection; raises a MissingInputError where there is none."""
-    return store_of(address).open(split_address(address)[1])
+    with closing(store_of(address)) as store:
+        return store.open(split_address(address)[1])
 
 
 def create_collection(address: str, info: CollectionInfo) -> Collection:
     """Make an empty collection; raises an EmbedlabError where one has this name: it is never overwritten."""
-    return store_of(address).create(split_address(address)[1], info)
+    with closing(store_of(address)) as store:
+        return store.create(split_address(address)[1], info)
 
 
 def has_collection(address: str) -> bool:
     """Return whether there is a collection."""
-    return split_address(address)[1] in store_of(address).names()
+    with closing(store_of(address)) as store:
+        return split_address(address)[1] in store.names()
 
 
 def drop_collection(address: str) -> None:
     """Delete a collection; one that is not there is no error."""
-    store_of(address).drop(split_address(address)[1])
+    with closing(store_of(address)) as store:
+        store.drop(split_address(address)[1])

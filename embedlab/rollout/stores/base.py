@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from embedlab.errors import DataError, IdentityError, IntegrityError
+from embedlab.errors import DataError, IdentityError, IntegrityError, ParameterError, shown
 from embedlab.files import sha256_json
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.retrieval.systems import Settings
@@ -168,6 +169,9 @@ class Collection(Protocol):
             queries: float32 ``[n, dimensions]``.
             k: documents a query.
             where: metadata that they must have.
+
+        Raises:
+            ParameterError: if a filter asks for what cannot be compared.
         """
         ...
 
@@ -270,6 +274,45 @@ def entry_pages(collection: Collection, page: int) -> Iterator[list[Entry]]:
         # One may have been deleted meanwhile.
         yield [found[document.doc_id] for document in documents if document.doc_id in found]
         documents = collection.documents(documents[-1].doc_id, page)
+
+
+def require_filter(where: Filter) -> None:
+    """Raise a ParameterError unless every store can compare the values: numbers of 64 bits, texts that UTF-8 holds."""
+    for name, value in where.items():
+        if isinstance(value, str):
+            fits = not any("\ud800" <= character <= "\udfff" for character in value)
+        elif isinstance(value, float):
+            fits = math.isfinite(value)
+        else:
+            fits = isinstance(value, int) and abs(value) < 2**63
+        if not fits:
+            raise ParameterError(
+                "a filter asks for a text, a finite number of 64 bits or a truth value; "
+                f"{shown(repr(name))} is {shown(repr(value))}"
+            )
+
+
+def has_all(metadata: Mapping[str, Any], where: Filter) -> bool:
+    """Return whether metadata have the values of a filter: 1 is 1.0, and true is not 1.
+
+    What a store finds is asked again by this. Stores differ in such cases, and a filter may guard what a user may see.
+    """
+    for name, value in where.items():
+        found = metadata.get(name)
+        if found != value or isinstance(found, bool) != isinstance(value, bool):
+            return False
+    return True
+
+
+def is_settled(best: Mapping[str, float], k: int, last: float) -> bool:
+    """Return whether the best ``k`` documents are known, ties included.
+
+    Args:
+        best: scores of documents, best first.
+        k: documents wanted.
+        last: the lowest score that was looked at; another document may have it too.
+    """
+    return len(best) >= k and list(best.values())[k - 1] > last
 
 
 def best_first(scores: Mapping[str, float], k: int) -> list[Hit]:

@@ -7,21 +7,22 @@ reads the vectors when it first searches, and after that only what changed since
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError, ParameterError
+from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 from embedlab.files import read_json, read_text, replace_file, sync_folder
 from embedlab.models.cache import Vectors
 from embedlab.retrieval.index import empty_index, search_parameters
 from embedlab.retrieval.stamp import STAMP
-from embedlab.rollout.database import Database
 from embedlab.rollout.stores.base import (
     CollectionInfo,
     Document,
@@ -29,8 +30,12 @@ from embedlab.rollout.stores.base import (
     Filter,
     Hit,
     best_first,
+    has_all,
+    is_settled,
+    require_filter,
     require_space,
 )
+from embedlab.rollout.stores.database import Database
 
 DATA, ALIASES = "index.db", "aliases.json"
 
@@ -60,11 +65,23 @@ class FaissStore:
     def create(self, name: str, info: CollectionInfo) -> FaissCollection:
         """Make an empty collection; as :class:`~embedlab.rollout.stores.base.VectorStore` says."""
         target = self.folder / name
-        if target.exists():
-            raise EmbedlabError(f"{target} exists already; an index is never overwritten: choose another name")
-        # The stamp comes last and in one piece: a folder without it is no collection.
-        Database(target / DATA, SCHEMA).close()
-        replace_file(target / STAMP, info.to_json())
+        # Made under another name and then renamed: one that was killed half-way is no collection and in nobody's way.
+        for left in self.folder.glob(f".{name}.*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+        temporary = self.folder / f".{name}.{os.getpid()}.tmp"
+        empty_index(info.identity.dimensions, info.settings.index)  # raises where the kind is unknown
+        Database(temporary / DATA, SCHEMA).close()
+        replace_file(temporary / STAMP, info.to_json())
+        try:
+            temporary.rename(target)
+        except OSError:
+            shutil.rmtree(temporary)
+            if not target.exists():
+                raise
+            raise EmbedlabError(
+                f"{target} exists already; an index is never overwritten: choose another name"
+            ) from None
+        sync_folder(self.folder)
         return FaissCollection(target)
 
     def open(self, name: str) -> FaissCollection:
@@ -73,7 +90,8 @@ class FaissStore:
 
     def names(self) -> list[str]:
         """Return the names of all collections, sorted."""
-        return sorted(path.parent.name for path in self.folder.glob(f"*/{DATA}") if (path.parent / STAMP).exists())
+        folders = [path.parent for path in self.folder.glob(f"*/{DATA}")]
+        return sorted(f.name for f in folders if (f / STAMP).exists() and not f.name.startswith("."))
 
     def drop(self, name: str) -> None:
         """Delete a collection."""
@@ -204,19 +222,21 @@ class FaissCollection:
         """Return the best documents of each query, as of one moment."""
         with self._data.snapshot():
             searched = self._refreshed()
-            allowed = None if not where else {row["doc_id"] for row in self._matching(where)}
+            allowed = None if not where else self._matching(where)
         return searched.search(queries, k, allowed)
 
-    def _matching(self, where: Filter) -> list[sqlite3.Row]:
+    def _matching(self, where: Filter) -> set[str]:
         """Return the ids of the documents that have a value in each field; texts of a filter are values to SQLite."""
-        parts, values = [], []
-        for field, value in where.items():
-            if not isinstance(value, (str, int, float)):
-                raise ParameterError(f"a filter asks for a text, a number or a truth value; {field!r} is {value!r}")
-            is_kind = "type IN ('true', 'false')" if isinstance(value, bool) else "type NOT IN ('true', 'false')"
-            parts.append(f"EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value = ? AND {is_kind})")  # noqa: S608
-            values += [field, value]
-        return self._data.rows(f"SELECT doc_id FROM entries WHERE {' AND '.join(parts)}", values)  # noqa: S608 - marks
+        require_filter(where)
+        # To SQLite a text in JSON ends at NUL: it cannot look for one, and takes what stands before it for the whole.
+        asked = {field: value for field, value in where.items() if "\0" not in f"{field}{value}"}
+        has_value = "EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value = ?)"
+        condition = " AND ".join([has_value] * len(asked)) or "1"
+        rows = self._data.stream(
+            f"SELECT doc_id, metadata FROM entries WHERE {condition}",  # noqa: S608 - marks
+            [part for pair in asked.items() for part in pair],
+        )
+        return {row["doc_id"] for row in rows if has_all(json.loads(row["metadata"]), where)}
 
     def _refreshed(self) -> _Searched:
         """Return the index in memory with all changes in it."""
@@ -322,11 +342,12 @@ class _Searched:
         if not len(queries) or wanted < 1:
             return [[] for _ in range(len(queries))]
         selected = None if vectors == len(self._owners) else _selector(mask)
-        # A document may hold several of the places: look deeper until enough documents are found.
-        depth = min(wanted if vectors == documents else 4 * wanted, vectors)
+        # A document may hold several of the places, and others may share the score of the last one: look deeper until
+        # enough documents are found.
+        depth = min((wanted if vectors == documents else 4 * wanted) + 1, vectors)
         while True:
-            found = self._best(queries, depth, selected)
-            if depth == vectors or all(len(scores) >= wanted for scores in found):
+            found, last = self._best(queries, depth, selected)
+            if depth == vectors or all(map(is_settled, found, repeat(wanted), last)):
                 return [best_first(scores, k) for scores in found]
             depth = min(2 * depth, vectors)
 
@@ -339,8 +360,8 @@ class _Searched:
             mask[rows.start : rows.stop] = 1
         return mask, len(known)
 
-    def _best(self, queries: Vectors, depth: int, selected: Any) -> list[dict[str, float]]:
-        """Return the best score of each document among the first ``depth`` vectors of each query."""
+    def _best(self, queries: Vectors, depth: int, selected: Any) -> tuple[list[dict[str, float]], list[float]]:
+        """Return the best score of each document among the first ``depth`` vectors of each query, and their last."""
         parameters = search_parameters(self._kind, selected, depth)
         scores, positions = self._faiss.search(np.ascontiguousarray(queries, np.float32), depth, params=parameters)
         found = []
@@ -350,22 +371,10 @@ class _Searched:
                 if position >= 0:
                     best.setdefault(self._owners[position], score)
             found.append(best)
-        return found
+        return found, scores[:, -1].tolist()
 
 
 def _selector(mask: NDArray[np.uint8]) -> Any:
     import faiss
 
     return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))  # type: ignore[call-arg, arg-type]
-
-
-def is_collection(folder: Path) -> bool:
-    """Return whether a folder holds a collection of this kind."""
-    return (folder / DATA).is_file() and (folder / STAMP).is_file()
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed :meth:`FaissStore.create` left: a folder without its stamp."""
-    if folder.is_dir() and not (folder / STAMP).exists():
-        shutil.rmtree(folder)
-        sync_folder(folder.parent)

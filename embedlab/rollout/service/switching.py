@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from embedlab.errors import EmbedlabError, IdentityError, MissingInputError
-from embedlab.rollout.releases import Release, Releases
-from embedlab.rollout.state import State
+from embedlab.rollout.service.releases import Release, Releases
+from embedlab.rollout.service.state import State
+from embedlab.rollout.service.writes import cursor, last_write, set_cursor, written_to
 from embedlab.rollout.stores.addresses import open_collection, split_address, store_of
 from embedlab.rollout.stores.base import Collection
-from embedlab.rollout.writes import cursor, last_write, set_cursor, written_to
 
 LIVE = "live"
 """The alias by which other programs find the index that answers, in its own store."""

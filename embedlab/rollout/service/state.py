@@ -17,8 +17,8 @@ from typing import Any
 
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 from embedlab.locks import take
-from embedlab.rollout.database import Database, seal
 from embedlab.rollout.stores.addresses import whole_address
+from embedlab.rollout.stores.database import Database, seal
 
 SCHEMA = """
 CREATE TABLE releases (key TEXT PRIMARY KEY, body TEXT NOT NULL, seal TEXT NOT NULL);
@@ -46,7 +46,7 @@ class State:
     Args:
         path: the file.
         create: make it where it is missing.
-        frozen: nobody writes to it any more, see :class:`~embedlab.rollout.database.Database`.
+        frozen: nobody writes to it any more, see :class:`~embedlab.rollout.stores.database.Database`.
 
     Raises:
         MissingInputError: if it is missing and not to be made.

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from embedlab.errors import EmbedlabError
-from embedlab.rollout.releases import Releases
-from embedlab.rollout.state import State
+from embedlab.rollout.service.releases import Releases
+from embedlab.rollout.service.state import State
+from embedlab.rollout.service.switching import set_alias
+from embedlab.rollout.service.writes import cursor, last_write, written_to
 from embedlab.rollout.stores.addresses import create_collection, is_milvus, open_collection
 from embedlab.rollout.stores.base import entry_pages
-from embedlab.rollout.switching import set_alias
-from embedlab.rollout.writes import cursor, last_write, written_to
 
 PAGE = 1000
 """Documents that are in memory at once."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from embedlab.errors import EmbedlabError
 from embedlab.progress import Progress
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.encoding import encode_documents
-from embedlab.rollout.opened import Load, Opened, whole_name
+from embedlab.rollout.encode.documents import encode_documents
 from embedlab.rollout.stores.addresses import create_collection, has_collection, open_collection
 from embedlab.rollout.stores.base import Collection, CollectionInfo, Document
+from embedlab.rollout.stores.opened import Load, Opened, whole_name
 
 BATCH = 256
 """Documents that are encoded and stored together: what is done again after a kill."""
@@ -96,18 +95,11 @@ def documents_of(corpus: pd.DataFrame) -> list[Document]:
     """Return the rows of a corpus as documents.
 
     Args:
-        corpus: ``doc_id, title, text``; every further column is metadata, left out where it is missing.
+        corpus: ``doc_id, title, text``; every further column is metadata: texts, left out where they are missing.
     """
     fields = [name for name in corpus.columns if name not in ("doc_id", "title", "text")]
-    return [
-        Document(row["doc_id"], row["title"], row["text"], dict(_metadata(row, fields)))
-        for row in corpus.to_dict("records")
-    ]
-
-
-def _metadata(row: Mapping[Any, Any], fields: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    for name in fields:
-        value = row[name]
-        if value is None or value is pd.NA or value != value:
-            continue
-        yield name, value.item() if hasattr(value, "item") else value
+    documents = []
+    for row in corpus.to_dict("records"):
+        metadata = {name: row[name] for name in fields if isinstance(row[name], str)}
+        documents.append(Document(row["doc_id"], row["title"], row["text"], metadata))
+    return documents

@@ -15,10 +15,10 @@ from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.index import build_index
 from embedlab.retrieval.pipeline import Pipeline
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.opened import Load, Opened
-from embedlab.rollout.releases import Release, Releases
-from embedlab.rollout.state import State
+from embedlab.rollout.service.releases import Release, Releases
+from embedlab.rollout.service.state import State
 from embedlab.rollout.stores.base import Collection, Filter, Hit, entry_pages
+from embedlab.rollout.stores.opened import Load, Opened
 
 PAGE = 1000
 """Documents read at once."""

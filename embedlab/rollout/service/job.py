@@ -10,8 +10,8 @@ from typing import Any
 
 from embedlab.errors import EmbedlabError, IntegrityError
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.clock import Moment
-from embedlab.rollout.state import State
+from embedlab.rollout.service.clock import Moment
+from embedlab.rollout.service.state import State
 
 PLANNED, BACKFILLING, BACKFILLED, VALIDATED = "planned", "backfilling", "backfilled", "validated"
 CUTTING_OVER, CUT_OVER, DRAINING = "cutting over", "cut over", "draining"
@@ -48,6 +48,7 @@ class Options:
         sample: documents that the validation encodes again; 0: all.
         attempts: before a batch is put aside.
         patience: seconds that are waited for a store that cannot be reached.
+        shards: folder of vectors that were made before, perhaps on other machines; blank: none.
     """
 
     batch_size: int = 64
@@ -58,6 +59,7 @@ class Options:
     sample: int = 256
     attempts: int = 3
     patience: float = 300.0
+    shards: str = ""
 
 
 @dataclass(frozen=True)

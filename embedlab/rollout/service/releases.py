@@ -11,8 +11,8 @@ from typing import Any
 
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError, ParameterError, nearest
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.clock import now
-from embedlab.rollout.state import State, operator
+from embedlab.rollout.service.clock import now
+from embedlab.rollout.service.state import State, operator
 from embedlab.rollout.stores.addresses import open_collection, whole_address
 
 

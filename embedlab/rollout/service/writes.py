@@ -14,12 +14,12 @@ from typing import Any
 from embedlab.errors import DataError, EmbedlabError, MissingInputError, StoreError, shown
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.systems import Settings
-from embedlab.rollout.encoding import encode_documents
-from embedlab.rollout.job import WRITES_TO_BOTH, read_job
-from embedlab.rollout.opened import Load, Opened
-from embedlab.rollout.releases import Releases
-from embedlab.rollout.state import State
+from embedlab.rollout.encode.documents import encode_documents
+from embedlab.rollout.service.job import WRITES_TO_BOTH, read_job
+from embedlab.rollout.service.releases import Releases
+from embedlab.rollout.service.state import State
 from embedlab.rollout.stores.base import Collection, Document, Entry
+from embedlab.rollout.stores.opened import Load, Opened
 
 AT_ONCE = 64
 """Writes that are applied in one step."""
