@@ -7,7 +7,7 @@ import pandas as pd
 
 from embedlab.data import fold, stable_hash
 from embedlab.models import EmbeddingIdentity
-from embedlab.retrieval import Settings, build_index
+from embedlab.retrieval import Settings
 from embedlab.rollout import (
     CollectionInfo,
     Document,
@@ -50,11 +50,6 @@ OLD, NEW = ToyEncoder("old"), ToyEncoder("new", seed=1)
 def load_toy(model, precision="float32"):
     """Return the toy encoder of a name: how a service loads its models in tests."""
     return {"old": OLD, "new": NEW}[model]
-
-
-def toy_index(encoder):
-    """Return an index of :data:`DOCUMENTS`."""
-    return build_index(encoder.encode(DOCUMENTS.tolist()), DOCUMENTS.index.tolist(), encoder.identity)
 
 
 def documents_of(texts):
