@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embedlab.errors import ParameterError
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder
 from embedlab.retrieval.bm25 import BM25
@@ -115,6 +116,11 @@ def pipeline_over(collection: Collection, encoder: Any, settings: Settings) -> P
             vectors.append(entry.vectors)
             owners += [document.doc_id] * len(entry.vectors)
     corpus = pd.DataFrame(rows)
+    if settings.filter_field and settings.filter_field not in corpus:
+        raise ParameterError(
+            f"{collection.address}: the release filters by {settings.filter_field!r}, which no document has: "
+            "write the documents with it, or give the release other stages"
+        )
     lexical = BM25(pd.Series((corpus["title"] + " " + corpus["text"]).str.strip().to_numpy(), corpus["doc_id"]))
     index = build_index(np.concatenate(vectors), owners, collection.info.identity, settings.index)
     whole: Encoder = encoder
