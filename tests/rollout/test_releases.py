@@ -1,6 +1,7 @@
 """A promotion moves index, encoder and stages together, to an index that can take the live one's place."""
 
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +130,18 @@ def test_a_damaged_index_cannot_be_promoted(registry, releases):
     with pytest.raises(IntegrityError, match="'d042' is not what was written"):
         promote(registry, "new", "go")
     assert releases.live().name == "old"
+
+
+def test_a_damaged_document_is_not_served_through_the_other_stages(registry, asks):
+    toy_release(registry, "fused", OLD, settings=FUSED)
+    promote(registry, "fused", "go")
+    assert asks.search(QUERY)
+    damaged = Path(registry.address("fused")) / "index.db"
+    flip(damaged, "d042")
+    with sqlite3.connect(damaged) as data:
+        data.execute("UPDATE changes SET number = number + 1")
+    with pytest.raises(IntegrityError, match="'d042' is not what was written"):
+        asks.search(QUERY)
 
 
 def test_an_index_of_another_model_than_its_release_says_cannot_be_promoted(registry, releases):
