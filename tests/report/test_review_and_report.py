@@ -220,7 +220,7 @@ def test_a_route_numbers_the_ways_taken_and_draws_them_above_the_others():
     plots.route(places, {"a": ["b", "d"], "b": ["a", "c"]}, ["a", "b", "a", "b", "c"], "title")
     texts = plt.gcf().axes[0].texts
     arrows = [text for text in texts if getattr(text, "arrow_patch", None) is not None]
-    assert [(arrow.xyann, arrow.xy) for arrow in arrows][0] == (places["a"], places["d"])
+    assert (arrows[0].xyann, arrows[0].xy) == (places["a"], places["d"])
     numbered = {text.get_text(): text.get_position() for text in texts if text.get_text()[:1].isdigit()}
     assert numbered == {"1, 3": (0.5, 0.0), "2": (0.5, 0.0), "4": (1.5, 0.0)}
     assert {text.get_text() for text in texts} >= set(places)
