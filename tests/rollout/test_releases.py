@@ -22,6 +22,7 @@ from embedlab.rollout import (
     roll_back,
     writer,
 )
+from embedlab.rollout.service import reader as service_reader
 from embedlab.rollout.stores.base import CollectionInfo
 
 FUSED = Settings(weight=0.3)
@@ -223,6 +224,21 @@ def test_writes_after_a_promotion_reach_the_index_before_it_so_a_rollback_loses_
     old.close()
 
 
+def test_what_is_written_while_an_index_is_read_for_its_stages_is_read_too(registry, asks, door, monkeypatch):
+    toy_release(registry, "fused", OLD, settings=FUSED)
+    promote(registry, "fused", "go")
+    read, due = service_reader.pipeline_over, [FRESH]
+
+    def meanwhile(*given):
+        found = read(*given)
+        if due:
+            door.upsert([due.pop()])
+        return found
+
+    monkeypatch.setattr(service_reader, "pipeline_over", meanwhile)
+    assert "fresh" in [hit.doc_id for hit in asks.search(FRESH.text)]
+
+
 def test_an_index_that_lacks_a_write_cannot_be_promoted(registry, releases, door):
     promote(registry, "new", "go")
     (registry.path.parent / "old").rename(registry.path.parent / "elsewhere")
@@ -264,6 +280,7 @@ import sys
 from pathlib import Path
 from embedlab.rollout.service.releases import Releases
 from embedlab.rollout.service.state import State
+from embedlab.rollout.service import reader as service_reader
 from embedlab.rollout.stores.base import CollectionInfo
 live = Releases(State(Path(sys.argv[1]), frozen=True)).live()
 stamp = Path(sys.argv[1]).parent / live.index / "identity.json"

@@ -24,6 +24,9 @@ from embedlab.rollout.stores.opened import Load, Opened
 PAGE = 1000
 """Documents read at once."""
 
+READINGS = 3
+"""Readings of an index that is written to meanwhile, after which half of a write may be in what was read."""
+
 
 class Reader:
     """Asks the live release of a service; safe beside writers, a backfill and a cut-over.
@@ -73,7 +76,12 @@ class Reader:
         known = self._pipelines.get(release.name)
         if known is None or known[0] != version:
             encoder = self.opened.encoder(collection.info)
-            known = version, pipeline_over(collection, encoder, release.settings)
+            for _ in range(READINGS):
+                known = version, pipeline_over(collection, encoder, release.settings)
+                version = collection.version()
+                if version == known[0]:
+                    break
+            assert known is not None
             self._pipelines[release.name] = known
         return known[1]
 
