@@ -280,7 +280,6 @@ import sys
 from pathlib import Path
 from embedlab.rollout.service.releases import Releases
 from embedlab.rollout.service.state import State
-from embedlab.rollout.service import reader as service_reader
 from embedlab.rollout.stores.base import CollectionInfo
 live = Releases(State(Path(sys.argv[1]), frozen=True)).live()
 stamp = Path(sys.argv[1]).parent / live.index / "identity.json"
