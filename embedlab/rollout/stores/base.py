@@ -249,10 +249,11 @@ def require_space(entries: Sequence[Entry], info: CollectionInfo, where: str) ->
     """
     import numpy as np
 
+    space = info.identity.digest  # a hash, taken once and not for each document
     for entry in entries:
-        if entry.space != info.identity.digest:
+        if entry.space != space:
             raise IdentityError(
-                f"{where} holds vectors of {info.identity.name} ({info.identity.digest[:12]}); document "
+                f"{where} holds vectors of {info.identity.name} ({space[:12]}); document "
                 f"{entry.document.doc_id!r} comes with one of {entry.space[:12] or 'nobody knows whose'}; "
                 "vectors of two models must not be mixed"
             )
