@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from embedlab.errors import IdentityError, MissingInputError
 
 if TYPE_CHECKING:
-    from embedlab.retrieval.systems import Settings
+    import pandas as pd
+
+    from embedlab.retrieval.systems import Settings, System
     from embedlab.rollout.service.job import Canaries
 
 
@@ -56,4 +58,13 @@ def promised(run: Path, model: str) -> tuple[Canaries, Settings]:
     for query_id, doc_id, relevance in zip(qrels["query_id"], qrels["doc_id"], qrels["relevance"], strict=True):
         if query_id in known:
             known[query_id][doc_id] = int(relevance)
-    return Canaries(metric, asked, known, float(low), float(high)), proposed.settings
+    return Canaries(metric, asked, known, float(low), float(high), _filtered_by(proposed, queries)), proposed.settings
+
+
+def _filtered_by(proposed: System, queries: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return the value of each query in the field that the proposed system filters by; nothing where it does not."""
+    name = proposed.settings.filter_field if proposed.settings else ""
+    if not name:
+        return {}
+    values = queries.dropna(subset=[name])
+    return {query_id: {name: value} for query_id, value in zip(values["query_id"], values[name], strict=True)}

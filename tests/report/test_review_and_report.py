@@ -215,6 +215,18 @@ def test_the_gain_over_the_share_is_drawn_with_its_interval_and_the_share_that_d
     plt.close()
 
 
+def test_a_route_numbers_the_ways_taken_and_draws_them_above_the_others():
+    places = {"a": (0, 0), "b": (1, 0), "c": (2, 0), "d": (1, 1)}
+    plots.route(places, {"a": ["b", "d"], "b": ["a", "c"]}, ["a", "b", "a", "b", "c"], "title")
+    texts = plt.gcf().axes[0].texts
+    arrows = [text for text in texts if getattr(text, "arrow_patch", None) is not None]
+    assert (arrows[0].xyann, arrows[0].xy) == (places["a"], places["d"])
+    numbered = {text.get_text(): text.get_position() for text in texts if text.get_text()[:1].isdigit()}
+    assert numbered == {"1, 3": (0.5, 0.0), "2": (0.5, 0.0), "4": (1.5, 0.0)}
+    assert {text.get_text() for text in texts} >= set(places)
+    plt.close()
+
+
 def test_the_report_does_not_show_a_verdict_that_is_not_checked(store):
     _partial_run(store)
     text = unescape(build(store).read_text(encoding="utf-8"))

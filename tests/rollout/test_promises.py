@@ -17,8 +17,8 @@ pytestmark = pytest.mark.chain
 def place(smoke, tmp_path):
     """Return a folder with an index of the smoke run's corpus by another model, and a runner of commands."""
     corpus = pd.read_parquet(smoke.folder / "artifacts" / "01_define_problem" / "corpus.parquet")
-    rows = corpus[["doc_id", "title", "text"]].rename(columns={"doc_id": "_id"}).to_dict("records")
-    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = corpus.rename(columns={"doc_id": "_id"}).to_dict("records")
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
 
     def command(*words, code=0):
         done = embedlab_here(tmp_path, *[str(word) for word in words])
@@ -60,3 +60,14 @@ def test_a_run_that_promised_nothing_is_named(smoke, place):
     (folder / "empty").mkdir()
     (folder / "empty" / "manifest.json").write_text('{"steps": {}}')
     assert "nothing is promised" in command(*plan_words(folder, folder / "empty", MINILM), code=4)
+
+
+def test_documents_without_the_field_that_the_run_filters_by_are_refused(smoke, place):
+    folder, command = place
+    rows = [json.loads(line) for line in (folder / "corpus.jsonl").read_text().splitlines()]
+    (folder / "bare.jsonl").write_text("".join(json.dumps({"_id": r["_id"], "text": r["text"]}) + "\n" for r in rows))
+    command("index", "build", "--model", WORDLLAMA, "--path", folder / "bare.jsonl", "--out", folder / "bare")
+    (folder / "filtered.json").write_text('{"filter_field": "matrix"}')
+    words = ["--state", folder / "b.db", "--from", folder / "bare", "--to", folder / "new", "--model", WORDLLAMA]
+    said = command("reindex", "plan", *words, "--settings", folder / "filtered.json", code=4)
+    assert "would filter by 'matrix', which none of" in said

@@ -584,7 +584,7 @@ def test_a_cutover_after_the_content_changed_is_refused(state):
     machine = until(state, "validated")
     door = writer(state, load)
     door.upsert([Document("x", "", "later")])
-    with pytest.raises(EmbedlabError, match=r"1 documents were written since the validation .* 'x'"):
+    with pytest.raises(EmbedlabError, match=r"1 document was written since the validation .* 'x'"):
         machine.cutover()
     assert Releases(machine.state).live().name == "old"
     assert machine.cutover(revalidate=True).state == "cut over"

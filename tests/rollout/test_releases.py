@@ -1,6 +1,7 @@
 """A promotion moves index, encoder and stages together, to an index that can take the live one's place."""
 
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from embedlab.rollout import (
     roll_back,
     writer,
 )
+from embedlab.rollout.service import reader as service_reader
 from embedlab.rollout.stores.base import CollectionInfo
 
 FUSED = Settings(weight=0.3)
@@ -131,6 +133,18 @@ def test_a_damaged_index_cannot_be_promoted(registry, releases):
     assert releases.live().name == "old"
 
 
+def test_a_damaged_document_is_not_served_through_the_other_stages(registry, asks):
+    toy_release(registry, "fused", OLD, settings=FUSED)
+    promote(registry, "fused", "go")
+    assert asks.search(QUERY)
+    damaged = Path(registry.address("fused")) / "index.db"
+    flip(damaged, "d042")
+    with sqlite3.connect(damaged) as data:
+        data.execute("UPDATE changes SET number = number + 1")
+    with pytest.raises(IntegrityError, match="'d042' is not what was written"):
+        asks.search(QUERY)
+
+
 def test_an_index_of_another_model_than_its_release_says_cannot_be_promoted(registry, releases):
     put(registry, Release("mixed", "new", OLD.identity.digest, "old", "new", Settings()))
     with pytest.raises(IdentityError, match="vectors of two models must not be mixed"):
@@ -208,6 +222,21 @@ def test_writes_after_a_promotion_reach_the_index_before_it_so_a_rollback_loses_
     assert old.get(["fresh"])["fresh"].space == OLD.identity.digest
     assert asks.search(FRESH.text, 1)[0].doc_id == "fresh"
     old.close()
+
+
+def test_what_is_written_while_an_index_is_read_for_its_stages_is_read_too(registry, asks, door, monkeypatch):
+    toy_release(registry, "fused", OLD, settings=FUSED)
+    promote(registry, "fused", "go")
+    read, due = service_reader.pipeline_over, [FRESH]
+
+    def meanwhile(*given):
+        found = read(*given)
+        if due:
+            door.upsert([due.pop()])
+        return found
+
+    monkeypatch.setattr(service_reader, "pipeline_over", meanwhile)
+    assert "fresh" in [hit.doc_id for hit in asks.search(FRESH.text)]
 
 
 def test_an_index_that_lacks_a_write_cannot_be_promoted(registry, releases, door):

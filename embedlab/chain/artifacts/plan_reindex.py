@@ -32,7 +32,7 @@ class ReindexPlan(Artifact, step="20", file="plan.json"):
     Attributes:
         here: for this corpus.
         production: for so many documents like these.
-        batch_size: documents a batch.
+        batch_size: documents a batch, fewer where the corpus at hand would have no middle.
         model: that encodes anew.
         dimensions: of a vector.
         index: kind of the new index.

@@ -255,8 +255,9 @@ class Reindex:
         self._require_taken(job)
         later = self._written_after(found["writes"])
         if later and not revalidate:
+            count = "1 document was" if len(later) == 1 else f"{len(later):,} documents were"
             raise EmbedlabError(
-                f"not cut over: {len(later):,} documents were written since the validation at {found['at']}, the first "
+                f"not cut over: {count} written since the validation at {found['at']}, the first "
                 f"{later[0]!r}; validate again, or run 'embedlab reindex cutover --revalidate', which checks them alone"
             )
         for fault, doc_id in faults_of(old, new, later):

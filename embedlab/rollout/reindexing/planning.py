@@ -146,11 +146,17 @@ def measured_plan(
 
     Raises:
         EmbedlabError: if the old index is empty, or the target's disk cannot hold the new one.
+        ParameterError: if the stages filter by a field that the documents do not have.
     """
     documents = old.count()
     sample = _spread(old, documents)
     if not sample:
         raise EmbedlabError(f"{old.address} holds no document: there is nothing to re-index")
+    if settings.filter_field and not any(settings.filter_field in document.metadata for document in sample):
+        raise ParameterError(
+            f"{old.address}: the new release would filter by {settings.filter_field!r}, which none of {len(sample)} "
+            "documents has: write them with it, or plan with other stages"
+        )
     encode_documents(encoder, sample[:4], settings)  # the first call loads the weights
     begin = time.perf_counter()
     entries = encode_documents(encoder, sample, settings)

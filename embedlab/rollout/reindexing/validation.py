@@ -10,12 +10,12 @@ import pandas as pd
 
 from embedlab.evaluation.metrics import per_query
 from embedlab.progress import Progress
-from embedlab.retrieval.base import EncodesWithIdentity
+from embedlab.retrieval.base import DEPTH, EncodesWithIdentity
 from embedlab.rollout.reindexing.backfill import MODULUS
 from embedlab.rollout.reindexing.walk import NOT_REPRODUCED, PAGE, VECTOR_FAULTS, Found, Walk, by_bytes, vector_faults
 from embedlab.rollout.results import Check
 from embedlab.rollout.service.job import Canaries
-from embedlab.rollout.stores.base import Collection, Entry, Hit
+from embedlab.rollout.stores.base import Collection, Entry, Filter, Hit
 
 PAIR_FAULTS = ("documents missing", "documents that the old index does not have", "documents with another content")
 
@@ -155,17 +155,18 @@ class _Recorded:
         return None if at == len(self._ends) else self._numbers[at]
 
 
-def canary_check(canaries: Canaries, search: Callable[[str, int], list[Hit]]) -> Check:
+def canary_check(canaries: Canaries, search: Callable[[str, int, Filter], list[Hit]]) -> Check:
     """Ask the canary queries; their mean must not lie below the interval that was promised.
 
     Args:
         canaries: the queries, their answers and the promise.
-        search: what the new release answers to a text, so many documents.
+        search: what the new release answers to a text: so many documents, given what the query says beside it.
     """
     rows = []
     with Progress("Canary queries", len(canaries.queries)) as bar:
         for query_id, text in canaries.queries.items():
-            rows += [(query_id, hit.doc_id, hit.score) for hit in search(text, 100)]
+            hits = search(text, DEPTH, canaries.metadata.get(query_id, {}))
+            rows += [(query_id, hit.doc_id, hit.score) for hit in hits]
             bar.advance()
     run = pd.DataFrame(rows, columns=["query_id", "doc_id", "score"])
     judged = [(q, d, relevance) for q, known in canaries.qrels.items() for d, relevance in known.items()]

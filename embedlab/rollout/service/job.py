@@ -97,6 +97,7 @@ class Canaries:
         qrels: relevance by query id and document id.
         low: lower end of the interval promised for the mean.
         high: upper end.
+        metadata: what a query says beside its text, by query id, for a release that filters by it.
     """
 
     metric: str
@@ -104,6 +105,7 @@ class Canaries:
     qrels: dict[str, dict[str, int]]
     low: float
     high: float
+    metadata: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from embedlab.errors import ParameterError
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder
 from embedlab.retrieval.bm25 import BM25
@@ -22,6 +23,9 @@ from embedlab.rollout.stores.opened import Load, Opened
 
 PAGE = 1000
 """Documents read at once."""
+
+READINGS = 3
+"""Readings of an index that is written to meanwhile, after which half of a write may be in what was read."""
 
 
 class Reader:
@@ -72,7 +76,12 @@ class Reader:
         known = self._pipelines.get(release.name)
         if known is None or known[0] != version:
             encoder = self.opened.encoder(collection.info)
-            known = version, pipeline_over(collection, encoder, release.settings)
+            for _ in range(READINGS):
+                known = version, pipeline_over(collection, encoder, release.settings)
+                version = collection.version()
+                if version == known[0]:
+                    break
+            assert known is not None
             self._pipelines[release.name] = known
         return known[1]
 
@@ -115,6 +124,11 @@ def pipeline_over(collection: Collection, encoder: Any, settings: Settings) -> P
             vectors.append(entry.vectors)
             owners += [document.doc_id] * len(entry.vectors)
     corpus = pd.DataFrame(rows)
+    if settings.filter_field and settings.filter_field not in corpus:
+        raise ParameterError(
+            f"{collection.address}: the release filters by {settings.filter_field!r}, which no document has: "
+            "write the documents with it, or give the release other stages"
+        )
     lexical = BM25(pd.Series((corpus["title"] + " " + corpus["text"]).str.strip().to_numpy(), corpus["doc_id"]))
     index = build_index(np.concatenate(vectors), owners, collection.info.identity, settings.index)
     whole: Encoder = encoder
