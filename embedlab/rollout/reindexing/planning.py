@@ -27,7 +27,7 @@ MEASURED = 64
 EMPTY = 5_000_000
 """Bytes that an index takes beside its documents while it is written: a write-ahead log."""
 
-OVERHEAD = 1.6
+OVERHEAD = 2.0
 """Bytes of a store over those of its vectors and texts: pages that are not full, checksums, ids."""
 
 
