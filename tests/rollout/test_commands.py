@@ -257,7 +257,7 @@ def test_the_doctor_finds_vectors_that_the_model_does_not_make(place):
 def test_an_application_writes_through_the_door_in_python(place):
     state, command = planned(place)
     command("reindex", "start", "--state", state)
-    door = open_writer(state)
+    door = open_writer(str(state))
     door.upsert([Document("tea", "Tea", "Leaves in hot water.", {"kind": "food"})])
     door.close()
     for name in ("old", "new"):

@@ -63,7 +63,7 @@ class Reindex:
         IntegrityError: if the file is damaged.
     """
 
-    def __init__(self, path: Path, load: Load | None = None) -> None:
+    def __init__(self, path: str | Path, load: Load | None = None) -> None:
         self.state = State(path)
         self.opened = Opened(load)
         self._load = load

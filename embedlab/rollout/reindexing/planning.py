@@ -32,7 +32,7 @@ OVERHEAD = 2.0
 
 
 def plan(
-    path: Path,
+    path: str | Path,
     source: str,
     target: str,
     model: str,

@@ -91,7 +91,7 @@ class Reader:
         self.state.close()
 
 
-def reader(state: Path, load: Load | None = None) -> Reader:
+def reader(state: str | Path, load: Load | None = None) -> Reader:
     """Return what asks a service's live release: ``reader(state).search("a query")``."""
     return Reader(State(state), load)
 

@@ -53,7 +53,8 @@ class State:
         IntegrityError: if anything in it is not what was written.
     """
 
-    def __init__(self, path: Path, create: bool = False, frozen: bool = False) -> None:
+    def __init__(self, path: str | Path, create: bool = False, frozen: bool = False) -> None:
+        path = Path(path)
         if not create and not path.is_file():
             raise MissingInputError(f"{path}: there is no such state file; make one with 'embedlab reindex plan'")
         copy = path.with_name(path.name + BACKUP)

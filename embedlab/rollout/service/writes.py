@@ -184,7 +184,7 @@ class Writer:
         self.state.close()
 
 
-def writer(state: Path, load: Load | None = None) -> Writer:
+def writer(state: str | Path, load: Load | None = None) -> Writer:
     """Return the door for an application's own writes: ``writer(state).upsert([Document(…)])``.
 
     Args:
