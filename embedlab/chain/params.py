@@ -101,7 +101,7 @@ def _place(params: RunParams, key: Any, value: Any, where: str) -> None:
     if key in SHARED:
         params.shared[key] = check_value("01", key, value, where)
         return
-    if not str(key).strip().split("_")[0].isdigit():
+    if not str(key).strip().split("_")[0].isdecimal():
         hint = nearest(str(key), list(SHARED))
         raise ParameterError(f"{where}: unknown shared parameter {key!r}{hint}; step keys are 01 to {LAST}")
     number = _step(key, where)

@@ -352,7 +352,7 @@ def step_number(key: object) -> str:
     """
     text = str(key).strip()
     head = text.split("_")[0]
-    if head.isdigit() and f"{int(head):02d}" in BY_NUMBER:
+    if head.isdecimal() and f"{int(head):02d}" in BY_NUMBER:
         step = BY_NUMBER[f"{int(head):02d}"]
         if text in (head, step.name):
             return step.number

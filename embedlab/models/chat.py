@@ -215,7 +215,7 @@ class Endpoint:
 
 def _retry_after(response: httpx.Response) -> float:
     text = response.headers.get("retry-after", "")
-    return float(text) if text.replace(".", "", 1).isdigit() else 0.0
+    return float(text) if text.replace(".", "", 1).isdecimal() else 0.0
 
 
 def _parsed(response: httpx.Response, worst: int) -> Reply:

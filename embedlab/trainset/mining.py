@@ -97,7 +97,7 @@ def named_quotas(miners: Sequence[str], quota: int, named: Sequence[str]) -> dic
     found = per_miner(miners, quota)
     for text in named:
         miner, _, count = text.partition("=")
-        if not count.strip().isdigit():
+        if not count.strip().isdecimal():
             raise ParameterError(f"a quota is written as MINER=COUNT, such as dense=2; found {text!r}")
         name = miner.strip()
         found |= {name: int(count)}

@@ -5,7 +5,7 @@ import io
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -221,6 +221,7 @@ KEYS = NAMES | st.integers(-1, 25) | st.sampled_from(["01", "09", "22"]) | st.te
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(KEYS, VALUES | st.dictionaries(NAMES, VALUES, max_size=4), max_size=4))
+@example({"¹": {}})  # a digit that is no number
 def test_any_keys_and_values_are_read_or_refused_by_name(tmp_path, data):
     file = tmp_path / "p.yaml"
     text = io.StringIO()
