@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +51,7 @@ def show(state: StateFile, name: Annotated[str, typer.Argument(help="Of the rele
     if as_json:
         say_json(asdict(release))
         return
-    say_facts([*asdict(replace(release)).items()])
+    say_facts(asdict(release).items())
 
 
 @app.command()

@@ -12,10 +12,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from embedlab.errors import DataError, EmbedlabError, IntegrityError, LockedError, MissingInputError, StoreError
 from embedlab.files import read_text, replace_file, sha256_file
+from embedlab.locks import file_lock
 from embedlab.models.cache import Vectors
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
@@ -176,8 +177,7 @@ def _only_writer(folder: Path) -> Iterator[None]:
         LockedError: if another process holds it.
         StoreError: if the folder cannot be written.
     """
-    # The operating system's own lock: a file that merely exists would outlive a killed holder.
-    lock = FileLock(folder / LOCK, preserve_lock_file=True)
+    lock = file_lock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)

@@ -155,13 +155,24 @@ class Backfill:
         ids = [document.doc_id for document in batch.documents]
         with self.state.db.transaction():
             job = self._still_wanted()
-            newer = written_since(self.state, job.since or 0, ids)
-            due = [entry for entry in batch.entries if entry.document.doc_id not in newer]
-            refused = batch.refused | store_or_refuse(self.target, due)
-            aside = {doc_id: why for doc_id, why in refused.items() if doc_id not in newer}
-            self.state.put("batches", batch.number, _row(batch, due, aside))
+            stored, aside = self._put(job, batch, ids)
+            self.state.put("batches", batch.number, _row(batch, stored, aside))
             self._stored += len(batch.documents)
             write_job(self.state, job, progress=self._progress(job, len(batch.documents)))
+
+    def _put(self, job: Job, batch: Batch, ids: list[str]) -> tuple[list[Entry], dict[str, str]]:
+        """Store what no application has written since, in a transaction; return what is stored, and what is put aside.
+
+        Args:
+            job: as it stands in this transaction.
+            batch: what was encoded and refused.
+            ids: of the documents that it is about.
+        """
+        newer = written_since(self.state, job.since or 0, ids)
+        due = [entry for entry in batch.entries if entry.document.doc_id not in newer]
+        refused = batch.refused | store_or_refuse(self.target, due)
+        aside = {doc_id: why for doc_id, why in refused.items() if doc_id not in newer}
+        return [entry for entry in due if entry.document.doc_id not in aside], aside
 
     def _still_wanted(self) -> Job:
         job = the_job(self.state)
@@ -227,14 +238,8 @@ class Backfill:
             source.close()
 
     def _store_again(self, batch: Batch, row: dict[str, Any]) -> None:
-        ids = list(row["aside"])
         with self.state.db.transaction():
-            job = self._still_wanted()
-            newer = written_since(self.state, job.since or 0, ids)
-            due = [entry for entry in batch.entries if entry.document.doc_id not in newer]
-            refused = batch.refused | store_or_refuse(self.target, due)
-            aside = {doc_id: why for doc_id, why in refused.items() if doc_id not in newer}
-            stored = [entry for entry in due if entry.document.doc_id not in aside]
+            stored, aside = self._put(self._still_wanted(), batch, list(row["aside"]))
             total = f"{(int(row['checksum'], 16) + _sum(stored)) % MODULUS:032x}"
             changes = {"aside": aside, "checksum": total, "state": FAILED if aside else DONE}
             self.state.put("batches", batch.number, row | changes)
@@ -278,8 +283,7 @@ def _sum(entries: list[Entry]) -> int:
     return sum(int(entry.checksum, 16) for entry in entries) % MODULUS
 
 
-def _row(batch: Batch, due: list[Entry], aside: dict[str, str]) -> dict[str, Any]:
-    stored = [entry for entry in due if entry.document.doc_id not in aside]
+def _row(batch: Batch, stored: list[Entry], aside: dict[str, str]) -> dict[str, Any]:
     return {
         "state": FAILED if aside else DONE,
         "documents": len(batch.documents),

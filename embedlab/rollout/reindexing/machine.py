@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.errors import EmbedlabError
-from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.rollout.reindexing.backfill import Backfill
 from embedlab.rollout.reindexing.health import Health
 from embedlab.rollout.reindexing.progress import standing
@@ -133,12 +132,8 @@ class Reindex:
             if made_for != job.id:
                 raise EmbedlabError(f"{address} exists already; an index is never overwritten: plan with another --to")
             return
-        encoder = self._encoder_of(job)
+        encoder = self.opened.new_encoder(job.model, job.precision)
         create_collection(address, CollectionInfo(encoder.identity, job.model, job.settings, job.id)).close()
-
-    def _encoder_of(self, job: Job) -> EncodesWithIdentity:
-        """Return the new model, before there is an index that it has to fit."""
-        return self.opened.new_encoder(job.model, job.precision)
 
     def _probes(self, job: Job) -> list[Callable[[], object]]:
         """Return searches of the live index whose time says how it is; none where no latency is asked for."""
@@ -188,8 +183,10 @@ class Reindex:
         seen = {"writes": last_write(self.state), "old": old.version(), "new": new.version()}
         found = {"checks": [asdict(check) for check in checks], "passed": passed, "at": now().in_words} | seen
         state = job.state
-        if state in (BACKFILLED, VALIDATED, ROLLED_BACK):
-            state = VALIDATED if passed else state if state == ROLLED_BACK else BACKFILLED
+        if passed and state in (BACKFILLED, ROLLED_BACK):
+            state = VALIDATED
+        elif not passed and state == VALIDATED:
+            state = BACKFILLED
         write_job(self.state, job, validation=found, state=state)
 
     def _canaries(self, job: Job) -> list[Check]:

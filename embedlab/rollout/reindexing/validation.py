@@ -36,7 +36,6 @@ class Comparison:
         self.old, self.new = old, new
         self._walk = Walk(new, encoder, sample)
         self._faults: list[tuple[str, str]] = []
-        self._recall: list[Check] = []
 
     def walk(self, batches: Mapping[int, Mapping[str, Any]]) -> None:
         """Read both indexes once.
@@ -53,7 +52,7 @@ class Comparison:
                 self._recorded.take(theirs)
                 seen += len(theirs)
                 bar.advance(len(theirs))
-        self._recall = self._walk.recall_checks()
+        self._recall = self._walk.recall_check()
 
     def checks(self, written_meanwhile: Sequence[str], written_since_backfill: Iterable[str]) -> list[Check]:
         """Return all checks, while nobody writes.
@@ -72,7 +71,7 @@ class Comparison:
         mine, theirs = self.old.count(), self.new.count()
         checks = [Check("documents", theirs, f"{mine}", mine == theirs)]
         checks += [found.check(fault) for fault in (*PAIR_FAULTS, *VECTOR_FAULTS, NOT_REPRODUCED)]
-        return [*checks, self._recorded.check(written_since_backfill), self._walk.sample_check(), *self._recall]
+        return [*checks, self._recorded.check(written_since_backfill), self._walk.sample_check(), self._recall]
 
 
 def faults_of(old: Collection, new: Collection, doc_ids: Sequence[str]) -> Iterator[tuple[str, str]]:

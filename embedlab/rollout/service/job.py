@@ -126,7 +126,7 @@ class Job:
         canaries: None without a run to compare with.
         since: number of the last write that the old index held when the backfill began; None before.
         paused_by: who asked it to pause; blank: nobody.
-        progress: what the backfill last noted: ``done, skipped, rate, waited`` and what it waits for.
+        progress: what the backfill last noted: ``done, rate, waited_for_store`` and ``waits_for``.
         validation: the last one: ``checks, passed, at`` and the content that it saw; None before.
         drained: when the drain began; None before.
     """

@@ -31,7 +31,7 @@ class Written:
 
     Attributes:
         number: of the last write.
-        behind: number of writes that an index still lacks, by address, and why; empty where all have all.
+        behind: why an index lacks writes yet, by its address; empty where all have all.
         aside: documents that an index could not take, by address.
     """
 

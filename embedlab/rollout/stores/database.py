@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError, StoreError
-from embedlab.files import sync_folder, why_no_file
+from embedlab.files import replace_file, sync_folder, why_no_file
 
 BUSY_SECONDS = 60
 """How long a writer waits for another process' transaction."""
@@ -30,7 +29,7 @@ class Database:
 
     Args:
         path: the file.
-        schema: statements that make the tables, each ``CREATE … IF NOT EXISTS``; blank opens a file that must exist.
+        schema: statements that make the tables of a new file; blank opens a file that must exist.
         mend: what the user should do about a damaged file.
         frozen: nobody changes it any more: it is read where it lies, also from a disk that cannot be written, and
             no file beside it comes and goes.
@@ -123,12 +122,8 @@ class Database:
 
     def copy_to(self, target: Path) -> None:
         """Write a copy as of this moment, as a whole."""
-        beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        beside.unlink(missing_ok=True)
         with self._faults():
-            self._connection.execute("VACUUM INTO ?", (str(beside),))
-        beside.replace(target)
-        sync_folder(target.parent)
+            replace_file(target, lambda path: self._connection.execute("VACUUM INTO ?", (str(path),)))
 
     def close(self) -> None:
         """Close the connection; the last one folds the write-ahead log into the file."""
