@@ -25,6 +25,7 @@ class EmbeddingIdentity:
     query_prompt: str
     document_prompt: str
     precision: str
+    quantization: str = "none"
 
     @property
     def digest(self) -> str:

@@ -11,9 +11,11 @@ from .chunking import titled_passages as titled_passages
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
 from .engine import Engine as Engine
+from .filters import Filter as Filter
 from .hybrid import best_weight as best_weight
 from .hybrid import fuse_ranks as fuse_ranks
 from .hybrid import fuse_scores as fuse_scores
+from .hybrid import fuse_weighted as fuse_weighted
 from .index import Indexed as Indexed
 from .index import VectorIndex as VectorIndex
 from .index import build_index as build_index
@@ -29,6 +31,12 @@ from .prompt import build_prompt as build_prompt
 from .reranking import LateInteraction as LateInteraction
 from .reranking import rerank as rerank
 from .reranking import token_vectors as token_vectors
+from .stacks import Filtered as Filtered
+from .stacks import Fused as Fused
+from .stacks import Reranked as Reranked
+from .stacks import Reranker as Reranker
+from .stacks import Rewriter as Rewriter
+from .stacks import Rewritten as Rewritten
 from .systems import BM25_ALONE as BM25_ALONE
 from .systems import Settings as Settings
 from .systems import Stages as Stages

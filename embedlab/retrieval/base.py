@@ -12,6 +12,7 @@ from embedlab.data.trec import RUN, trec_order
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Kind
 from embedlab.models.identity import EmbeddingIdentity
+from embedlab.retrieval.filters import Filter
 
 DEPTH = 100
 """Documents kept for each query."""
@@ -51,12 +52,13 @@ class Retriever(Protocol):
         """The name in tables and figures."""
         ...
 
-    def search(self, queries: pd.Series, k: int = DEPTH) -> pd.DataFrame:
+    def search(self, queries: pd.Series, k: int = DEPTH, where: Filter | None = None) -> pd.DataFrame:
         """Return the run ``query_id, doc_id, score``: the best ``k`` documents of each query.
 
         Args:
             queries: texts by query id.
             k: documents a query.
+            where: which documents each query may find; None: all.
         """
         ...
 

@@ -6,7 +6,8 @@ import pandas as pd
 
 from embedlab.errors import ParameterError
 from embedlab.retrieval.base import DEPTH, Encodes, as_run, top_k
-from embedlab.retrieval.dense import exact_search
+from embedlab.retrieval.dense import search_where
+from embedlab.retrieval.filters import Filter
 
 
 def passages(text: str, words: int, overlap: int) -> list[str]:
@@ -64,12 +65,12 @@ class Chunked:
         self.passages = titled_passages(corpus, words, overlap)
         self.vectors = encoder.encode(self.passages.tolist(), "document")
 
-    def search(self, queries: pd.Series, k: int = DEPTH) -> pd.DataFrame:
+    def search(self, queries: pd.Series, k: int = DEPTH, where: Filter | None = None) -> pd.DataFrame:
         """Return the run of the queries over documents."""
         vectors = self.encoder.encode(queries.tolist(), "query")
         # Several passages of one document may be found: four times as many leave k documents in nearly all cases.
-        deep = min(4 * k, len(self.passages))
-        positions, scores = exact_search(self.vectors, vectors, deep)
-        run = as_run(queries.index.tolist(), self.passages.index.to_numpy(), positions, scores)
+        ids, owners = queries.index.tolist(), self.passages.index.to_numpy()
+        positions, scores = search_where(self.vectors, vectors, 4 * k, ids, owners, where)
+        run = as_run(ids, owners, positions, scores)
         best = run.groupby(["query_id", "doc_id"])["score"].max().reset_index()
         return top_k(best, k)

@@ -31,9 +31,13 @@ def fuse_scores(dense: pd.DataFrame, lexical: pd.DataFrame, weight: float, k: in
 
     Scores are first scaled to 0..1 for each query; a document missing from a run has 0 there.
     """
-    weighted = ((dense, weight), (lexical, 1 - weight))
+    return fuse_weighted([dense, lexical], [weight, 1 - weight], k)
+
+
+def fuse_weighted(runs: Sequence[pd.DataFrame], weights: Sequence[float], k: int = DEPTH) -> pd.DataFrame:
+    """Fuse runs by the weighted sum of their scores, scaled as by :func:`fuse_scores`."""
     parts = []
-    for run, share in weighted:
+    for run, share in zip(runs, weights, strict=True):
         scaled = _scale(run)
         parts.append(scaled.assign(score=scaled["score"] * share))
     return _summed(parts, k)

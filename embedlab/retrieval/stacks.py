@@ -1,0 +1,110 @@
+"""Retrievers made of retrievers: any stack of them is one line, and is itself searched as one.
+
+``Reranked(Fused([Dense(encoder, texts), BM25(texts)], weights=[.6, .4]), LateInteraction(encoder, texts), .4)``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import pandas as pd
+
+from embedlab.retrieval.base import DEPTH, Retriever, top_k
+from embedlab.retrieval.filters import Filter
+from embedlab.retrieval.hybrid import fuse_ranks, fuse_weighted
+from embedlab.retrieval.reranking import TOP, rerank
+
+
+class Reranker(Protocol):
+    """Anything that scores pairs of query and document anew."""
+
+    def scores(self, queries: pd.Series, run: pd.DataFrame) -> pd.DataFrame:
+        """Return the run's pairs with their new score: ``query_id, doc_id, score``."""
+        ...
+
+
+class Rewriter(Protocol):
+    """Anything that says a query in other words."""
+
+    def rewrite(self, queries: pd.Series) -> pd.DataFrame:
+        """Return ``query_id, text``: one row a phrasing to search for, at least one a query."""
+        ...
+
+
+class Fused:
+    """Several retrievers as one: by reciprocal rank, or by weighted scores where weights are given.
+
+    Args:
+        retrievers: asked one after another.
+        weights: share of each one's score; None fuses ranks.
+        name: in tables; blank: the names of all.
+    """
+
+    def __init__(self, retrievers: Sequence[Retriever], weights: Sequence[float] | None = None, name: str = "") -> None:
+        self.name = name or " + ".join(retriever.name for retriever in retrievers)
+        self.retrievers, self.weights = list(retrievers), weights
+
+    def search(self, queries: pd.Series, k: int = DEPTH, where: Filter | None = None) -> pd.DataFrame:
+        """Return the run of the queries."""
+        runs = [retriever.search(queries, max(k, DEPTH), where) for retriever in self.retrievers]
+        if self.weights is None:
+            return fuse_ranks(*runs, k=k)
+        return fuse_weighted(runs, self.weights, k)
+
+
+class Filtered:
+    """A retriever that always searches with one filter."""
+
+    def __init__(self, first: Retriever, where: Filter, name: str = "") -> None:
+        self.name = name or f"{first.name}, filter on {where.field}"
+        self.first, self.where = first, where
+
+    def search(self, queries: pd.Series, k: int = DEPTH, where: Filter | None = None) -> pd.DataFrame:
+        """Return the run of the queries; of another filter, too, every result must hold."""
+        if where is None:
+            return self.first.search(queries, k, self.where)
+        # Deep enough in nearly all cases: what the second filter removes is not searched for again.
+        return top_k(where.keep(self.first.search(queries, 10 * k, self.where)), k)
+
+
+class Reranked:
+    """A retriever whose first results are put in a new order.
+
+    Args:
+        first: finds the candidates.
+        reranker: scores them anew.
+        weight: share of the new score against the first one's, both scaled to 0..1 a query; 1 is the new alone.
+        top: results of each query that are put in a new order; the others keep theirs below.
+        name: in tables.
+    """
+
+    def __init__(
+        self, first: Retriever, reranker: Reranker, weight: float = 1.0, top: int = TOP, name: str = ""
+    ) -> None:
+        self.name = name or f"{first.name}, top {top} reranked"
+        self.first, self.reranker, self.weight, self.top = first, reranker, weight, top
+
+    def search(self, queries: pd.Series, k: int = DEPTH, where: Filter | None = None) -> pd.DataFrame:
+        """Return the run of the queries."""
+        run = self.first.search(queries, max(k, self.top), where)
+        fresh = self.reranker.scores(queries, top_k(run, self.top))
+        return top_k(rerank(run, fresh, self.weight, self.top), k)
+
+
+class Rewritten:
+    """A retriever that is asked in other words; several phrasings of one query are fused by reciprocal rank."""
+
+    def __init__(self, first: Retriever, rewriter: Rewriter, name: str = "") -> None:
+        self.name = name or f"{first.name}, rewritten"
+        self.first, self.rewriter = first, rewriter
+
+    def search(self, queries: pd.Series, k: int = DEPTH, where: Filter | None = None) -> pd.DataFrame:
+        """Return the run of the queries."""
+        phrasings = self.rewriter.rewrite(queries)
+        turn = phrasings.groupby("query_id").cumcount()
+        runs = []
+        for _, rows in phrasings.groupby(turn):
+            texts = pd.Series(rows["text"].to_numpy(), index=rows["query_id"].to_numpy())
+            runs.append(self.first.search(texts, max(k, DEPTH), where))
+        return top_k(runs[0], k) if len(runs) == 1 else fuse_ranks(*runs, k=k)
