@@ -1,3 +1,11 @@
+from .attribution import CAUSES as CAUSES
+from .attribution import Evidence as Evidence
+from .attribution import absent as absent
+from .attribution import attribute as attribute
+from .attribution import cause_shares as cause_shares
+from .attribution import failing as failing
+from .attribution import filtered_out as filtered_out
+from .attribution import fixed_by as fixed_by
 from .comparison import compare as compare
 from .comparison import compare_all as compare_all
 from .comparison import compare_scores as compare_scores
@@ -13,6 +21,12 @@ from .holes import judge_next as judge_next
 from .holes import unjudged_shares as unjudged_shares
 from .intervals import interval as interval
 from .intervals import randomization_p as randomization_p
+from .ladder import MEASURED as MEASURED
+from .ladder import Ladder as Ladder
+from .ladder import Rung as Rung
+from .ladder import climb as climb
+from .ladder import measured as measured
+from .ladder import not_measured as not_measured
 from .metrics import first_relevant_rank as first_relevant_rank
 from .metrics import mean_score as mean_score
 from .metrics import parse_measure as parse_measure
@@ -39,6 +53,10 @@ from .querylog import mix as mix
 from .querylog import read_log as read_log
 from .querylog import vocabulary_of as vocabulary_of
 from .querylog import weighted_mean as weighted_mean
+from .recommendation import GainOver as GainOver
+from .recommendation import Recommendation as Recommendation
+from .recommendation import best_rung as best_rung
+from .recommendation import recommend as recommend
 from .regret import stakes as stakes
 from .results import BROKEN as BROKEN
 from .results import HELD as HELD
