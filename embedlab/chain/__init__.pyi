@@ -15,6 +15,7 @@ from .params import load_params as load_params
 from .paths import run_folder as run_folder
 from .probes import probe as probe
 from .probes import probe_by_seed as probe_by_seed
+from .probes import probe_run as probe_run
 from .probes import split_probe as split_probe
 from .registry import register as register
 from .runner import run_chain as run_chain

@@ -9,11 +9,13 @@ from dataclasses import replace
 import pandas as pd
 
 from embedlab.chain.lab import Lab
+from embedlab.data.trec import parse_run, run_text
 from embedlab.files import sha256_json
 from embedlab.models.encoder import Encoder, encoding_bar
 from embedlab.progress import Progress
 from embedlab.training.losses import LOSSES
 from embedlab.training.probes import probe as train_and_score
+from embedlab.training.probes import probe_run as train_and_search
 from embedlab.training.probes import validation_of, validation_on
 from embedlab.training.recipe import Recipe
 from embedlab.training.validation import Validation
@@ -50,6 +52,32 @@ def probe(
     else:
         _show_again(short, validation)
     return pd.Series(json.loads(file.read_text()), name=recipe.loss).rename_axis("query_id")
+
+
+def probe_run(
+    lab: Lab,
+    encoder: Encoder,
+    rows: pd.DataFrame,
+    relatives: dict[str, str],
+    recipe: Recipe,
+    steps: int = 12,
+) -> pd.DataFrame:
+    """Train briefly and return the run of the dev queries, over the documents that probes search; see :func:`probe`.
+
+    The scores are kept as those of :func:`probe`, so that a later step that asks for them trains nothing.
+    """
+    short = replace(recipe, steps=steps)
+    validation = validation_on(lab.collection("dev"), lab.contract.primary_metric)
+    stem = f"probes/{_key(encoder, rows, relatives, short, validation)[:24]}"
+    file = lab.store.folder / f"{stem}.run"
+    if not file.exists():
+        documents = lab.collection().document_texts()
+        run = train_and_search(encoder, rows, documents, relatives, short, validation, steps)
+        lab.store.write(f"{stem}.json", {str(q): float(v) for q, v in validation.judged(run).items()})
+        lab.store.write(f"{stem}.run", run_text(run, short.loss))
+    else:
+        _show_again(short, validation)
+    return parse_run(file.read_text(encoding="utf-8"), file.name)
 
 
 def _show_again(recipe: Recipe, validation: Validation) -> None:

@@ -59,7 +59,20 @@ def probe(
     validation: Validation,
     steps: int = 12,
 ) -> pd.Series:
-    """Train briefly and return scores by query id.
+    """Train briefly and return scores by query id; arguments as for :func:`probe_run`."""
+    return validation.judged(probe_run(encoder, rows, documents, relatives, recipe, validation, steps))
+
+
+def probe_run(
+    encoder: Encoder,
+    rows: pd.DataFrame,
+    documents: pd.Series,
+    relatives: dict[str, str],
+    recipe: Recipe,
+    validation: Validation,
+    steps: int = 12,
+) -> pd.DataFrame:
+    """Train briefly and return the run of the validation queries.
 
     Args:
         encoder: the base model.
@@ -72,4 +85,4 @@ def probe(
     """
     trainer = Trainer(encoder, rows, documents, relatives, replace(recipe, steps=steps))
     trainer.fit()
-    return validation.scores(trainer.frozen_encode())
+    return validation.run(trainer.frozen_encode())

@@ -15,6 +15,9 @@ from embedlab.retrieval.base import DEPTH, as_run
 from embedlab.retrieval.dense import exact_search
 from embedlab.training.results import Checkpoint
 
+Encode = Callable[[list[str], Literal["query", "document"]], Any]
+"""Encodes texts as queries or documents: unit vectors, ``[texts, dimensions]``."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -25,15 +28,22 @@ class Validation:
     documents: pd.Series
     metric: str
 
-    def scores(self, encode: Callable[[list[str], Literal["query", "document"]], Any]) -> pd.Series:
+    def scores(self, encode: Encode) -> pd.Series:
         """Return the measure by query id, for a function that encodes (texts, kind)."""
+        return self.judged(self.run(encode))
+
+    def judged(self, run: pd.DataFrame) -> pd.Series:
+        """Return the measure of a run by query id."""
+        return per_query(self.qrels, run, [self.metric])[self.metric]
+
+    def run(self, encode: Encode) -> pd.DataFrame:
+        """Return the run of the queries over the documents, for a function that encodes (texts, kind)."""
         documents = encode(self.documents.tolist(), "document")
         queries = encode(self.queries.tolist(), "query")
         depth = min(DEPTH, len(self.documents))
         positions, values = exact_search(documents, queries, depth)
         query_ids, doc_ids = self.queries.index.tolist(), self.documents.index.to_numpy()
-        run = as_run(query_ids, doc_ids, positions, values)
-        return per_query(self.qrels, run, [self.metric])[self.metric]
+        return as_run(query_ids, doc_ids, positions, values)
 
 
 @dataclass

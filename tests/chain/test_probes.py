@@ -8,7 +8,7 @@ from conftest import open_step
 from notebook_cells import toy_store
 from toy_encoder import OLD
 
-from embedlab.chain import probe, probe_by_seed, probes
+from embedlab.chain import probe, probe_by_seed, probe_run, probes
 from embedlab.training import Recipe
 from embedlab.training.validation import Validation
 
@@ -75,3 +75,24 @@ def test_another_recipe_is_another_probe(trained, change):
 def test_a_loss_that_takes_no_mined_negatives_shares_the_probe_of_rows_that_have_none(trained):
     plain = replace(RECIPE, loss="mnr")
     assert trained(CHANGES["negatives"], first=plain, second=replace(plain, hard_negatives=0)) == 1
+
+
+def test_a_probe_that_searched_dev_is_not_trained_again_for_its_scores(started, monkeypatch):
+    lab = open_step("02")
+    dev = lab.collection("dev")
+    answers = {query_id: min(doc_ids) for query_id, doc_ids in dev.relevant().items()}
+    run = pd.DataFrame({"query_id": list(answers), "doc_id": list(answers.values()), "score": 1.0})
+    trainings = []
+
+    def train(*asked):
+        trainings.append(asked)
+        return run
+
+    monkeypatch.setattr(probes, "train_and_search", train)
+    rows, _ = toy_store()
+    for _ in range(2):
+        found = probe_run(lab, OLD, rows, {}, RECIPE)
+        assert set(zip(found["query_id"], found["doc_id"], strict=True)) == set(answers.items())
+    scores = probe(lab, OLD, rows, {}, RECIPE)
+    assert len(trainings) == 1
+    assert scores.loc[list(answers)].gt(0).all()
