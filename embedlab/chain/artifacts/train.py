@@ -63,5 +63,12 @@ VALIDATION = Table(
     "a validation query: the score of base and tuned model",
     {"query_id": TEXT, "base": NUMBER, "tuned": NUMBER},
 )
+MIXES = Table(
+    "14",
+    "mixes.parquet",
+    "a dev query",
+    {"query_id": TEXT},
+    "the measure at each share of the tuned weights, under the share",
+)
 TUNED = "models/tuned"
 """Folder of the model that goes on, in sentence-transformers' format."""
