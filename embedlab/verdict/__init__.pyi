@@ -1,6 +1,9 @@
 from .foresight import chance_of_ship as chance_of_ship
 from .foresight import foresee as foresee
 from .foresight import foresee_later as foresee_later
+from .options import Option as Option
+from .options import best_for_the_money as best_for_the_money
+from .options import option_table as option_table
 from .rule import compute as compute
 from .rule import read_verdict as read_verdict
 from .rule import update_verdict as update_verdict

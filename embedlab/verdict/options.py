@@ -1,0 +1,187 @@
+"""The options page: every way to make the search better that a run measured, with its gain and its price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from embedlab.chain.artifacts.evaluate import Prices
+from embedlab.errors import DataError
+from embedlab.evaluation.comparison import compare_scores
+from embedlab.evaluation.intervals import Groups
+from embedlab.evaluation.pareto import pareto
+from embedlab.evaluation.results import Comparison, with_interval
+from embedlab.verdict.price import HOUR, MONTH_DAYS
+
+OPTIONS = [
+    *("option", "step", "tuned", "delta", "ci_low", "ci_high", "surely"),
+    *("test_delta", "test_low", "test_high"),
+    *("query_ms", "added_ms", "index_gb", "once", "monthly"),
+    *("reembed", "undo", "status", "front"),
+]
+
+MEASURED = "measured"
+
+NOTHING, QUERIES, DOCUMENTS = "nothing", "queries alone", "every document"
+"""What must be embedded again."""
+
+UNDO = {
+    NOTHING: "switch it off",
+    QUERIES: "load the old query model again",
+    DOCUMENTS: "point back to the old index, kept meanwhile",
+}
+"""How a change is undone, by what had to be embedded again."""
+
+SHARE = 0.05
+"""The chance, over all options together, of calling one of them surely good enough that is not."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to search.
+
+    Attributes:
+        name: in the table.
+        step: the step that measured it.
+        scores: the contract's measure on dev by query id; None where it was not measured.
+        tuned: whether tuned weights are in it.
+        query_ms: milliseconds of a query; None where that was not measured.
+        bytes_a_document: of index; None likewise.
+        seconds_a_document: of encoding, all its passages together; 0 where nothing is encoded, None likewise.
+        reembed: what must be embedded again.
+        on_test: its gain over production on the sealed test; of P, S and T alone.
+        status: :data:`MEASURED`, or ``not measured: why``.
+    """
+
+    name: str
+    step: str
+    scores: pd.Series | None = None
+    tuned: bool = False
+    query_ms: float | None = None
+    bytes_a_document: float | None = None
+    seconds_a_document: float | None = None
+    reembed: str = NOTHING
+    on_test: Comparison | None = None
+    status: str = MEASURED
+
+
+def option_table(
+    options: Sequence[Option],
+    production: Option,
+    prices: Prices,
+    documents: int,
+    metric: str,
+    least: float,
+    groups: Groups | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return every option with its gain over production, what it costs and whether it lies on the Pareto front.
+
+    Args:
+        options: all of them, production among them or not.
+        production: what answers today.
+        prices: of machines and storage, and the queries of a month.
+        documents: in production.
+        metric: an ir-measures name.
+        least: the smallest gain that pays. ``surely`` asks for it at a confidence that is split over all options
+            measured (Bonferroni), for the best of many is partly the luckiest.
+        groups: group by query id, or several groupings by name.
+        seed: of the resampling.
+
+    Returns:
+        the columns of :data:`OPTIONS`. ``delta`` and its 95 % interval are on dev; money is in the currency of the
+        prices; ``monthly`` is the whole of storage and queries, ``once`` the encoding and the old index beside the new
+        one. Missing is what was not measured. The front weighs gain against milliseconds and both prices.
+
+    Raises:
+        DataError: if production was not measured, or two options have one name.
+    """
+    names = [option.name for option in options]
+    if len(set(names)) < len(names):
+        raise DataError(f"two options have one name: {max(names, key=names.count)!r}")
+    if production.scores is None:
+        raise DataError(f"the options are compared with {production.name!r}, which has no scores")
+    measured = sum(option.scores is not None for option in options)
+    confidence = 1 - SHARE / max(measured, 1)
+    rows = []
+    for option in options:
+        row = {"option": option.name, "step": option.step, "tuned": option.tuned, "status": option.status}
+        row |= {"reembed": option.reembed, "undo": UNDO[option.reembed]}
+        if option.scores is not None:
+            known = option.scores.reindex(production.scores.index)
+            gain = compare_scores(production.scores, known, metric, groups=groups, seed=seed, confidence=confidence)
+            row |= {"delta": gain.delta, "ci_low": gain.ci95[0], "ci_high": gain.ci95[1]}
+            row["surely"] = bool(gain.ci[0] >= least)
+        rows.append(row | _on_test(option) | _prices(option, production, prices, documents))
+    table = pd.DataFrame(rows, columns=OPTIONS)
+    table["surely"] = table["surely"].eq(True)
+    numbers = [name for name in OPTIONS if name not in TEXTS]
+    table[numbers] = table[numbers].astype(float)
+    table["front"] = pareto(table, ["delta"], ["query_ms", "once", "monthly"])
+    return table
+
+
+TEXTS = ("option", "step", "tuned", "surely", "reembed", "undo", "status", "front")
+"""Columns that hold no number."""
+
+
+def _on_test(option: Option) -> dict[str, float]:
+    if option.on_test is None:
+        return {}
+    low, high = option.on_test.ci95
+    return {"test_delta": option.on_test.delta, "test_low": low, "test_high": high}
+
+
+def _prices(option: Option, production: Option, prices: Prices, documents: int) -> dict[str, float | None]:
+    """Return what an option costs at production's size; None wherever a part of it was not measured."""
+    found: dict[str, float | None] = {"query_ms": option.query_ms}
+    if option.query_ms is not None and production.query_ms is not None:
+        found["added_ms"] = option.query_ms - production.query_ms
+    if option.bytes_a_document is None:
+        return found
+    index_gb = option.bytes_a_document * documents / 1e9
+    found["index_gb"] = index_gb
+    if option.query_ms is not None:
+        hours = prices.monthly_queries * option.query_ms / 1000 / HOUR
+        found["monthly"] = index_gb * prices.storage_price + hours * prices.machine_price
+    found["once"] = _once(option, index_gb, prices, documents)
+    return found
+
+
+def _once(option: Option, index_gb: float, prices: Prices, documents: int) -> float | None:
+    """Return the price of encoding the corpus and of keeping the old index beside the new one."""
+    if option.reembed != DOCUMENTS:
+        return 0.0
+    if option.seconds_a_document is None:
+        return None
+    encoding = documents * option.seconds_a_document / HOUR * prices.machine_price
+    return encoding + index_gb * prices.storage_price * prices.old_index_days / MONTH_DAYS
+
+
+def best_for_the_money(table: pd.DataFrame, least: float) -> str:
+    """Return the sentence on top of the options: the cheapest that surely gains enough, and what the most would cost.
+
+    Args:
+        table: see :func:`option_table`.
+        least: the smallest gain that pays.
+    """
+    priced = table[table["monthly"].notna() & table["once"].notna()]
+    enough = priced[priced["surely"]].sort_values(["once", "monthly", "query_ms"], kind="stable")
+    if enough.empty:
+        return f"No option that was measured surely gains {least:+.3f} on dev over what answers today."
+    cheapest = enough.iloc[0]
+    said = f"Best for the money is **{cheapest['option']}**: {_gain(cheapest)} on dev for {_money(cheapest)}."
+    most = enough.sort_values("delta", ascending=False, kind="stable").iloc[0]
+    if most["option"] == cheapest["option"]:
+        return f"{said} Nothing that was measured and priced surely gains more."
+    return f"{said} The most is gained by **{most['option']}**: {_gain(most)} for {_money(most)}."
+
+
+def _gain(row: pd.Series) -> str:
+    return with_interval(row["delta"], (row["ci_low"], row["ci_high"]))
+
+
+def _money(row: pd.Series) -> str:
+    return f"{row['once']:,.2f} once and {row['monthly']:,.2f} a month"
