@@ -41,6 +41,7 @@ from embedlab.evaluation import (
     Comparison,
     Concentration,
     DocumentClass,
+    GainOver,
     LeftOut,
     Retained,
     SliceResult,
@@ -257,7 +258,23 @@ def contract(**changes) -> Contract:
 
 
 def need(**changes) -> Need:
-    found = Need(best_rung="hybrid search", best_rung_gain=0.05, passages_gain=0.01, fixed_by_none=20)
+    gain = GainOver("today", "hybrid", 0.05, (0.03, 0.07), (0.02, 0.08), 0.99)
+    found = Need(
+        advice="both",
+        sentence="Both: search hybrid, and fine-tune.",
+        simpler="hybrid",
+        kind="hybrid",
+        simpler_gain=gain,
+        best_stack=None,
+        tuning_gain=gain,
+        on_top=gain,
+        passages_gain=0.01,
+        not_measured={},
+        failing=40,
+        causes={"fixed by a simpler rung": 20, "no rung, within reach": 20},
+        today=0.4,
+        ceiling=0.8,
+    )
     return replace(found, **changes)
 
 

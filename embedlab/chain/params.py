@@ -16,7 +16,10 @@ from embedlab.errors import ParameterError, nearest, shown
 SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "test_from")
 """Keys that stand at the top of a params file; step 01 writes them down for all others."""
 
-NAMES_OR_FILES = {"base_model": Path.is_dir, "production": Path.is_file}
+NAMES_OR_FILES = {
+    **dict.fromkeys(("base_model", "cross_encoder", "sparse_encoder", "phrasing"), Path.is_dir),
+    "production": Path.is_file,
+}
 """Parameters that may be a name instead of a folder or file, and what tells which."""
 
 

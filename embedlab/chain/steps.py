@@ -87,9 +87,10 @@ STEPS: tuple[Step, ...] = (
         "confirm_need",
         "Would something simpler fix it?",
         reads=("01",),
-        writes=("rungs.parquet", "per_query.parquet", "need.json"),
+        writes=("ladder.parquet", "attribution.parquet", "per_query.parquet", "recommendation.json"),
+        files=("engines", "cross_encoder", "sparse_encoder", "phrasing"),
         scores=True,
-        proves={"fine_tuning_to_fix_chunking": "need.json"},
+        proves={"fine_tuning_to_fix_chunking": "recommendation.json"},
     ),
     Step(
         "03",

@@ -24,6 +24,7 @@ from .intervals import randomization_p as randomization_p
 from .ladder import MEASURED as MEASURED
 from .ladder import Ladder as Ladder
 from .ladder import Rung as Rung
+from .ladder import among as among
 from .ladder import climb as climb
 from .ladder import measured as measured
 from .ladder import not_measured as not_measured

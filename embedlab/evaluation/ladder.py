@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -67,6 +67,18 @@ def measured(rungs: Sequence[Rung]) -> dict[str, pd.DataFrame]:
     for rung in sorted(rungs, key=lambda rung: KINDS.index(rung.kind)):
         if rung.run is not None:
             found[rung.name] = rung.run
+    return found
+
+
+def among(rungs: Sequence[Rung], doc_ids: Iterable[str]) -> list[Rung]:
+    """Return the rungs as if these documents alone were searched: what a run says of others is left out.
+
+    Of a run over all documents that is the beginning of the run over these, in the same order.
+    """
+    kept, found = set(doc_ids), []
+    for rung in rungs:
+        run = rung.run
+        found.append(rung if run is None else replace(rung, run=run[run["doc_id"].isin(kept)]))
     return found
 
 

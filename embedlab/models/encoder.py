@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -54,6 +56,7 @@ class Encoder:
         self.files = files
         self.identity = identity_of(files, precision)
         self._cache = VectorCache(cache, self.identity.digest)
+        self._past_cache = False
 
     @property
     def name(self) -> str:
@@ -98,6 +101,8 @@ class Encoder:
             ModelError: if the model cannot be loaded, or its vectors are no numbers.
         """
         _check_texts(texts, kind)
+        if self._past_cache:
+            return self.encode_uncached(texts, kind)
         # Once in the cache and once in what is returned, four bytes a number.
         require_memory(8.0 * len(texts) * self.identity.dimensions, f"vectors of {len(texts):,} texts")
         prompt = self.prompt(kind)
@@ -113,6 +118,15 @@ class Encoder:
                 self._cache.add(chunk, vectors)
                 bar.advance(len(chunk))
         return self._cache.get(keys, self.identity.dimensions)
+
+    @contextlib.contextmanager
+    def past_cache(self) -> Iterator[None]:
+        """Let :meth:`encode` compute everything anew meanwhile: what times a search wants of what is inside it."""
+        before, self._past_cache = self._past_cache, True
+        try:
+            yield
+        finally:
+            self._past_cache = before
 
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Encode texts without the cache; shapes as :meth:`encode`. For measuring time."""

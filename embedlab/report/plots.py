@@ -57,6 +57,27 @@ def bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
     axes.set_xlabel(xlabel)
 
 
+def two_sided(right: pd.Series, left: pd.Series, title: str, xlabel: str, names: tuple[str, str]) -> None:
+    """Draw two bars a row, away from each other: what speaks for it to the right, what against it to the left.
+
+    Args:
+        right: counts by name.
+        left: counts by the same names.
+        title: of the figure.
+        xlabel: what is counted.
+        names: of right and left, for the legend.
+    """
+    axes = _axes(title, (7.0, 1.4 + 0.35 * len(right)))
+    rows = [str(name) for name in right.index]
+    axes.barh(rows, right.to_numpy(), color=COLOURS["tuned"], label=names[0])
+    axes.barh(rows, -left.to_numpy(), color=COLOURS["other"], label=names[1])
+    axes.axvline(0, color=COLOURS["base"], lw=1)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+    axes.invert_yaxis()
+    axes.set_xlabel(xlabel)
+    axes.legend(frameon=False)
+
+
 def lines(table: pd.DataFrame, title: str, xlabel: str, ylabel: str) -> None:
     """Draw one line a column over the table's index; gaps are left out."""
     axes = _axes(title)

@@ -31,8 +31,10 @@ from .prompt import build_prompt as build_prompt
 from .reranking import LateInteraction as LateInteraction
 from .reranking import rerank as rerank
 from .reranking import token_vectors as token_vectors
+from .stacks import Answering as Answering
 from .stacks import Filtered as Filtered
 from .stacks import Fused as Fused
+from .stacks import Known as Known
 from .stacks import Reranked as Reranked
 from .stacks import Reranker as Reranker
 from .stacks import Rewriter as Rewriter

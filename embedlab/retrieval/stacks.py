@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 import pandas as pd
 
+from embedlab.models.encoder import Encoder
+from embedlab.progress import Progress
 from embedlab.retrieval.base import DEPTH, Retriever, top_k
 from embedlab.retrieval.filters import Filter
 from embedlab.retrieval.hybrid import fuse_ranks, fuse_weighted
@@ -30,6 +33,23 @@ class Rewriter(Protocol):
     def rewrite(self, queries: pd.Series) -> pd.DataFrame:
         """Return ``query_id, text``: one row a phrasing to search for, at least one a query."""
         ...
+
+
+class Known:
+    """A run that was made elsewhere, such as by another engine, searched as what made it would be.
+
+    Args:
+        run: ``query_id, doc_id, score``; a query that it does not hold finds nothing.
+        name: in tables.
+    """
+
+    def __init__(self, run: pd.DataFrame, name: str) -> None:
+        self.run, self.name = run, name
+
+    def search(self, queries: pd.Series, k: int = DEPTH, where: Filter | None = None) -> pd.DataFrame:
+        """Return the part of the run that these queries may find."""
+        run = self.run[self.run["query_id"].isin(queries.index)]
+        return top_k(run if where is None else where.keep(run), k)
 
 
 class Fused:
@@ -108,3 +128,25 @@ class Rewritten:
             texts = pd.Series(rows["text"].to_numpy(), index=rows["query_id"].to_numpy())
             runs.append(self.first.search(texts, max(k, DEPTH), where))
         return top_k(runs[0], k) if len(runs) == 1 else fuse_ranks(*runs, k=k)
+
+
+class Answering:
+    """A retriever that is asked for one query at a time, encoded anew: what is timed.
+
+    Args:
+        retriever: any stack.
+        queries: texts by query id, those that will be asked: a filter knows them by their ids.
+        encoders: the models inside the stack, which may not answer from their caches.
+    """
+
+    def __init__(self, retriever: Retriever, queries: pd.Series, encoders: Sequence[Encoder]) -> None:
+        self.retriever, self.encoders = retriever, encoders
+        self._id_of = dict(zip(queries.to_numpy(), queries.index, strict=True))
+
+    def answer(self, text: str) -> pd.DataFrame:
+        """Return the run of one query."""
+        # Its bars would be one a query; inside another one none is shown.
+        with ExitStack() as stack, Progress("", 0, worth_showing=False):
+            for encoder in self.encoders:
+                stack.enter_context(encoder.past_cache())
+            return self.retriever.search(pd.Series({self._id_of[text]: text}))

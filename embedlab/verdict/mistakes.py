@@ -43,6 +43,8 @@ def fine_tuning_to_fix_chunking(facts: Facts) -> Item:
         return None, f"steps {Need.step} and {Evaluation.step} have not both run"
     passages, tuned = need.passages_gain, evaluation.dev_gain
     where = place_of("fine_tuning_to_fix_chunking")
+    if passages is None:
+        return None, f"passages were not measured ({where})"
     made = passages > 0 and passages >= tuned
     return made, f"on dev, passages {passages:+.3f} against tuning {tuned:+.3f} ({where})"
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from embedlab.chain.artifacts.confirm_need import Need
 from embedlab.chain.artifacts.evaluate import Evaluation
 from embedlab.chain.artifacts.train import Training
 from embedlab.chain.contract import Contract
@@ -104,6 +105,7 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
         "price": None if costs is None else asdict(costs),
         "dev_looks": len(dev_looks(store, upto)),
         "registry": in_verdict(facts, contract),
+        "not_measured": not_measured(facts),
         "checklist": checklist(facts),
         "mistakes": mistakes(facts),
     }
@@ -112,6 +114,12 @@ def compute(store: Store, upto: str = LAST) -> dict[str, Any]:
     if not contract.transductive:
         verdict["transductive"] = False
     return dict(plain(verdict))
+
+
+def not_measured(facts: Facts) -> dict[str, str]:
+    """Return the simpler remedies that step 02 could not run, each with why: nothing is claimed about them."""
+    need = facts.read(Need)
+    return {} if need is None else need.not_measured
 
 
 def against(found: Comparison) -> dict[str, Any]:

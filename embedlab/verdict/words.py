@@ -39,6 +39,9 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
         found.append(f"The gain is narrow: without {' or without '.join(narrow)} it may be below the minimum.")
     for waiver in verdict.get("waived", []):
         found.append(f"Waived by contract is {waiver['guard']} ({waiver['so']}): {waiver['reason']}.")
+    skipped = ", ".join(verdict.get("not_measured", {}))
+    if skipped:
+        found.append(f"Not measured, so nothing is claimed about: {skipped}.")
     # With a broken seal the numbers are not to be trusted, so nothing was known before.
     untrusted = any(reason.startswith("seal") for reason in verdict["blocked_by"])
     if verdict["verdict"] == "DO_NOT_SHIP" and not untrusted:

@@ -11,7 +11,7 @@ from conftest import frame_of_run, open_step, run_python, step_files
 from makers import metrics
 
 from embedlab.chain import Store, get_step
-from embedlab.chain.artifacts.confirm_need import RUNGS
+from embedlab.chain.artifacts.confirm_need import ATTRIBUTION
 from embedlab.chain.artifacts.establish_baseline import PER_QUERY
 from embedlab.chain.artifacts.select_metrics import Metrics
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError, ParameterError
@@ -23,20 +23,22 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def test_what_is_written_is_read_back(started):
-    gains = {"delta": [0.05, 0.01], "low": [0.01, -0.02], "high": [0.09, 0.04]}
-    frame = pd.DataFrame({"rung": ["hybrid search", "passages"], **gains, "wins": [40, 20], "losses": [10, 18]})
+    rows = {"query_id": ["q1", "q2"], "cause": ["lost to truncation", "fixed by a simpler rung"]}
+    frame = pd.DataFrame({**rows, "fixed_by": [[], ["hybrid"]], "evidence": ["d7: passage 2", "hybrid shows it"]})
     lab = open_step("02")
-    lab.write(RUNGS, frame)
+    lab.write(ATTRIBUTION, frame)
     lab.finish("done")
-    pd.testing.assert_frame_equal(started.read("02", "rungs.parquet"), frame)
+    found = started.read("02", "attribution.parquet")
+    assert found["fixed_by"].map(list).tolist() == [[], ["hybrid"]]
+    pd.testing.assert_frame_equal(found.drop(columns="fixed_by"), frame.drop(columns="fixed_by"))
     assert started.read("02", "summary.json")["conclusion"] == "done"
 
 
 def test_what_a_row_lists_and_a_step_did_not_write_is_named(started):
     lab = open_step("02")
-    lab.write(RUNGS, pd.DataFrame({"rung": [], "delta": [], "low": [], "high": [], "wins": [], "losses": []}))
+    lab.write(ATTRIBUTION, pd.DataFrame({"query_id": [], "cause": [], "fixed_by": [], "evidence": []}))
     lab.finish("done")
-    assert started.unwritten(get_step("02")) == ["per_query.parquet", "need.json"]
+    assert started.unwritten(get_step("02")) == ["ladder.parquet", "per_query.parquet", "recommendation.json"]
 
 
 def test_the_runs_of_a_part_are_read_back_by_system(started):

@@ -12,6 +12,7 @@ from embedlab.retrieval import (
     Filter,
     Filtered,
     Fused,
+    Known,
     Reranked,
     Rewritten,
     fuse_ranks,
@@ -116,3 +117,13 @@ def test_rewritten_fuses_the_phrasings_of_a_query(texts, asked):
     found = Rewritten(bm25, InOtherWords()).search(asked)
     other = pd.Series({"q0": "kappa kappa"})
     assert found.equals(fuse_ranks(bm25.search(asked), bm25.search(other)))
+
+
+def test_a_run_that_was_made_elsewhere_stacks_like_what_made_it(queries, corpus, texts, asked):
+    dense, bm25 = Dense(ToyEncoder(), texts), BM25(texts)
+    known = Known(dense.search(asked, len(corpus)), "another engine")
+    assert Fused([known, bm25], [0.5, 0.5]).search(asked).equals(Fused([dense, bm25], [0.5, 0.5]).search(asked))
+    where = Filter.equal("kind", queries, corpus)
+    found, wanted = known.search(asked, 5, where), dense.search(asked, 5, where)
+    pd.testing.assert_frame_equal(found, top_k(wanted, 5), check_dtype=False)
+    assert set(known.search(asked.head(1))["query_id"]) == {"q0"}

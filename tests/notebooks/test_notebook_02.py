@@ -1,0 +1,120 @@
+"""Step 02 on planted collections: each failing query gets the cause that was planted, and the remedy is recommended."""
+
+import json
+
+import pandas as pd
+import pytest
+from conftest import ANIMALS, PLACES, embedlab_here, write_beir
+from planted_models import shallow_minilm
+
+pytestmark = [pytest.mark.chain, pytest.mark.model]
+
+PAIRS = [(animal, place) for place in PLACES.split() for animal in ANIMALS.split()]
+
+PREAMBLE = (
+    "This page belongs to the archive of the survey. It was typed from paper, checked twice and signed by the clerk on duty. "
+    "Nothing in it may be copied without leave of the office, which answers letters on weekdays. "
+)
+"""Says nothing about any one page; ten times it is more than the model reads."""
+
+
+class Confirmed:
+    """What step 02 wrote."""
+
+    def __init__(self, folder):
+        self.folder = folder / "artifacts/02_confirm_need"
+        self.need = json.loads((self.folder / "recommendation.json").read_text())
+        self.attribution = pd.read_parquet(self.folder / "attribution.parquet").set_index("query_id")
+        self.ladder = pd.read_parquet(self.folder / "ladder.parquet").set_index("rung")
+
+
+def confirmed(tmp_path, corpus, queries, judgments, **settings):
+    """Run steps 01 and 02 on a collection."""
+    folder = write_beir(tmp_path / "data", corpus, queries, {"test": judgments})
+    brief = {"source": "beir", "path": folder, "run": "planted", "02.timed_queries": 1, "02.stronger": "[]", **settings}
+    options = [word for key, value in brief.items() for word in ("--set", f"{key}={value}")]
+    done = embedlab_here(tmp_path / "out", "run", "params/own_data.yaml", *options, "--to", "02")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Confirmed(tmp_path / "out/planted")
+
+
+def test_answers_beyond_the_limit_are_lost_to_truncation_and_chunking_is_recommended(tmp_path):
+    corpus = [
+        {"_id": f"d{i}", "title": "", "text": f"{PREAMBLE * 10}At dusk the {animal} was seen near the {place}."}
+        for i, (animal, place) in enumerate(PAIRS)
+    ]
+    queries = [
+        {"_id": f"q{i}", "text": f"who saw the {animal} near the {place}"} for i, (animal, place) in enumerate(PAIRS)
+    ]
+    judgments = [(f"q{i}", f"d{i}", 1) for i in range(len(PAIRS))]
+    gone = pd.Series([f"d{i}" for i in range(0, len(PAIRS), 30)])
+    corpus = [document for document in corpus if document["_id"] not in set(gone)]
+    found = confirmed(tmp_path, corpus, queries, judgments, **{"02.probe_steps": 4})
+    causes = found.attribution["cause"]
+    missing = causes[causes == "not in the corpus"].index
+    dev = set(
+        pd.read_parquet(found.folder.parent / "01_define_problem/queries.parquet").query("part == 'dev'")["query_id"]
+    )
+    assert set(missing) == dev & {doc_id.replace("d", "q") for doc_id in gone}
+    assert (causes.drop(missing) == "lost to truncation").mean() > 0.9
+    assert found.need["advice"] == "simpler, do not fine-tune"
+    assert found.need["kind"] == "chunking"
+    assert found.need["sentence"].startswith("Chunk, do not fine-tune")
+    assert sum(found.need["causes"].values()) == found.need["failing"] == len(causes)
+
+
+def test_exact_codes_are_a_matter_of_words_and_hybrid_search_is_recommended(tmp_path):
+    """Half of the queries are codes, which no meaning tells apart; the others share no word with their answers."""
+    meanings = {
+        "The engine is too hot.": "overheated motor", "The door will not shut.": "gate stays ajar",
+        "The screen is black.": "monitor shows nothing", "The battery is empty.": "accumulator flat",
+        "The wheel is loose.": "tyre wobbles", "The pump is leaking.": "fluid escapes from compressor",
+    }  # fmt: skip
+    corpus, queries, judgments = [], [], []
+    for i in range(90):
+        code = f"X{7919 * (i + 3) % 9973:04d}-{104729 * (i + 11) % 9967:04d}"
+        corpus.append({"_id": f"d{i}", "title": "", "text": f"Fault {code}: call the service."})
+        queries.append({"_id": f"q{i}", "text": code})
+        judgments.append((f"q{i}", f"d{i}", 1))
+    for i, (said, asked) in enumerate(meanings.items()):
+        corpus.append({"_id": f"m{i}", "title": "", "text": said})
+        for j, place in enumerate(PLACES.split()[:8]):
+            queries.append({"_id": f"p{i}{j}", "text": f"{asked}, {place}"})
+            judgments.append((f"p{i}{j}", f"m{i}", 1))
+    found = confirmed(tmp_path, corpus, queries, judgments, **{"02.probe_steps": 4})
+    coded = found.attribution[found.attribution.index.str.startswith("q")]
+    assert len(coded)
+    assert (coded["cause"] == "fixed by a simpler rung").mean() > 0.9
+    assert coded["fixed_by"].map(lambda fixes: "BM25" in list(fixes)).mean() > 0.9
+    assert found.need["kind"] in ("hybrid", "stack")
+    assert "hybrid" in found.need["simpler"]
+    assert found.ladder.loc["BM25", "broken"] > found.ladder.loc[found.need["simpler"], "broken"]
+
+
+def test_a_stronger_base_that_needs_no_tuning_is_recommended_over_tuning(tmp_path):
+    weak = shallow_minilm(tmp_path / "weak", layers=1)
+    pairs = [(a, b) for a in ("angry", "tired", "happy", "lost") for b in ANIMALS.split()]
+    others = {"angry": "furious", "tired": "exhausted", "happy": "joyful", "lost": "astray"}
+    corpus = [{"_id": f"d{i}", "title": "", "text": f"the {a} {b}"} for i, (a, b) in enumerate(pairs)]
+    queries = [{"_id": f"q{i}", "text": f"{others[a]} {b}s"} for i, (a, b) in enumerate(pairs)]
+    judgments = [(f"q{i}", f"d{i}", 1) for i in range(len(pairs))]
+    settings = {"base_model": weak, "02.stronger": "[sentence-transformers/all-MiniLM-L6-v2]", "02.probe_steps": 4}
+    found = confirmed(tmp_path, corpus, queries, judgments, **{**settings, "01.primary_metric": "RR@10", "01.shown": 1})
+    assert found.need["kind"] == "stronger base"
+    assert found.need["advice"] == "simpler, do not fine-tune"
+    assert found.need["sentence"].startswith("Take the stronger base, do not fine-tune")
+
+
+def test_what_could_not_be_run_is_named_and_nothing_rests_on_it(tmp_path):
+    corpus = [{"_id": f"d{i}", "title": "", "text": f"the {a} was near the {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
+    queries = [{"_id": f"q{i}", "text": f"{a} near {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
+    judgments = [(f"q{i}", f"d{i}", 1) for i in range(40)]
+    settings = {"02.probe_steps": 0, "02.stronger": "[nobody/has-this]"}
+    found = confirmed(tmp_path, corpus, queries, judgments, **settings)
+    assert found.need["advice"] == "cannot tell"
+    assert found.need["tuning_gain"] is None
+    row = found.ladder.loc["base nobody/has-this"]
+    assert row["status"].startswith("not measured: ")
+    assert pd.isna(row["delta"])
+    assert "base nobody/has-this" in found.need["not_measured"]
+    assert "cross-encoder" in found.need["not_measured"]
