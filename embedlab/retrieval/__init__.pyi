@@ -6,8 +6,11 @@ from .base import filter_by as filter_by
 from .base import top_k as top_k
 from .bm25 import BM25 as BM25
 from .chunking import Chunked as Chunked
+from .chunking import PassageSearch as PassageSearch
 from .chunking import passages as passages
 from .chunking import titled_passages as titled_passages
+from .cutting import Cutting as Cutting
+from .cutting import cut as cut
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
 from .engine import Engine as Engine
