@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from embedlab.chain.artifacts import confirm_need, evaluate, train
+from embedlab.chain.artifacts.base import Table
 from embedlab.chain.artifacts.evaluate import Prices
 from embedlab.errors import DataError
 from embedlab.evaluation.comparison import compare_scores
 from embedlab.evaluation.intervals import Groups
 from embedlab.evaluation.pareto import pareto
 from embedlab.evaluation.results import Comparison, with_interval
+from embedlab.verdict.facts import Facts
 from embedlab.verdict.price import HOUR, MONTH_DAYS
 
 OPTIONS = [
@@ -33,6 +36,9 @@ UNDO = {
     DOCUMENTS: "point back to the old index, kept meanwhile",
 }
 """How a change is undone, by what had to be embedded again."""
+
+EMBEDS_ANEW = ("chunking", "sparse", "stronger base")
+"""Kinds of rungs that embed every document anew."""
 
 SHARE = 0.05
 """The chance, over all options together, of calling one of them surely good enough that is not."""
@@ -185,3 +191,59 @@ def _gain(row: pd.Series) -> str:
 
 def _money(row: pd.Series) -> str:
     return f"{row['once']:,.2f} once and {row['monthly']:,.2f} a month"
+
+
+# --- what earlier steps measured --------------------------------------------------------------------
+
+
+def rung_options(facts: Facts, documents: int, bytes_a_document: float) -> list[Option]:
+    """Return the remedies of step 02, those that could not be run there included.
+
+    Args:
+        facts: of the run.
+        documents: of the collection.
+        bytes_a_document: of today's index.
+    """
+    ladder, scores = _table(facts, confirm_need.LADDER), _table(facts, confirm_need.PER_QUERY).set_index("query_id")
+    took = facts.decision(confirm_need.LADDER.step, confirm_need.MILLISECONDS) or {}
+    embedding = facts.decision(confirm_need.LADDER.step, confirm_need.SECONDS) or {}
+    found = []
+    for row in ladder.itertuples():
+        if row.status != MEASURED:
+            found.append(Option(row.rung, confirm_need.LADDER.step, status=row.status))
+            continue
+        anew = row.kind in EMBEDS_ANEW
+        found.append(
+            Option(
+                name=row.rung,
+                step=confirm_need.LADDER.step,
+                scores=scores[row.rung],
+                query_ms=took.get(row.rung),
+                bytes_a_document=bytes_a_document + row.added_bytes / documents,
+                seconds_a_document=embedding.get(row.rung) if anew else 0.0,
+                reembed=DOCUMENTS if anew else NOTHING,
+            )
+        )
+    return found
+
+
+def mix_options(facts: Facts, query_ms: float | None, bytes_a_document: float, seconds: float | None) -> list[Option]:
+    """Return the mixes of tuned and base weights that step 14 tried beside the tuned ones alone."""
+    scores = _table(facts, train.MIXES).set_index("query_id")
+    found = []
+    for share in scores.columns:
+        if share != "1":
+            name = f"tuned, {float(share):.0%} of the way from the base"
+            own = Option(name, train.MIXES.step, scores[share], True, query_ms, bytes_a_document, seconds, DOCUMENTS)
+            found.append(own)
+    return found
+
+
+def system_scores(facts: Facts, metric: str, part: str) -> pd.DataFrame:
+    """Return what every system of step 15 scored on a part: a row a query, a column a system."""
+    table = _table(facts, evaluate.PER_QUERY)
+    return table[table["part"] == part].pivot(index="query_id", columns="system", values=metric)
+
+
+def _table(facts: Facts, table: Table) -> pd.DataFrame:
+    return table.read(facts.store.path(table.step, table.file))

@@ -77,3 +77,5 @@ PER_QUERY = Table(
     {"query_id": TEXT},
     "the contract's measure today and of each remedy, under its name",
 )
+MILLISECONDS, SECONDS = "milliseconds", "seconds to embed a document"
+"""Decisions of this step: what a query takes in each rung, and what embedding a document takes where it is anew."""
