@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 WIDTH = 1000.0
@@ -40,6 +40,26 @@ def interval_chart(gained: Mapping[str, Any]) -> dict[str, Any]:
         "apart": abs(at(minimum) - at(0.0)) > 1,
         "roomy": min(at(delta) - at(low), at(high) - at(delta)) > WIDTH / 6,
     }
+
+
+def intervals_chart(gains: Sequence[Mapping[Any, Any]]) -> dict[str, Any]:
+    """Return the places of several intervals on one line, in percent of its length, and the place of zero.
+
+    Args:
+        gains: each with ``ci_low, ci_high, delta``.
+    """
+    ends = [0.0, *[gain[name] for gain in gains for name in ("ci_low", "ci_high")]]
+    left, right = min(ends), max(ends)
+    span = max(right - left, 0.01)
+
+    def at(value: float) -> float:
+        return round(100 * (value - left) / span, 1)
+
+    rows = []
+    for gain in gains:
+        low, high = at(gain["ci_low"]), at(gain["ci_high"])
+        rows.append({"low": low, "width": round(high - low, 1), "delta": at(gain["delta"])})
+    return {"zero": at(0.0), "rows": rows}
 
 
 def systems_chart(means: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from embedlab.chain.artifacts import establish_baseline, evaluate
+from embedlab.chain.artifacts import establish_baseline, evaluate, test_pipeline
 from embedlab.chain.artifacts.base import Kind, Summary
 from embedlab.chain.artifacts.define_problem import Settings
 from embedlab.chain.contract import Contract
@@ -16,8 +16,9 @@ from embedlab.chain.steps import LAST, STEPS, Step, proof_of
 from embedlab.chain.store import FINISHED, Store
 from embedlab.errors import IntegrityError
 from embedlab.files import read_json, why_no_file
-from embedlab.report.charts import interval_chart, systems_chart
+from embedlab.report.charts import interval_chart, intervals_chart, systems_chart
 from embedlab.verdict.facts import Facts
+from embedlab.verdict.options import MEASURED, best_for_the_money
 from embedlab.verdict.seeds import model_and_recipe
 from embedlab.verdict.words import (
     beside,
@@ -80,6 +81,7 @@ def front_page(
         "mistakes": [_check(row, "present", rendered) for row in verdict.get("mistakes") or []],
         "slices": _slices(verdict),
         "strata": _strata(verdict),
+        "options": _options(store, contract),
         "cards": [card(store, step, steps.get(step.number, {}), rendered) for step in STEPS],
         "settings": settings,
         "contract": contract,
@@ -211,6 +213,31 @@ def _strata(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
         ]
         found.append({"name": humanize(name), "rows": [row for row in rows if row["delta"] is not None]})
     return found
+
+
+def _options(store: Store, contract: Contract | None) -> dict[str, Any]:
+    """Return every option of step 18 with the drawing of its interval, and the best for the money; empty before it."""
+    table = test_pipeline.OPTIONS
+    if contract is None or not _has(store, table.step, table.file):
+        return {}
+    frame = table.read(store.path(table.step, table.file))
+    measured = frame[frame["status"] == MEASURED].sort_values("delta", ascending=False, kind="stable")
+    ends = intervals_chart(measured[["ci_low", "ci_high", "delta"]].to_dict("records"))
+    rows = []
+    for row, drawn in zip(measured.to_dict("records"), ends["rows"], strict=True):
+        rows.append(row | {"drawn": drawn, "kind": "tuned" if row["tuned"] else "other"})
+    skipped = frame[frame["status"] != MEASURED]
+    return {
+        "sentence": best_for_the_money(frame, contract.min_gain).replace("**", ""),
+        "rows": [{name: _shown_number(value) for name, value in row.items()} for row in rows],
+        "zero": ends["zero"],
+        "skipped": list(zip(skipped["option"], skipped["status"], strict=True)),
+    }
+
+
+def _shown_number(value: Any) -> Any:
+    """Return None for a number that is missing: templates tell it from a number."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _system_means(store: Store, contract: Contract | None) -> dict[str, float]:

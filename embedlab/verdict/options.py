@@ -208,19 +208,19 @@ def rung_options(facts: Facts, documents: int, bytes_a_document: float) -> list[
     took = facts.decision(confirm_need.LADDER.step, confirm_need.MILLISECONDS) or {}
     embedding = facts.decision(confirm_need.LADDER.step, confirm_need.SECONDS) or {}
     found = []
-    for row in ladder.itertuples():
-        if row.status != MEASURED:
-            found.append(Option(row.rung, confirm_need.LADDER.step, status=row.status))
+    for row in ladder.to_dict("records"):
+        if row["status"] != MEASURED:
+            found.append(Option(row["rung"], confirm_need.LADDER.step, status=row["status"]))
             continue
-        anew = row.kind in EMBEDS_ANEW
+        anew = row["kind"] in EMBEDS_ANEW
         found.append(
             Option(
-                name=row.rung,
+                name=row["rung"],
                 step=confirm_need.LADDER.step,
-                scores=scores[row.rung],
-                query_ms=took.get(row.rung),
-                bytes_a_document=bytes_a_document + row.added_bytes / documents,
-                seconds_a_document=embedding.get(row.rung) if anew else 0.0,
+                scores=scores[row["rung"]],
+                query_ms=took.get(row["rung"]),
+                bytes_a_document=bytes_a_document + row["added_bytes"] / documents,
+                seconds_a_document=embedding.get(row["rung"]) if anew else 0.0,
                 reembed=DOCUMENTS if anew else NOTHING,
             )
         )

@@ -58,3 +58,30 @@ END_TO_END = Table(
     {"query_id": TEXT, "system": TEXT, "in_prompt": FLAG, "group": TEXT},
     "a number a measure",
 )
+OPTIONS = Table(
+    "18",
+    "options.parquet",
+    "a way to make the search better: its gain over what answers today on dev (on the test for what was scored there), "
+    "what it takes and costs, what must be embedded anew for it, and how it is undone",
+    {
+        "option": TEXT,
+        "step": TEXT,
+        "tuned": FLAG,
+        "delta": NUMBER,
+        "ci_low": NUMBER,
+        "ci_high": NUMBER,
+        "surely": FLAG,
+        "test_delta": NUMBER,
+        "test_low": NUMBER,
+        "test_high": NUMBER,
+        "query_ms": NUMBER,
+        "added_ms": NUMBER,
+        "index_gb": NUMBER,
+        "once": NUMBER,
+        "monthly": NUMBER,
+        "reembed": TEXT,
+        "undo": TEXT,
+        "status": TEXT,
+        "front": FLAG,
+    },
+)
