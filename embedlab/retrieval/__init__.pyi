@@ -24,6 +24,7 @@ from .index import VectorIndex as VectorIndex
 from .index import build_index as build_index
 from .index import load_index as load_index
 from .index import recall_against as recall_against
+from .languages import detect_language as detect_language
 from .pipeline import Pipeline as Pipeline
 from .pipeline import choose_threshold as choose_threshold
 from .pipeline import tune as tune
@@ -34,6 +35,7 @@ from .prompt import build_prompt as build_prompt
 from .reranking import LateInteraction as LateInteraction
 from .reranking import rerank as rerank
 from .reranking import token_vectors as token_vectors
+from .rewriting.feedback import RM3 as RM3
 from .stacks import Answering as Answering
 from .stacks import Filtered as Filtered
 from .stacks import Fused as Fused
