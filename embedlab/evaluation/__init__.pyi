@@ -12,6 +12,11 @@ from .comparison import compare_scores as compare_scores
 from .comparison import comparison_table as comparison_table
 from .comparison import holm as holm
 from .comparison import several as several
+from .coverage import NoAnswer as NoAnswer
+from .coverage import coverage_curve as coverage_curve
+from .coverage import no_answer as no_answer
+from .coverage import unanswerable_half as unanswerable_half
+from .coverage import without_answers as without_answers
 from .gain import among_unseen as among_unseen
 from .gain import concentration as concentration
 from .guardrails import slice_results as slice_results

@@ -1,3 +1,6 @@
+from .answers import Completes as Completes
+from .answers import answer_quality as answer_quality
+from .answers import judge_prompt as judge_prompt
 from .base import DEPTH as DEPTH
 from .base import Encodes as Encodes
 from .base import EncodesWithIdentity as EncodesWithIdentity
@@ -24,13 +27,19 @@ from .index import VectorIndex as VectorIndex
 from .index import build_index as build_index
 from .index import load_index as load_index
 from .index import recall_against as recall_against
+from .index_measures import cheapest as cheapest
+from .index_measures import measure_settings as measure_settings
+from .index_settings import IndexSetting as IndexSetting
 from .languages import detect_language as detect_language
 from .pipeline import Pipeline as Pipeline
 from .pipeline import choose_threshold as choose_threshold
+from .pipeline import chosen_settings as chosen_settings
 from .pipeline import tune as tune
 from .pipeline import tune_stages as tune_stages
 from .pipeline import units as units
+from .prompt import Counter as Counter
 from .prompt import Prompt as Prompt
+from .prompt import TokenCounter as TokenCounter
 from .prompt import build_prompt as build_prompt
 from .reranking import LateInteraction as LateInteraction
 from .reranking import rerank as rerank

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,16 @@ import pandas as pd
 from embedlab.errors import ParameterError, nearest
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder
-from embedlab.retrieval.base import DEPTH, filter_by, top_k
+from embedlab.retrieval.base import DEPTH, top_k
 from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.chunking import titled_passages
+from embedlab.retrieval.filters import Filter
 from embedlab.retrieval.hybrid import best_weight, fuse_scores
 from embedlab.retrieval.index import Indexed, VectorIndex, build_index
 from embedlab.retrieval.reranking import TOP, LateInteraction, has_token_vectors, rerank
 from embedlab.retrieval.systems import CHUNKING, Settings, Stages
 
-DEEP = 1000
-"""Documents retrieved before a filter removes some."""
+NO_FILTER = "none"
 
 RERANK_WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8)
 
@@ -55,6 +54,8 @@ class Pipeline:
         # Documents, whatever was cut into passages: the candidates that it reorders are documents.
         whole = pd.Series(_whole_texts(corpus).to_numpy(), corpus["doc_id"])
         self.reranker = LateInteraction(encoder, whole, settings.rerank_tokens)
+        # By metadata field what the documents have there: a service asks for it with every request.
+        self._values: dict[str, Mapping[str, frozenset[str]]] = {}
 
     @classmethod
     def build(cls, encoder: Encoder, corpus: pd.DataFrame, settings: Settings, lexical: BM25) -> Pipeline:
@@ -68,10 +69,10 @@ class Pipeline:
         index = build_index(vectors, texts.index.tolist(), encoder.identity, settings.index)
         return cls(encoder, index, corpus, settings, lexical)
 
-    @cached_property
+    @property
     def vectors(self) -> Vectors:
         """The vectors of the index, float32 ``[units, dimensions]``; passages of one document stand together."""
-        return self.dense.index.vectors()
+        return self.dense.vectors
 
     def using(self, **changes: Any) -> Pipeline:
         """Return a pipeline over the same index with some query-time settings changed."""
@@ -86,18 +87,23 @@ class Pipeline:
             queries: ``query_id, text`` and, for a filter, its field.
             vectors: of the queries where they are already encoded.
         """
-        return self._dense_run(queries, vectors), self._filtered(self.lexical.search, queries)
+        return self._dense_run(queries, vectors), self._lexical_run(queries)
 
     def _dense_run(self, queries: pd.DataFrame, vectors: Vectors | None) -> pd.DataFrame:
-        return self._filtered(lambda texts, k: self.dense.search(texts, k, vectors), queries)
+        return self.dense.search(_texts_by_id(queries), DEPTH, self._where(queries), vectors)
 
-    def _filtered(self, search: Callable[[pd.Series, int], pd.DataFrame], queries: pd.DataFrame) -> pd.DataFrame:
-        """Return what one side finds, after the filter where there is one."""
-        texts, field = _texts_by_id(queries), self.settings.filter_field
+    def _lexical_run(self, queries: pd.DataFrame) -> pd.DataFrame:
+        return self.lexical.search(_texts_by_id(queries), DEPTH, self._where(queries))
+
+    def _where(self, queries: pd.DataFrame) -> Filter | None:
+        """Return which documents each query may find; None: all."""
+        field = self.settings.filter_field
         if not field:
-            return search(texts, DEPTH)
-        deep = search(texts, min(DEEP, len(self.corpus)))
-        return top_k(filter_by(deep, queries, self.corpus, field), DEPTH)
+            return None
+        if field not in self._values:
+            self._values[field] = Filter.equal(field, queries, self.corpus).values
+        asked = Filter.equal(field, queries, self.corpus.head(0))
+        return replace(asked, values=self._values[field])
 
     def search(self, queries: pd.DataFrame, vectors: Vectors | None = None) -> pd.DataFrame:
         """Return the run of the queries through every stage; arguments as for :meth:`candidates`."""
@@ -121,7 +127,7 @@ class Pipeline:
     def _first_stage(self, queries: pd.DataFrame, vectors: Vectors | None) -> pd.DataFrame:
         """Return the run before the rerank; a side of no weight is not asked."""
         if self.settings.weight == 0:
-            return self._filtered(self.lexical.search, queries)
+            return self._lexical_run(queries)
         if self.settings.weight == 1:
             return self._dense_run(queries, vectors)
         return fuse_scores(*self.candidates(queries, vectors), self.settings.weight)
@@ -278,6 +284,24 @@ def tune(
     return pipeline, pd.concat(stages, ignore_index=True)
 
 
+def chosen_settings(choices: pd.DataFrame, stages: Stages) -> Settings:
+    """Return the settings that a table of :func:`tune_stages` says were chosen.
+
+    Args:
+        choices: ``stage, setting, chosen``.
+        stages: what was tried.
+    """
+    chosen = choices[choices["chosen"]].set_index("stage")["setting"]
+    field = str(chosen["filter"])
+    return replace(
+        stages.settings(str(chosen["passages"])),
+        filter_field="" if field == NO_FILTER else field,
+        weight=float(chosen["dense weight"]),
+        # A model without token vectors was not tried as a reranker.
+        rerank_weight=float(chosen.get("rerank weight", 0.0)),
+    )
+
+
 def _best(tried: Mapping[Any, float], least_gain: float = 0.0) -> Any:
     """Return the best setting of a stage; the first one unless the best gains at least so much over it."""
     first = next(iter(tried))
@@ -291,7 +315,7 @@ def _stage(name: str, tried: Mapping[Any, float], chosen: Any) -> pd.DataFrame:
     rows = []
     for setting, quality in tried.items():
         # No filter is the empty name of a field, which a table could not show.
-        shown = str(setting) or "none"
+        shown = str(setting) or NO_FILTER
         rows.append((name, shown, quality, setting == chosen))
     return pd.DataFrame(rows, columns=["stage", "setting", "quality", "chosen"])
 
