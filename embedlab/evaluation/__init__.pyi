@@ -24,6 +24,7 @@ from .metrics import unjudged_share as unjudged_share
 from .overlap import agreement as agreement
 from .overlap import first_results as first_results
 from .overlap import rbo as rbo
+from .pareto import pareto as pareto
 from .power import chance_of_showing as chance_of_showing
 from .power import design_effect as design_effect
 from .power import detectable_gain as detectable_gain
