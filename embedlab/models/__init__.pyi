@@ -1,3 +1,5 @@
+from .cards import Card as Card
+from .cards import read_card as read_card
 from .chat import Endpoint as Endpoint
 from .chat import EndpointError as EndpointError
 from .chat import Reply as Reply
@@ -10,3 +12,7 @@ from .identity import EmbeddingIdentity as EmbeddingIdentity
 from .resolve import MINILM as MINILM
 from .resolve import WORDLLAMA as WORDLLAMA
 from .resolve import ModelFiles as ModelFiles
+from .variants import EncodesTexts as EncodesTexts
+from .variants import Variant as Variant
+from .variants import bytes_per_vector as bytes_per_vector
+from .variants import split_variant as split_variant

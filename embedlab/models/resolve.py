@@ -9,6 +9,7 @@ from pathlib import Path
 
 from embedlab.errors import ModelError, shown
 from embedlab.files import sha256_file, sha256_json
+from embedlab.models.cards import read_card
 from embedlab.models.folder import MEND, check_folder
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -27,7 +28,8 @@ LICENCES = {MINILM: "Apache-2.0", WORDLLAMA: "MIT (code); derived from Llama 2 t
 class ModelFiles:
     """A model's verified files.
 
-    ``weights`` is the sha256 over its safetensors files, ``config`` over its small JSON files.
+    ``weights`` is the sha256 over its safetensors files, ``config`` over its small JSON files. Licence, languages
+    and modality are what its card says; see :class:`embedlab.models.cards.Card`.
     """
 
     name: str
@@ -35,6 +37,8 @@ class ModelFiles:
     weights: str
     config: str
     licence: str
+    languages: tuple[str, ...] = ()
+    modality: str = "text"
 
     @property
     def source(self) -> str:
@@ -68,7 +72,9 @@ def resolve(name: str) -> ModelFiles:
     weights = sorted(path for path in folder.rglob("*.safetensors") if path.is_file())
     title = folder.resolve().name if is_local else name
     try:
-        return ModelFiles(title, folder, _hash(weights, folder), _config_hash(folder), _licence(folder))
+        card = read_card(folder)
+        hashes = _hash(weights, folder), _config_hash(folder)
+        return ModelFiles(title, folder, *hashes, card.licence, card.languages, card.modality)
     except OSError as error:
         raise ModelError(f"{folder}: not readable: {error}; {MEND}") from None
 
@@ -99,7 +105,7 @@ def _packaged(name: str) -> ModelFiles:
             f"{files[0]}: sha256 is {found}, expected {expected}; the file was changed: "
             f"install the package {package} again"
         )
-    return ModelFiles(name, folder, found, _config_hash(folder), LICENCES[name])
+    return ModelFiles(name, folder, found, _config_hash(folder), LICENCES[name], read_card(folder).languages)
 
 
 def _from_hub(name: str) -> Path:
@@ -125,12 +131,3 @@ def _config_hash(folder: Path) -> str:
     skipped = ("config_sentence_transformers.json", "data_config.json", "trainer_state.json", "embedlab.json")
     files = sorted(p for p in folder.rglob("*.json") if p.name not in skipped and p.is_file())
     return sha256_json({str(f.relative_to(folder)): sha256_file(f) for f in files})
-
-
-def _licence(folder: Path) -> str:
-    readme = folder / "README.md"
-    if readme.is_file():
-        for line in readme.read_text(encoding="utf-8", errors="replace").splitlines()[:80]:
-            if line.startswith("license:"):
-                return shown(line.split(":", 1)[1].strip().strip("'\""))
-    return "not stated"
