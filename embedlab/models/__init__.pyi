@@ -12,6 +12,8 @@ from .identity import EmbeddingIdentity as EmbeddingIdentity
 from .resolve import MINILM as MINILM
 from .resolve import WORDLLAMA as WORDLLAMA
 from .resolve import ModelFiles as ModelFiles
+from .served import Served as Served
+from .served import served as served
 from .variants import EncodesTexts as EncodesTexts
 from .variants import Variant as Variant
 from .variants import bytes_per_vector as bytes_per_vector

@@ -47,7 +47,7 @@ def read_card(folder: Path) -> Card:
 
 
 def _head(text: str) -> dict[str, Any]:
-    """Return the YAML between the first two lines of ``---``; a card without any, or with faults in it, says nothing."""
+    """Return the YAML between the first two lines of ``---``; one without any, or with faults, says nothing."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
