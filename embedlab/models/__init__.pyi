@@ -9,7 +9,9 @@ from .encoder import load_model as load_model
 from .hardware import Calibration as Calibration
 from .hardware import calibrate as calibrate
 from .identity import EmbeddingIdentity as EmbeddingIdentity
+from .openvino import OpenVINOEncoder as OpenVINOEncoder
 from .resolve import MINILM as MINILM
+from .resolve import MPNET as MPNET
 from .resolve import WORDLLAMA as WORDLLAMA
 from .resolve import ModelFiles as ModelFiles
 from .served import Served as Served
