@@ -1,3 +1,4 @@
+from .bakeoff import speed_table as speed_table
 from .comparison import compare as compare
 from .comparison import compare_all as compare_all
 from .comparison import compare_scores as compare_scores
@@ -41,6 +42,11 @@ from .querylog import read_log as read_log
 from .querylog import vocabulary_of as vocabulary_of
 from .querylog import weighted_mean as weighted_mean
 from .regret import stakes as stakes
+from .requirements import RUNTIMES as RUNTIMES
+from .requirements import Requirements as Requirements
+from .requirements import Suitability as Suitability
+from .requirements import failed_gates as failed_gates
+from .requirements import open_gates as open_gates
 from .results import BROKEN as BROKEN
 from .results import HELD as HELD
 from .results import LOST as LOST
