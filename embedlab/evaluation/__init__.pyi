@@ -1,4 +1,8 @@
 from .bakeoff import speed_table as speed_table
+from .candidates import Candidate as Candidate
+from .candidates import Source as Source
+from .candidates import load_candidates as load_candidates
+from .candidates import spelled as spelled
 from .comparison import compare as compare
 from .comparison import compare_all as compare_all
 from .comparison import compare_scores as compare_scores
