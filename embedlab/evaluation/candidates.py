@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from embedlab.errors import EmbedlabError, ParameterError
 from embedlab.evaluation.requirements import OPENVINO, SERVICE, TORCH, Suitability
@@ -16,6 +17,8 @@ from embedlab.models.resolve import resolve
 from embedlab.models.served import SERVED, served
 from embedlab.models.variants import OPENVINO as BY_OPENVINO
 from embedlab.models.variants import EncodesTexts, Variant, split_variant
+from embedlab.progress import Progress
+from embedlab.retrieval.dense import Dense
 
 TODAY = "today"
 """How a candidate's name may begin in place of today's model."""
@@ -88,6 +91,13 @@ class Candidate:
         if self.why_not_base or not isinstance(self.model, Encoder):
             return self.why_not_base
         return "" if self.model.model.transformers_model is not None else "a table of word vectors is not tuned here"
+
+    def search(self, documents: pd.Series, queries: pd.Series) -> pd.DataFrame:
+        """Return the run of exact search with its vectors; a variant's texts are encoded by now, so no bar is shown."""
+        if not self.is_variant:
+            return Dense(self.encoder, documents).search(queries)
+        with Progress("", 0, worth_showing=False):
+            return Dense(self.encoder, documents).search(queries)
 
     def parameters(self) -> float:
         """Return the number of its model's weights; NaN where nobody says."""
