@@ -11,6 +11,7 @@ from embedlab.chain.artifacts.base import Artifact
 from embedlab.chain.steps import STEPS
 from embedlab.chain.store import Store
 from embedlab.errors import ContractError, MissingInputError, ParameterError, nearest
+from embedlab.evaluation.requirements import RUNTIMES, Requirements
 from embedlab.files import sha256_json
 
 LATER, KNOWN, NEW = "later queries", "new queries over known documents", "new documents"
@@ -35,7 +36,10 @@ WAIVABLE = (
 )
 """Guards that a contract may do without where they cannot be judged, beside its guardrail slices."""
 
-BUDGETS = ("latency_budget_ms", "index_budget_mb", "migration_budget", "monthly_budget")
+BUDGETS = (
+    *("latency_budget_ms", "index_budget_mb", "migration_budget", "monthly_budget"),
+    *("memory_budget_mb", "million_queries_budget"),
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ class Contract(Artifact, step="01", file="contract.json"):
         index_budget_mb: size of the index in megabytes.
         migration_budget: most that the switch may cost once, in the user's currency.
         monthly_budget: most that a month may cost.
+        languages: of the queries, as codes; a base model whose card names others is none. Empty: any.
+        licences: those that a base model may have, as cards write them. Empty: any.
+        runtimes: what may run a base model, of :data:`embedlab.evaluation.RUNTIMES`. Empty: anything.
+        most_truncated: largest share of the documents that a base model may cut off; 1: any.
+        memory_budget_mb: most megabytes of a base model's weights; 0: any.
+        million_queries_budget: most that encoding a million queries may cost; 0: any.
         test_openings: sets of tuned weights, each as one proposed system, that may be scored on the sealed test,
             in all runs together.
         transductive: whether training may use the bare texts of held-out documents.
@@ -98,6 +108,12 @@ class Contract(Artifact, step="01", file="contract.json"):
     index_budget_mb: float
     migration_budget: float
     monthly_budget: float
+    languages: list[str]
+    licences: list[str]
+    runtimes: list[str]
+    most_truncated: float
+    memory_budget_mb: float
+    million_queries_budget: float
     test_openings: int
     transductive: bool
     waived: list[str]
@@ -111,12 +127,19 @@ class Contract(Artifact, step="01", file="contract.json"):
         for name in (*SHARES, *BUDGETS):
             if not getattr(self, name) >= 0:
                 raise ParameterError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        self._check_model()
         _one_of("claim", self.claim, tuple(NEEDS))
         self._check_share()
         _one_of("proposed", self.proposed, PROPOSED)
         if not Path(self.production).is_file():
             _one_of("production", self.production, PRODUCTION, " or a TREC run file")
         self._check_waivers()
+
+    def _check_model(self) -> None:
+        if not 0 <= self.most_truncated <= 1:
+            raise ParameterError(f"most_truncated of step 01 must lie between 0 and 1, found {self.most_truncated}")
+        for name in self.runtimes:
+            _one_of("runtimes", name, RUNTIMES)
 
     def _check_share(self) -> None:
         share = self.share_of_new_documents
@@ -161,6 +184,20 @@ class Contract(Artifact, step="01", file="contract.json"):
         return 1 - (1 - self.confidence) / self.test_openings
 
     @property
+    def requirements(self) -> Requirements:
+        """What the base model must keep to."""
+        return Requirements(
+            languages=self.languages,
+            licences=self.licences,
+            runtimes=self.runtimes,
+            query_ms=self.latency_budget_ms,
+            index_mb=self.index_budget_mb,
+            truncated=self.most_truncated if self.most_truncated < 1 else None,
+            memory_mb=self.memory_budget_mb or None,
+            million_queries=self.million_queries_budget or None,
+        )
+
+    @property
     def hash(self) -> str:
         """A hash of every field, in hex."""
         return sha256_json(asdict(self))
@@ -188,10 +225,26 @@ class Contract(Artifact, step="01", file="contract.json"):
             f"- **Slices of your own:** {'; '.join(self.slices) or 'none'}\n"
             f"- **Budgets:** {self.latency_budget_ms:g} ms a query (p95), {self.index_budget_mb:g} MB of index, "
             f"{self.migration_budget:,.2f} once for the migration, {self.monthly_budget:,.2f} a month\n"
+            f"- **A base model**, beside the budgets: {self._asked_of_a_model()}\n"
             f"- **Sealed test:** at most {self.test_openings} sets of tuned weights may be scored on it, "
             f"in all runs together; so each takes {self.deciding_confidence:.1%} confidence\n"
             f"- **Hash:** `{self.hash[:12]}`"
         )
+
+    def _asked_of_a_model(self) -> str:
+        """Return in words what a base model must be, beside quick and small."""
+        asked = [
+            f"{name} {', '.join(values)}"
+            for name, values in (("languages", self.languages), ("licence", self.licences), ("runs on", self.runtimes))
+            if values
+        ]
+        if self.most_truncated < 1:
+            asked.append(f"cuts off {self.most_truncated:.0%} of the documents at most")
+        if self.memory_budget_mb:
+            asked.append(f"weights of {self.memory_budget_mb:g} MB at most")
+        if self.million_queries_budget:
+            asked.append(f"a million queries for {self.million_queries_budget:,.2f} at most")
+        return "; ".join(asked) or "any"
 
     def _mix(self) -> str:
         """Return in words which mix of queries about known and new documents decides."""

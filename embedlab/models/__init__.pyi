@@ -1,3 +1,5 @@
+from .cards import Card as Card
+from .cards import read_card as read_card
 from .chat import Endpoint as Endpoint
 from .chat import EndpointError as EndpointError
 from .chat import Reply as Reply
@@ -7,6 +9,14 @@ from .encoder import load_model as load_model
 from .hardware import Calibration as Calibration
 from .hardware import calibrate as calibrate
 from .identity import EmbeddingIdentity as EmbeddingIdentity
+from .openvino import OpenVINOEncoder as OpenVINOEncoder
 from .resolve import MINILM as MINILM
+from .resolve import MPNET as MPNET
 from .resolve import WORDLLAMA as WORDLLAMA
 from .resolve import ModelFiles as ModelFiles
+from .served import Served as Served
+from .served import served as served
+from .variants import EncodesTexts as EncodesTexts
+from .variants import Variant as Variant
+from .variants import bytes_per_vector as bytes_per_vector
+from .variants import split_variant as split_variant

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from embedlab.errors import DataError, ModelError, ParameterError, shown
 from embedlab.models.cache import VectorCache, Vectors
 from embedlab.models.folder import MEND
 from embedlab.models.hardware import require_memory
+from embedlab.models.identity import EmbeddingIdentity
 from embedlab.models.loading import identity_of, load_sentence_transformer, naming, tokenizer_file
 from embedlab.models.resolve import ModelFiles, resolve
 from embedlab.progress import Progress
@@ -100,24 +101,10 @@ class Encoder:
             ParameterError: if the kind is neither.
             ModelError: if the model cannot be loaded, or its vectors are no numbers.
         """
-        _check_texts(texts, kind)
         if self._past_cache:
+            _check_texts(texts, kind)
             return self.encode_uncached(texts, kind)
-        # Once in the cache and once in what is returned, four bytes a number.
-        require_memory(8.0 * len(texts) * self.identity.dimensions, f"vectors of {len(texts):,} texts")
-        prompt = self.prompt(kind)
-        keys = [self._cache.key(text, prompt) for text in texts]
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._cache}
-        # texts of one length fill a batch without padding; the longest come first, so that memory fails early
-        order = sorted(missing, key=lambda key: (-len(missing[key]), key))
-        with Progress(ENCODING[kind], len(texts)) as bar:
-            bar.advance(len(texts) - len(missing))
-            for start in range(0, len(order), CHUNK):
-                chunk = order[start : start + CHUNK]
-                vectors = self.encode_uncached([missing[key] for key in chunk], kind)
-                self._cache.add(chunk, vectors)
-                bar.advance(len(chunk))
-        return self._cache.get(keys, self.identity.dimensions)
+        return through_cache(self, self._cache, texts, kind)
 
     @contextlib.contextmanager
     def past_cache(self) -> Iterator[None]:
@@ -159,6 +146,47 @@ class Encoder:
     def parameters(self) -> int:
         """Return the number of weights."""
         return sum(p.numel() for p in self.model.parameters())
+
+    def weight_bytes(self) -> int:
+        """Return the bytes of memory that the weights take."""
+        return sum(p.numel() * p.element_size() for p in self.model.parameters())
+
+
+class Computes(Protocol):
+    """What computes vectors anew, and knows what stands before a text."""
+
+    @property
+    def identity(self) -> EmbeddingIdentity:
+        """The space of its vectors."""
+        ...
+
+    def prompt(self, kind: Kind) -> str:
+        """Return the text that stands before every query or document."""
+        ...
+
+    def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return one vector a text, float32 ``[len(texts), dimensions]``."""
+        ...
+
+
+def through_cache(encoder: Computes, cache: VectorCache, texts: list[str], kind: Kind) -> Vectors:
+    """Return the vectors of texts, those computed that the cache does not hold; see :meth:`Encoder.encode`."""
+    _check_texts(texts, kind)
+    dimensions = encoder.identity.dimensions
+    # Once in the cache and once in what is returned, four bytes a number.
+    require_memory(8.0 * len(texts) * dimensions, f"vectors of {len(texts):,} texts")
+    prompt = encoder.prompt(kind)
+    keys = [cache.key(text, prompt) for text in texts]
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in cache}
+    # texts of one length fill a batch without padding; the longest come first, so that memory fails early
+    order = sorted(missing, key=lambda key: (-len(missing[key]), key))
+    with Progress(ENCODING[kind], len(texts)) as bar:
+        bar.advance(len(texts) - len(missing))
+        for start in range(0, len(order), CHUNK):
+            chunk = order[start : start + CHUNK]
+            cache.add(chunk, encoder.encode_uncached([missing[key] for key in chunk], kind))
+            bar.advance(len(chunk))
+    return cache.get(keys, dimensions)
 
 
 def encoding_bar(kind: Kind, count: int) -> Progress:

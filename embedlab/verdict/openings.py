@@ -135,6 +135,16 @@ def _dropped(then: Any, now: Any) -> bool:
     return not set(then) <= set(now)
 
 
+def _widened(then: Any, now: Any) -> bool:
+    """Whether more is allowed: an empty list allows anything."""
+    return bool(then) and (not now or not set(now) <= set(then))
+
+
+def _lifted(then: Any, now: Any) -> bool:
+    """Whether a budget is larger: 0 is none at all."""
+    return bool(then) and (not now or bool(now > then))
+
+
 def _waived(then: Any, now: Any) -> bool:
     return not set(waivers(now)) <= set(waivers(then))
 
@@ -168,6 +178,12 @@ LOOSER: Mapping[str, Rule] = {
     "index_budget_mb": _higher,
     "migration_budget": _higher,
     "monthly_budget": _higher,
+    "languages": _dropped,
+    "licences": _widened,
+    "runtimes": _widened,
+    "most_truncated": _higher,
+    "memory_budget_mb": _lifted,
+    "million_queries_budget": _lifted,
     "test_openings": _changed,  # more: a larger allowance; fewer: the confidence is split over fewer
     "transductive": _higher,
     "waived": _waived,

@@ -12,6 +12,7 @@ from embedlab.chain.artifacts.establish_baseline import PER_QUERY, Baseline
 from embedlab.chain.cells import cell_parameters
 from embedlab.chain.contract import same_contract
 from embedlab.errors import ContractError, ParameterError
+from embedlab.evaluation import Requirements
 from embedlab.verdict.facts import Facts
 
 PARAMS = {name: p.default for name, p in cell_parameters("01").items()}
@@ -42,6 +43,12 @@ CHANGED = {
     "index_budget_mb": 10.0,
     "migration_budget": 5.0,
     "monthly_budget": 5.0,
+    "languages": ["en"],
+    "licences": ["apache-2.0"],
+    "runtimes": ["torch"],
+    "most_truncated": 0.2,
+    "memory_budget_mb": 500.0,
+    "million_queries_budget": 2.0,
     "test_openings": 1,
     "transductive": False,
     "waived": ["retention: one domain is all we serve"],
@@ -157,6 +164,15 @@ def test_where_queries_are_dated_another_claim_says_what_parts_by_date_would_hav
     assert claim_in_words("later queries", "query", "date", dated=True).endswith("about **later queries**.")
 
 
+def test_what_a_base_model_must_be_is_asked_only_where_it_was_agreed():
+    asked = replace(CONTRACT, most_truncated=0.2, licences=["mit"], memory_budget_mb=500.0)
+    assert CONTRACT.requirements == Requirements([], [], [], 100.0, 1000.0)
+    assert asked.requirements == Requirements([], ["mit"], [], 100.0, 1000.0, 0.2, 500.0)
+    assert "**A base model**, beside the budgets: any\n" in CONTRACT.in_words()
+    said = "licence mit; cuts off 20% of the documents at most; weights of 500 MB at most"
+    assert said in asked.in_words()
+
+
 @pytest.mark.parametrize("name", CHANGED)
 def test_a_changed_field_changes_the_hash_and_is_named_where_numbers_meet(name, outputs):
     other = replace(CONTRACT, **{name: CHANGED[name]})
@@ -230,6 +246,9 @@ def test_the_contract_in_words_says_every_agreement():
         ({"waived": ["retension: why"]}, "no guard 'retension' can be waived; did you mean 'retention'"),
         ({"waived": ["seal: why"]}, "no guard 'seal' can be waived"),
         ({"monthly_budget": float("nan")}, "monthly_budget must be 0 or more, found nan"),
+        ({"memory_budget_mb": -1.0}, r"memory_budget_mb must be 0 or more, found -1\.0"),
+        ({"most_truncated": 1.5}, r"most_truncated of step 01 must lie between 0 and 1, found 1\.5"),
+        ({"runtimes": ["onnx"]}, "runtimes of step 01 must be one of torch, openvino, service, found 'onnx'"),
         ({"primary_metric": "nDCG10"}, "unknown measure"),
     ],
 )

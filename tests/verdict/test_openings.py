@@ -123,7 +123,17 @@ def test_another_seed_of_one_collection_is_the_same_test(toy, file):
 
 # --- a contract that asks less than at the first opening ----------------------------------------
 
-AGREED = contract(guardrail_slices=["negation"], slices=["errors: error"], waived=["retention: one domain"])
+AGREED = contract(
+    guardrail_slices=["negation"],
+    slices=["errors: error"],
+    waived=["retention: one domain"],
+    languages=["en"],
+    licences=["mit", "apache-2.0"],
+    runtimes=["torch"],
+    most_truncated=0.5,
+    memory_budget_mb=100.0,
+    million_queries_budget=10.0,
+)
 OTHER_TERMS = {
     "objective": (None, "find anything"),
     "unit_retrieved": ("passage", None),
@@ -149,6 +159,12 @@ OTHER_TERMS = {
     "index_budget_mb": (2001.0, 1999.0),
     "migration_budget": (11.0, 9.0),
     "monthly_budget": (31.0, 29.0),
+    "languages": ([], ["en", "de"]),
+    "licences": (["mit", "apache-2.0", "gpl-3.0"], ["mit"]),
+    "runtimes": (["torch", "service"], None),
+    "most_truncated": (0.6, 0.4),
+    "memory_budget_mb": (0.0, 50.0),
+    "million_queries_budget": (11.0, 9.0),
     "test_openings": (2, None),
     "transductive": (None, False),
     "waived": (["retention: one domain", "monitoring: no dates"], []),
@@ -170,6 +186,14 @@ def test_a_term_that_became_looser_is_named_with_both_values_and_a_stricter_one_
         assert str(found) == f"{term} was {then[term]!r} and is {looser!r}"
     if stricter is not None:
         assert loosened(then, then | {term: stricter}) == ()
+
+
+@pytest.mark.parametrize("term", ["licences", "runtimes", "memory_budget_mb", "million_queries_budget"])
+def test_what_is_not_asked_any_more_is_looser_and_what_was_not_asked_before_is_not(term):
+    nothing = {"licences": [], "runtimes": []}.get(term, 0.0)
+    then = asdict(AGREED)
+    assert [found.term for found in loosened(then, then | {term: nothing})] == [term]
+    assert loosened(then | {term: nothing}, then) == ()
 
 
 def test_training_on_held_out_texts_that_was_not_allowed_before_is_looser():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from embedlab.chain.artifacts.base import FLAG, NUMBER, TEXT, Artifact, Table
+from embedlab.chain.artifacts.base import NUMBER, TEXT, Artifact, Table
 from embedlab.models.identity import EmbeddingIdentity
 
 
@@ -16,7 +16,7 @@ class Choice(Artifact, step="03", file="choice.json"):
         model: its name: packaged, folder or hub id.
         identity: of its vectors.
         refused: why a candidate could not be tried, by name.
-        cosine_to_fp32: lowest cosine between this run's precision and float32, over a few documents.
+        cosine_to_fp32: lowest cosine between its vectors in this run's precision and in float32, over a few documents.
     """
 
     model: str
@@ -28,18 +28,30 @@ class Choice(Artifact, step="03", file="choice.json"):
 CANDIDATES = Table(
     "03",
     "candidates.parquet",
-    "a candidate, on dev",
+    "a candidate, on dev: its gain over today's model, what it costs and which gates it fails; numbers are missing "
+    "where its status is not measured",
     {
         "model": TEXT,
-        "low": NUMBER,
-        "high": NUMBER,
-        "parameters (million)": NUMBER,
+        "status": TEXT,
+        "delta": NUMBER,
+        "ci_low": NUMBER,
+        "ci_high": NUMBER,
+        "query_ms": NUMBER,
+        "bytes_per_document": NUMBER,
         "dimensions": NUMBER,
-        "max tokens": TEXT,
-        "documents truncated": NUMBER,
-        "index per million (MB)": NUMBER,
+        "gates": TEXT,
+        "cannot_tell": TEXT,
+        "parameters": NUMBER,
+        "memory_mb": NUMBER,
+        "max_tokens": TEXT,
+        "truncated": NUMBER,
+        "runtime": TEXT,
+        "languages": TEXT,
         "licence": TEXT,
-        "within budgets": FLAG,
+        "tuned_delta": NUMBER,
+        "tuned_low": NUMBER,
+        "tuned_high": NUMBER,
+        "tuned_status": TEXT,
     },
     "the contract's measure",
 )
