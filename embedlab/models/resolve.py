@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from embedlab.errors import ModelError, shown
-from embedlab.files import sha256_file, sha256_json
+from embedlab.files import sha256_file
 from embedlab.models.folder import MEND, check_folder
+from embedlab.models.makeup import architecture_of, hash_of
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -27,7 +28,7 @@ LICENCES = {MINILM: "Apache-2.0", WORDLLAMA: "MIT (code); derived from Llama 2 t
 class ModelFiles:
     """A model's verified files.
 
-    ``weights`` is the sha256 over its safetensors files, ``config`` over its small JSON files.
+    ``weights`` is the sha256 over its safetensors files, ``config`` over what its JSON files say of its architecture.
     """
 
     name: str
@@ -68,7 +69,7 @@ def resolve(name: str) -> ModelFiles:
     weights = sorted(path for path in folder.rglob("*.safetensors") if path.is_file())
     title = folder.resolve().name if is_local else name
     try:
-        return ModelFiles(title, folder, _hash(weights, folder), _config_hash(folder), _licence(folder))
+        return ModelFiles(title, folder, _hash(weights, folder), architecture_of(folder), _licence(folder))
     except OSError as error:
         raise ModelError(f"{folder}: not readable: {error}; {MEND}") from None
 
@@ -99,7 +100,7 @@ def _packaged(name: str) -> ModelFiles:
             f"{files[0]}: sha256 is {found}, expected {expected}; the file was changed: "
             f"install the package {package} again"
         )
-    return ModelFiles(name, folder, found, _config_hash(folder), LICENCES[name])
+    return ModelFiles(name, folder, found, architecture_of(folder), LICENCES[name])
 
 
 def _from_hub(name: str) -> Path:
@@ -115,16 +116,7 @@ def _from_hub(name: str) -> Path:
 
 
 def _hash(files: list[Path], folder: Path) -> str:
-    if len(files) == 1:
-        return sha256_file(files[0])
-    return sha256_json({str(f.relative_to(folder)): sha256_file(f) for f in files})
-
-
-def _config_hash(folder: Path) -> str:
-    """Hash what shapes the vectors beside the weights: tokenizer, pooling, module list."""
-    skipped = ("config_sentence_transformers.json", "data_config.json", "trainer_state.json", "embedlab.json")
-    files = sorted(p for p in folder.rglob("*.json") if p.name not in skipped and p.is_file())
-    return sha256_json({str(f.relative_to(folder)): sha256_file(f) for f in files})
+    return sha256_file(files[0]) if len(files) == 1 else hash_of(files, folder)
 
 
 def _licence(folder: Path) -> str:
