@@ -75,6 +75,17 @@ from .slices import ANSWERED as ANSWERED
 from .slices import MISSED as MISSED
 from .slices import followed_queries as followed_queries
 from .slices import query_slices as query_slices
+from .spaces import Space as Space
+from .spaces import cosines_between as cosines_between
+from .spaces import migration_scores as migration_scores
+from .spaces import mixed_documents as mixed_documents
+from .spaces import mixed_scores as mixed_scores
+from .spaces import neighbour_overlap as neighbour_overlap
+from .spaces import neighbours as neighbours
+from .spaces import random_rotation as random_rotation
+from .spaces import run_of_vectors as run_of_vectors
+from .spaces import scores_in as scores_in
+from .spaces import share_of_old as share_of_old
 from .strata import about_new as about_new
 from .strata import lacking as lacking
 from .strata import mix_weights as mix_weights
