@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedlab.errors import ModelError, shown
+from embedlab.files import sha256_file
 from embedlab.models.folder import MEND, length_of, modules_of, prompts_of, tensors_of, width_of
 from embedlab.models.identity import EmbeddingIdentity
+from embedlab.models.makeup import AFTER_MODEL, normalization_of, pooling_of, tokenizer_of
 from embedlab.models.resolve import ModelFiles
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 UNUSED = ("pooler.",)
 """Weights of a transformer that may be missing: vectors are pooled from its tokens, never by its own pooler."""
+
+STATIC_WIDTH = 256
+"""Numbers of a vector of the packaged table of word vectors."""
 
 TIMES = 4
 """A transformer that has this many times as many numbers as its file does is not the file's."""
@@ -175,10 +180,27 @@ def tokenizer_file(files: ModelFiles) -> Path:
 
 
 def identity_of(files: ModelFiles, precision: str) -> EmbeddingIdentity:
-    """Read a model's dimensions, length limit and prompts from its files, without torch."""
+    """Read all that decides a model's vectors from its files, without torch."""
     if files.is_static:
-        return EmbeddingIdentity(files.name, files.weights, files.config, 256, 0, "", "", "float32")
+        tokenizer = sha256_file(tokenizer_file(files))
+        return EmbeddingIdentity(
+            *(files.name, files.weights, files.config, STATIC_WIDTH, 0, "", "", "float32"),
+            tokenizer=tokenizer,
+            pooling="mean",
+            normalization=AFTER_MODEL,
+        )
     folder = files.folder
     query, document = prompts_of(folder)
-    dimensions, length = width_of(folder), length_of(folder)
-    return EmbeddingIdentity(files.name, files.weights, files.config, dimensions, length, query, document, precision)
+    return EmbeddingIdentity(
+        name=files.name,
+        weights=files.weights,
+        config=files.config,
+        dimensions=width_of(folder),
+        max_length=length_of(folder),
+        query_prompt=query,
+        document_prompt=document,
+        precision=precision,
+        tokenizer=tokenizer_of(folder),
+        pooling=pooling_of(folder),
+        normalization=normalization_of(folder),
+    )

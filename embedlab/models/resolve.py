@@ -8,9 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from embedlab.errors import ModelError, shown
-from embedlab.files import sha256_file, sha256_json
+from embedlab.files import sha256_file
 from embedlab.models.cards import read_card
 from embedlab.models.folder import MEND, check_folder
+from embedlab.models.makeup import architecture_of, hash_of
 from embedlab.models.packages import parts_of, unpacked
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -43,8 +44,8 @@ LICENCES = {MINILM: "Apache-2.0", MPNET: "Apache-2.0", WORDLLAMA: "MIT (code); d
 class ModelFiles:
     """A model's verified files.
 
-    ``weights`` is the sha256 over its safetensors files, ``config`` over its small JSON files. Licence, languages
-    and modality are what its card says; see :class:`embedlab.models.cards.Card`.
+    ``weights`` is the sha256 over its safetensors files, ``config`` over what its JSON files say of its architecture.
+    Licence, languages and modality are what its card says; see :class:`embedlab.models.cards.Card`.
     """
 
     name: str
@@ -90,7 +91,7 @@ def resolve(name: str) -> ModelFiles:
     title = folder.resolve().name if is_local else name
     try:
         card = read_card(folder)
-        hashes = _hash(weights, folder), _config_hash(folder)
+        hashes = _hash(weights, folder), architecture_of(folder)
         return ModelFiles(title, folder, *hashes, card.licence, card.languages, card.modality)
     except OSError as error:
         raise ModelError(f"{folder}: not readable: {error}; {MEND}") from None
@@ -130,7 +131,7 @@ def _verified(name: str, folder: Path, expected: str, mend: str) -> ModelFiles:
     found = sha256_file(files[0])
     if found != expected:
         raise ModelError(f"{files[0]}: sha256 is {found}, expected {expected}; the file was changed: {mend}")
-    return ModelFiles(name, folder, found, _config_hash(folder), LICENCES[name], read_card(folder).languages)
+    return ModelFiles(name, folder, found, architecture_of(folder), LICENCES[name], read_card(folder).languages)
 
 
 def _from_hub(name: str) -> Path:
@@ -146,13 +147,4 @@ def _from_hub(name: str) -> Path:
 
 
 def _hash(files: list[Path], folder: Path) -> str:
-    if len(files) == 1:
-        return sha256_file(files[0])
-    return sha256_json({str(f.relative_to(folder)): sha256_file(f) for f in files})
-
-
-def _config_hash(folder: Path) -> str:
-    """Hash what shapes the vectors beside the weights: tokenizer, pooling, module list."""
-    skipped = ("config_sentence_transformers.json", "data_config.json", "trainer_state.json", "embedlab.json")
-    files = sorted(p for p in folder.rglob("*.json") if p.name not in skipped and p.is_file())
-    return sha256_json({str(f.relative_to(folder)): sha256_file(f) for f in files})
+    return sha256_file(files[0]) if len(files) == 1 else hash_of(files, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,6 @@ def read_stamp(folder: Path) -> dict[str, Any]:
 
 
 def stamped_identity(stamp: dict[str, Any], folder: Path) -> EmbeddingIdentity:
-    """Return the identity in a stamp, after checking it against its own digest."""
-    names = {field.name for field in fields(EmbeddingIdentity)}
-    found = stamp["identity"]
-    identity = None
-    # The digest stands beside the fields and is none of them.
-    if names <= set(found):
-        identity = EmbeddingIdentity(**{name: found[name] for name in names})
-    if identity is None or identity.digest != found.get("digest"):
-        raise IntegrityError(f"index {folder.name!r}: the identity in {STAMP} was changed; build the index again")
-    return identity
+    """Return the identity in a stamp, after checking it; raises an IntegrityError as its ``from_dict`` does."""
+    where = f"index {folder.name!r}: {STAMP}"
+    return EmbeddingIdentity.from_dict(stamp["identity"], where, "build the index again")

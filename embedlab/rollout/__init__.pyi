@@ -7,6 +7,7 @@ from .canary import traffic_scores as traffic_scores
 from .canary import watch as watch
 from .checks import checks_table as checks_table
 from .checks import failed_checks as failed_checks
+from .checks import faulty_vectors as faulty_vectors
 from .checks import vector_checks as vector_checks
 from .drift import divide as divide
 from .drift import drift_alarms as drift_alarms

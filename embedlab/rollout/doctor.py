@@ -17,7 +17,7 @@ from embedlab.models.cache import Vectors
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
 from embedlab.retrieval.stamp import IDS, INDEX, STAMP, read_stamp, stamped_identity
-from embedlab.rollout.checks import SAME_COSINE
+from embedlab.rollout.checks import NO_NUMBER, SAME_COSINE, named
 from embedlab.rollout.results import Check
 from embedlab.rollout.stores.addresses import has_collection, is_milvus, open_collection
 from embedlab.rollout.stores.base import Collection, Document, entry_pages
@@ -67,19 +67,24 @@ def diagnose(
         DataError: if vectors without ids are not as many as the documents.
     """
     spaces: Counter[str] = Counter()
+    broken: list[str] = []
     picked: list[_Row] = []
     total, rows = _rows(place, documents)
     step = 1 if sample <= 0 else max(1, total // sample)
     for at, row in enumerate(rows):
         spaces[row.space or NOBODY] += 1
+        if not np.isfinite(row.vector).all():
+            broken.append(row.doc_id)
         if at % step == 0 and row.text is not None:
             picked.append(row)
     again = _cosines(picked, encoder)
-    others = [row.doc_id for row, cosine in zip(picked, again, strict=False) if cosine < SAME_COSINE]
+    # A vector with NaN has no cosine, and NaN is less than nothing.
+    others = [row.doc_id for row, cosine in zip(picked, again, strict=False) if not cosine >= SAME_COSINE]
     checks = [
         Check("embedding spaces that vectors are stamped with", len(spaces.keys() - {NOBODY}), "at most 1",
               len(spaces.keys() - {NOBODY}) <= 1),
         Check("vectors that nobody says whose they are", spaces[NOBODY], "0", spaces[NOBODY] == 0),
+        Check(f"vectors: {NO_NUMBER}{named(broken)}", len(broken), "0", not broken),
     ]  # fmt: skip
     if encoder is not None:
         strange = sum(count for space, count in spaces.items() if space not in (NOBODY, encoder.identity.digest))
@@ -184,7 +189,8 @@ def _cosines(rows: Sequence[_Row], encoder: EncodesWithIdentity | None) -> list[
                 found += [-1.0] * len(part)
                 continue
             norms = np.maximum(np.linalg.norm(mine, axis=1), 1e-12)
-            cosines = (mine * again).sum(axis=1) / norms
+            with np.errstate(invalid="ignore"):  # of a vector with infinity: no number, so not the model's
+                cosines = (mine * again).sum(axis=1) / norms
             # Where both are zeros, of a text without a word that the model knows, they are the same.
             found += np.where(mine.any(axis=1) | again.any(axis=1), cosines, 1.0).tolist()
             bar.advance(len(part))

@@ -133,9 +133,36 @@ def test_a_reader_reads_every_shard_once_and_keeps_two(made, monkeypatch):
     assert len(shards._loaded) == 2
 
 
+@pytest.mark.parametrize("settings", [WHOLE, CUT], ids=["whole", "passages"])
+def test_all_vectors_come_in_the_order_of_the_ids(tmp_path, settings):
+    shards = encode(tmp_path / "shards", settings=settings)
+    ids, vectors = shards.vectors()
+    found = shards.find(CORPUS)
+    assert ids == [doc_id for doc_id, own in found.items() for _ in own]
+    np.testing.assert_array_equal(vectors, np.concatenate(list(found.values())))
+
+
+def test_the_file_of_a_document_is_known(made):
+    shards = Shards(made)
+    assert [shards.file_of(doc_id) for doc_id in ("d000", "d035", "d099", "z")] == [
+        *(shard_name(0), shard_name(4), shard_name(12), "")
+    ]
+
+
+def test_not_all_vectors_are_given_where_a_shard_is_missing_or_damaged(made):
+    put(made, 4, with_nan)
+    with pytest.raises(IntegrityError, match=r"shard-000004\.parquet: a vector of document 'd035' holds NaN"):
+        Shards(made).vectors()
+    (made / "journal.jsonl").unlink()
+    with pytest.raises(IntegrityError, match=r"shard-000000\.parquet: not finished"):
+        Shards(made).vectors()
+
+
 def test_a_corpus_of_nothing_has_no_shards(tmp_path):
     shards = encode(tmp_path / "none", documents=[])
     assert (shards.plan.documents, shards.check(), shards.find(CORPUS)) == (0, {}, {})
+    ids, vectors = shards.vectors()
+    assert (ids, vectors.shape) == ([], (0, NEW.identity.dimensions))
 
 
 def test_no_shards_are_asked_for_by_name(tmp_path):

@@ -217,11 +217,11 @@ class ShardEncoder:
         # Ray says how many cores an actor has in the environment, which torch reads only where nothing was set before.
         torch.set_num_threads(self._work.threads)
         encoder = load_model(self._work.model, self._work.precision)
-        mine, planned = encoder.identity.digest, self._plan.identity.digest
-        if mine != planned:
+        differ = encoder.identity.differences(self._plan.identity)
+        if differ:
             raise IdentityError(
-                f"{self._work.model} has other files here ({mine[:12]}) than where the work was planned "
-                f"({planned[:12]}); vectors of two models must not be mixed: put the same files on every machine"
+                f"{self._work.model} has other files here than where the work was planned: {', '.join(differ)}; "
+                "vectors of two models must not be mixed: put the same files on every machine"
             )
         return encoder
 

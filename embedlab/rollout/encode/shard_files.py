@@ -99,9 +99,7 @@ class ShardPlan:
         """
         try:
             found = json.loads(text)
-            stamped = dict(found["identity"])
-            del stamped["digest"]
-            identity = EmbeddingIdentity(**stamped)
+            identity = EmbeddingIdentity.from_dict(found["identity"], where, _NEW)
             parts = tuple(Part(**part) for part in found["parts"])
             plan = cls(identity, found["model"], found["chunking"], found["shard_size"], parts)
             recorded = found["digest"]

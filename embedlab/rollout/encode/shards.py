@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from filelock import Timeout
 
 from embedlab.errors import DataError, EmbedlabError, IntegrityError, LockedError, MissingInputError, StoreError
@@ -251,6 +252,34 @@ class Shards:
             if vectors is not None and content == document.content:
                 found[document.doc_id] = vectors
         return found
+
+    def vectors(self) -> tuple[list[str], Vectors]:
+        """Return all vectors, in the order of the document ids; every shard is checked as it is read.
+
+        Returns:
+            the document of each vector, and float32 ``[passages, dimensions]``.
+
+        Raises:
+            IntegrityError: if a shard is damaged or not finished; names it, and the document whose vector is no number.
+        """
+        ids: list[str] = []
+        found = []
+        for number, part in enumerate(self.plan.parts):
+            path = self.folder / shard_name(number)
+            if number not in self.finished:
+                raise IntegrityError(f"{path}: not finished; {MEND}")
+            shard = read_shard(path, self.finished[number], part, self.plan.identity.dimensions)
+            for (doc_id, _), count in zip(shard.contents, np.diff(shard.firsts).tolist(), strict=True):
+                ids += [doc_id] * count
+            found.append(shard.vectors)
+        if not found:
+            return [], np.empty((0, self.plan.identity.dimensions), dtype=np.float32)
+        return ids, np.concatenate(found)
+
+    def file_of(self, doc_id: str) -> str:
+        """Return the name of the file that would hold a document's vectors, blank where no finished shard does."""
+        number = self._shard_of(doc_id)
+        return "" if number is None else shard_name(number)
 
     def _shard_of(self, doc_id: str) -> int | None:
         """Return the finished shard that could hold a document."""

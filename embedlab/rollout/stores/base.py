@@ -122,15 +122,10 @@ class CollectionInfo:
         """
         try:
             found = json.loads(text)
-            stamped = dict(found["identity"])
-            digest = stamped.pop("digest")
-            identity = EmbeddingIdentity(**stamped)
-            info = cls(identity, found["model"], Settings(**found["settings"]), found["made_for"])
+            identity = EmbeddingIdentity.from_dict(found["identity"], where, "build it again")
+            return cls(identity, found["model"], Settings(**found["settings"]), found["made_for"])
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise IntegrityError(f"{where}: what it says of itself is damaged ({error}); build it again") from None
-        if identity.digest != digest:
-            raise IntegrityError(f"{where}: the identity of its vectors was changed; build it again")
-        return info
 
 
 class Collection(Protocol):
