@@ -15,6 +15,10 @@ from .dense import Dense as Dense
 from .dense import exact_search as exact_search
 from .engine import Engine as Engine
 from .filters import Filter as Filter
+from .filters import FilterReport as FilterReport
+from .filters import filter_effects as filter_effects
+from .filters import filter_report as filter_report
+from .filters import values_of as values_of
 from .hybrid import best_weight as best_weight
 from .hybrid import fuse_ranks as fuse_ranks
 from .hybrid import fuse_scores as fuse_scores
@@ -24,6 +28,7 @@ from .index import VectorIndex as VectorIndex
 from .index import build_index as build_index
 from .index import load_index as load_index
 from .index import recall_against as recall_against
+from .late_chunking import LateChunked as LateChunked
 from .pipeline import Pipeline as Pipeline
 from .pipeline import choose_threshold as choose_threshold
 from .pipeline import tune as tune

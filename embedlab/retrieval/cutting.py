@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,8 @@ KINDS = ("fixed", "sentences", "headings")
 
 BATCH = 1000
 """Documents whose tokens are held at a time."""
+
+_WORD = re.compile(r"\S+")
 
 Places = NDArray[np.int64]
 
@@ -231,7 +234,7 @@ class Cutter:
         if self.cutting.kind == "sentences":
             ranges = self._by_sentences(text, starts, room, overlap)
         else:
-            ranges = windows(len(starts), _word_starts(text, starts), room, overlap)
+            ranges = windows(len(starts), word_starts(text, starts), room, overlap)
         return _spans(ranges, starts, 0, len(text))
 
     def _by_sentences(self, text: str, starts: Places, room: int, overlap: int) -> list[tuple[int, int]]:
@@ -239,7 +242,7 @@ class Cutter:
             return [(0, len(starts))]
         first = np.searchsorted(starts, sentence_starts(text, self.cutting.language))
         bounds = np.unique(np.r_[0, first, len(starts)])
-        return packed(bounds, _word_starts(text, starts), room, overlap)
+        return packed(bounds, word_starts(text, starts), room, overlap)
 
     def _by_headings(self, text: str, starts: Places, room: int, overlap: int) -> list[Span]:
         found: list[Span] = []
@@ -279,11 +282,12 @@ def token_starts(tokenizer: Tokenizer, texts: list[str]) -> list[Places]:
     return found
 
 
-def _word_starts(text: str, starts: Places) -> Places:
+def word_starts(text: str, starts: Places) -> Places:
     """Return the positions of tokens that begin a word after white space."""
-    # Some tokenizers count the space before a word as part of its first token.
-    is_start = [not at or text[at].isspace() or text[at - 1].isspace() for at in starts.tolist()]
-    return np.flatnonzero(is_start)
+    words = np.array([word.start() for word in _WORD.finditer(text)], dtype=np.int64)
+    # Some tokenizers count the space before a word as part of its first token; no other token begins there.
+    found = np.unique(np.searchsorted(starts, words - 1))
+    return found[found < len(starts)]
 
 
 def windows(count: int, words: Places, room: int, overlap: int) -> list[tuple[int, int]]:
