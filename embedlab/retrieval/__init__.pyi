@@ -14,11 +14,10 @@ from .cutting import cut as cut
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
 from .engine import Engine as Engine
+from .filter_effects import FilterReport as FilterReport
+from .filter_effects import filter_effects as filter_effects
+from .filter_effects import filter_report as filter_report
 from .filters import Filter as Filter
-from .filters import FilterReport as FilterReport
-from .filters import filter_effects as filter_effects
-from .filters import filter_report as filter_report
-from .filters import values_of as values_of
 from .hybrid import best_weight as best_weight
 from .hybrid import fuse_ranks as fuse_ranks
 from .hybrid import fuse_scores as fuse_scores
@@ -51,3 +50,4 @@ from .systems import Stages as Stages
 from .systems import System as System
 from .systems import needs_embedding as needs_embedding
 from .systems import systems_of as systems_of
+from .values import values_of as values_of

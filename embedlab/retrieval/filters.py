@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,16 +12,10 @@ from numpy.typing import NDArray
 
 from embedlab.errors import DataError, nearest
 from embedlab.retrieval.mentions import Mentions
+from embedlab.retrieval.values import is_there, values_of
 
 SURE = 0.5
 """Share of the documents mentioning a value that must have it, or its mention in a query says nothing."""
-
-LONGEST_ITEM = 60
-"""Characters of one value in a list of values; what is longer is a text with commas."""
-
-# Not within a number, such as 1,000.
-_COMMA = re.compile(r"\s*(?:(?<!\d),|,(?!\d))\s*")
-
 
 NONE: frozenset[str] = frozenset()
 """The values of a document that has none."""
@@ -120,7 +112,7 @@ class Filter:
         held = _held(field, corpus)
         documents = Counter(value for values in held.values() for value in values)
         wanted = {}
-        for query_id, doc_ids in _relevant(qrels).items():
+        for query_id, doc_ids in relevant_documents(qrels).items():
             values = [held.get(doc_id, NONE) for doc_id in doc_ids]
             if not all(values):
                 continue
@@ -159,43 +151,9 @@ def _one_each(ids: pd.Series, values: pd.Series) -> dict[str, frozenset[str]]:
     """Return each id's value as a set of one; an id without a value is left out."""
     found: dict[str, frozenset[str]] = {}
     for name, value in zip(ids, values, strict=True):
-        if _is_there(value):
+        if is_there(value):
             found[name] = frozenset([str(value)])
     return found
-
-
-def _is_there(value: Any) -> bool:
-    return isinstance(value, str) or not pd.isna(value)
-
-
-def values_of(column: pd.Series) -> list[frozenset[str]]:
-    """Return the values in each row of a column; several where it holds lists such as ``Linux, Windows, macOS``.
-
-    A column holds lists where commas separate things that are named again and again: items of at most
-    :data:`LONGEST_ITEM` characters, of which there are fewer than whole values, or of which one at least in half of
-    the lists stands in some row alone. ``Berlin, Germany`` and ``Paris, France`` are two values, and a comma within a
-    number separates nothing.
-
-    Args:
-        column: texts, or missing.
-    """
-    texts = [str(value).strip() if _is_there(value) else "" for value in column]
-    # Of an empty text, and between two commas, nothing is a value.
-    items = {text: [item for item in _COMMA.split(text) if item] for text in dict.fromkeys(texts)}
-    are_lists = _are_lists(items)
-    return [frozenset(items[text] if are_lists else [text] if text else []) for text in texts]
-
-
-def _are_lists(items: Mapping[str, list[str]]) -> bool:
-    """Return whether texts, here with the items between their commas, are lists by the rule of :func:`values_of`."""
-    lists = [own for own in items.values() if len(own) > 1]
-    distinct = {item for own in items.values() for item in own}
-    if not lists or any(len(item) > LONGEST_ITEM for own in lists for item in own):
-        return False
-    alone = {own[0] for own in items.values() if len(own) == 1}
-    known = sum(not alone.isdisjoint(own) for own in lists)
-    whole = sum(bool(text) for text in items)
-    return len(distinct) < whole or 2 * known >= len(lists)
 
 
 def _telling(held: Mapping[str, frozenset[str]], corpus: pd.DataFrame, sure: float) -> list[str]:
@@ -228,70 +186,7 @@ def _column(frame: pd.DataFrame, field: str, where: str) -> pd.Series:
     return frame[field]
 
 
-def _relevant(qrels: pd.DataFrame) -> dict[str, list[str]]:
+def relevant_documents(qrels: pd.DataFrame) -> dict[str, list[str]]:
     """Return the relevant documents of each query that has any."""
     rows = qrels[qrels["relevance"] >= 1]
     return {str(query_id): list(doc_ids) for query_id, doc_ids in rows.groupby("query_id")["doc_id"]}
-
-
-# --- what a filter does to queries -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FilterReport:
-    """What a filter does to judged queries, before any search.
-
-    Attributes:
-        n_queries: with a relevant document.
-        touched: share of them that the filter asks something of.
-        ruined: share of the touched ones that can find no relevant document any more; 0 where none is touched.
-        hurt: share of the touched ones that can find fewer of them, the ruined ones included.
-        left: mean share of the corpus that touched queries may find; 1 where none is touched.
-    """
-
-    n_queries: int
-    touched: float
-    ruined: float
-    hurt: float
-    left: float
-
-
-def filter_effects(where: Filter, qrels: pd.DataFrame, corpus: pd.DataFrame) -> pd.DataFrame:
-    """Return what a filter leaves of the corpus and of each query's relevant documents, a row a judged query.
-
-    Args:
-        where: the filter.
-        qrels: ``query_id, doc_id, relevance``; queries without a relevant document have no row.
-        corpus: ``doc_id``.
-
-    Returns:
-        ``query_id, wanted`` (the values asked for, sorted and joined; blank: not filtered), ``left`` (share of the
-        corpus), ``relevant`` and ``relevant_left`` (documents).
-    """
-    relevant = _relevant(qrels)
-    left: dict[str, float] = {}
-    query_ids = list(relevant)
-    for positions, may in where.divided(query_ids, corpus["doc_id"].tolist()):
-        left.update(dict.fromkeys((query_ids[position] for position in positions), float(may.mean())))
-    rows = []
-    for query_id, doc_ids in relevant.items():
-        wanted = where.wanted.get(query_id)
-        held = [where.values.get(doc_id, NONE) for doc_id in doc_ids]
-        kept = sum(wanted is None or not wanted.isdisjoint(values) for values in held)
-        rows.append((query_id, ", ".join(sorted(wanted or NONE)), left[query_id], len(doc_ids), kept))
-    return pd.DataFrame(rows, columns=["query_id", "wanted", "left", "relevant", "relevant_left"])
-
-
-def filter_report(where: Filter, qrels: pd.DataFrame, corpus: pd.DataFrame) -> FilterReport:
-    """Return how many queries a filter touches, how many of these it ruins, and what it leaves; arguments as above."""
-    effects = filter_effects(where, qrels, corpus)
-    touched = effects[effects["query_id"].isin(list(where.wanted))]
-    if touched.empty:
-        return FilterReport(len(effects), touched=0.0, ruined=0.0, hurt=0.0, left=1.0)
-    return FilterReport(
-        n_queries=len(effects),
-        touched=len(touched) / len(effects),
-        ruined=float((touched["relevant_left"] == 0).mean()),
-        hurt=float((touched["relevant_left"] < touched["relevant"]).mean()),
-        left=float(touched["left"].mean()),
-    )
