@@ -17,6 +17,9 @@ from .cutting import cut as cut
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
 from .engine import Engine as Engine
+from .filter_effects import FilterReport as FilterReport
+from .filter_effects import filter_effects as filter_effects
+from .filter_effects import filter_report as filter_report
 from .filters import Filter as Filter
 from .hybrid import best_weight as best_weight
 from .hybrid import fuse_ranks as fuse_ranks
@@ -31,6 +34,7 @@ from .index_measures import cheapest as cheapest
 from .index_measures import measure_settings as measure_settings
 from .index_settings import IndexSetting as IndexSetting
 from .languages import detect_language as detect_language
+from .late_chunking import LateChunked as LateChunked
 from .pipeline import Pipeline as Pipeline
 from .pipeline import choose_threshold as choose_threshold
 from .pipeline import chosen_settings as chosen_settings
@@ -59,3 +63,4 @@ from .systems import Stages as Stages
 from .systems import System as System
 from .systems import needs_embedding as needs_embedding
 from .systems import systems_of as systems_of
+from .values import values_of as values_of

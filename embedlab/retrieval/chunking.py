@@ -86,10 +86,7 @@ class PassageSearch:
         top: int = 3,
         name: str = "",
     ) -> None:
-        if scores not in WORDS:
-            raise ParameterError(f"unknown scores {scores!r} of documents{nearest(scores, list(WORDS))}")
-        if top < 1:
-            raise ParameterError(f"a document cannot score as the mean of its best {top} passages; choose 1 or more")
+        check_scores(scores, top)
         self.name = name or f"{encoder.name}, passages{WORDS[scores].format(top=top)}"
         self.encoder = encoder
         self.passages = passages
@@ -146,6 +143,14 @@ class PassageSearch:
         if count > self.top:
             cosines = np.partition(cosines, count - self.top, axis=2)[:, :, count - self.top :]
         return cosines.mean(axis=2)
+
+
+def check_scores(scores: str, top: int) -> None:
+    """Raise a ParameterError where documents cannot score in this way."""
+    if scores not in WORDS:
+        raise ParameterError(f"unknown scores {scores!r} of documents{nearest(scores, list(WORDS))}")
+    if top < 1:
+        raise ParameterError(f"a document cannot score as the mean of its best {top} passages; choose 1 or more")
 
 
 def _best(scores: Vectors, k: int) -> NDArray[np.int64]:
@@ -205,5 +210,7 @@ class Chunked(PassageSearch):
         top: int = 3,
         name: str = "",
     ) -> None:
+        # Told before the tokenizer and the model are at work.
+        check_scores(scores, top)
         found = titled_passages(corpus, words, overlap) if cutting is None else cut(corpus, cutting, encoder)
         super().__init__(encoder, found, None, scores, top, name)

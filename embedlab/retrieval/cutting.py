@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from embedlab.errors import ParameterError, nearest
 from embedlab.models.identity import EmbeddingIdentity
@@ -16,6 +15,7 @@ from embedlab.models.loading import naming, tokenizer_file
 from embedlab.progress import Progress
 from embedlab.retrieval.base import Encodes
 from embedlab.retrieval.sections import sections, sentence_starts
+from embedlab.retrieval.windows import Places, Span, packed, spans_of, token_starts, windows, word_starts, written
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -24,8 +24,6 @@ KINDS = ("fixed", "sentences", "headings")
 
 BATCH = 1000
 """Documents whose tokens are held at a time."""
-
-Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,6 @@ class Cutting:
         """Return it as tables show it, such as ``sentences, 128 tokens, overlap 16``."""
         bare = "" if self.title else ", without title"
         return f"{self.kind}, {self.tokens} tokens, overlap {self.overlap}{bare}"
-
-
-class Span(NamedTuple):
-    """A passage as a stretch of its document's text, in characters, with the heading repeated before it, if any."""
-
-    start: int
-    end: int
-    heading: str = ""
 
 
 def cut(corpus: pd.DataFrame, cutting: Cutting, encoder: Encodes) -> pd.Series:
@@ -231,15 +221,15 @@ class Cutter:
         if self.cutting.kind == "sentences":
             ranges = self._by_sentences(text, starts, room, overlap)
         else:
-            ranges = windows(len(starts), _word_starts(text, starts), room, overlap)
-        return _spans(ranges, starts, 0, len(text))
+            ranges = windows(len(starts), word_starts(text, starts), room, overlap)
+        return spans_of(ranges, starts, 0, len(text))
 
     def _by_sentences(self, text: str, starts: Places, room: int, overlap: int) -> list[tuple[int, int]]:
         if len(starts) <= room:
             return [(0, len(starts))]
         first = np.searchsorted(starts, sentence_starts(text, self.cutting.language))
         bounds = np.unique(np.r_[0, first, len(starts)])
-        return packed(bounds, _word_starts(text, starts), room, overlap)
+        return packed(bounds, word_starts(text, starts), room, overlap)
 
     def _by_headings(self, text: str, starts: Places, room: int, overlap: int) -> list[Span]:
         found: list[Span] = []
@@ -255,94 +245,8 @@ class Cutter:
             left = room - (body - first)
             own = starts[body:last]
             ranges = self._by_sentences(text[begin : section.end], own - begin, left, min(overlap, left // 2))
-            parts = _spans(ranges, own, begin, section.end)
+            parts = spans_of(ranges, own, begin, section.end)
             # Before the first part the heading stands already.
             found.append(parts[0]._replace(start=section.start))
             found += [span._replace(heading=heading) for span in parts[1:]]
         return found
-
-
-def written(text: str, span: Span) -> str:
-    """Return a passage's own text, without white space where it was cut."""
-    piece = text[span.start : span.end]
-    piece = piece.lstrip() if span.start else piece
-    return piece.rstrip() if span.end < len(text) else piece
-
-
-def token_starts(tokenizer: Tokenizer, texts: list[str]) -> list[Places]:
-    """Return for each text the characters at which its tokens begin, without special tokens."""
-    found = []
-    for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
-        starts = np.fromiter((start for start, _ in encoding.offsets), dtype=np.int64, count=len(encoding))
-        # Normalization may change the order of marks on a letter; a passage begins at the earlier one.
-        found.append(np.maximum.accumulate(starts) if len(starts) else starts)
-    return found
-
-
-def _word_starts(text: str, starts: Places) -> Places:
-    """Return the positions of tokens that begin a word after white space."""
-    # Some tokenizers count the space before a word as part of its first token.
-    is_start = [not at or text[at].isspace() or text[at - 1].isspace() for at in starts.tolist()]
-    return np.flatnonzero(is_start)
-
-
-def windows(count: int, words: Places, room: int, overlap: int) -> list[tuple[int, int]]:
-    """Return windows over ``count`` tokens, as first and beyond last, that end between words in their second half.
-
-    Args:
-        count: tokens of the text.
-        words: positions of the tokens that begin a word.
-        room: tokens of a window.
-        overlap: tokens that neighbours share at most; at most half of the room.
-    """
-    found, first = [], 0
-    while first + room < count:
-        last = first + room
-        before = int(words[np.searchsorted(words, last, side="right") - 1]) if len(words) else 0
-        # A word of more than half a window is cut within.
-        last = before if before > first + room // 2 else last
-        found.append((first, last))
-        after = np.searchsorted(words, last - overlap)
-        is_word = after < len(words) and words[after] <= last
-        first = int(words[after]) if is_word else last - overlap
-    return [*found, (first, count)]
-
-
-def packed(bounds: Places, words: Places, room: int, overlap: int) -> list[tuple[int, int]]:
-    """Return passages of whole sentences, as first token and beyond last; a sentence that is too long is cut.
-
-    Args:
-        bounds: the first token of each sentence, and the number of tokens.
-        words: positions of the tokens that begin a word.
-        room: tokens of a passage.
-        overlap: tokens that neighbours share at most, in whole sentences.
-    """
-    found = []
-    at, count = 0, len(bounds) - 1
-    while at < count:
-        beyond = int(np.searchsorted(bounds, bounds[at] + room, side="right")) - 1
-        if beyond == at:
-            begin, end = int(bounds[at]), int(bounds[at + 1])
-            within = words[(words >= begin) & (words < end)] - begin
-            found += [(begin + first, begin + last) for first, last in windows(end - begin, within, room, overlap)]
-            at += 1
-            continue
-        found.append((int(bounds[at]), int(bounds[beyond])))
-        at = beyond
-        # Sentences are shared as long as the next one still fits behind them.
-        while at and bounds[beyond] - bounds[at - 1] <= overlap and _next_fits(bounds, at - 1, beyond, room):
-            at -= 1
-    return found
-
-
-def _next_fits(bounds: Places, at: int, beyond: int, room: int) -> bool:
-    return beyond + 1 < len(bounds) and bool(bounds[beyond + 1] - bounds[at] <= room)
-
-
-def _spans(ranges: list[tuple[int, int]], starts: Places, begin: int, end: int) -> list[Span]:
-    """Return token ranges as stretches of characters between ``begin`` and ``end``."""
-    found = []
-    for first, last in ranges:
-        start = int(starts[first]) if first else begin
-        found.append(Span(start, int(starts[last]) if last < len(starts) else end))
-    return found
