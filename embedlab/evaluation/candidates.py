@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from embedlab.models.openvino import OpenVINOEncoder
 from embedlab.models.resolve import resolve
 from embedlab.models.served import SERVED, served
 from embedlab.models.variants import OPENVINO as BY_OPENVINO
-from embedlab.models.variants import EncodesTexts, Variant, split_variant
+from embedlab.models.variants import EncodesTexts, Variant, bytes_per_vector, split_variant
 from embedlab.progress import Progress
 from embedlab.retrieval.dense import Dense
 
@@ -54,6 +55,11 @@ class Candidate:
     name: str
     encoder: EncodesTexts
     computes: str
+
+    @property
+    def label(self) -> str:
+        """A short name: without what stands before its last slash."""
+        return self.name.rsplit("/", 1)[-1]
 
     @property
     def is_variant(self) -> bool:
@@ -99,17 +105,37 @@ class Candidate:
         with Progress("", 0, worth_showing=False):
             return Dense(self.encoder, documents).search(queries)
 
-    def parameters(self) -> float:
-        """Return the number of its model's weights; NaN where nobody says."""
-        return float(self.model.parameters()) if isinstance(self.model, Encoder) else float("nan")
+    def facts(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Return what is known of it without a clock, for a table.
 
-    def max_tokens(self) -> str:
+        Args:
+            texts: the documents, of which some may be cut off.
+
+        Returns:
+            ``dimensions``; ``bytes_per_document`` in a store; ``parameters`` and ``memory_mb`` of its weights;
+            ``max_tokens`` in words; ``truncated``, a share; ``runtime``; ``languages`` and ``licence`` of its card.
+            What nobody knows is None or blank.
+        """
+        files = self.model.files if isinstance(self.model, Encoder) else None
+        return {
+            "dimensions": self.encoder.identity.dimensions,
+            "bytes_per_document": bytes_per_vector(self.encoder.identity),
+            "parameters": self.model.parameters() if isinstance(self.model, Encoder) else None,
+            "memory_mb": self.model.weight_bytes() / 1e6 if isinstance(self.model, Encoder) else None,
+            "max_tokens": self._max_tokens(),
+            "truncated": self._truncated(texts),
+            "runtime": self.runtime,
+            "languages": ", ".join(files.languages) if files else "",
+            "licence": files.licence if files else "",
+        }
+
+    def _max_tokens(self) -> str:
         """Return in words where its model cuts a text off."""
         if not isinstance(self.model, Encoder):
             return "not known"
         return str(self.model.identity.max_length or "no limit")
 
-    def truncated(self, texts: Sequence[str]) -> float | None:
+    def _truncated(self, texts: Sequence[str]) -> float | None:
         """Return the share of texts that its model cuts off; None where nobody knows its tokens."""
         if not isinstance(self.model, Encoder):
             return None
@@ -117,37 +143,28 @@ class Candidate:
         return float(np.mean(np.array(self.model.token_counts(list(texts))) > limit)) if limit else 0.0
 
     def suitability(
-        self,
-        truncated: float | None = None,
-        query_ms: float | None = None,
-        index_mb: float | None = None,
-        million_queries: float | None = None,
+        self, facts: Mapping[str, Any], query_ms: float | None, index_mb: float | None, million_queries: float | None
     ) -> Suitability:
-        """Return what its gates are asked of: what its card says, and what was measured.
+        """Return what its gates are asked of: what is known, and what was measured.
 
         Args:
-            truncated: share of the documents.
+            facts: see :meth:`facts`.
             query_ms: 95th percentile of one query.
             index_mb: megabytes of index.
             million_queries: what encoding a million queries costs.
         """
-        measured = Suitability(
-            runtime=self.runtime,
-            truncated=truncated,
-            query_ms=query_ms,
-            index_mb=index_mb,
-            million_queries=million_queries,
+        modality = self.model.files.modality if isinstance(self.model, Encoder) else "text"
+        languages = tuple(filter(None, facts["languages"].split(", ")))
+        memory, truncated = _known(facts["memory_mb"]), _known(facts["truncated"])
+        return Suitability(
+            *(languages, facts["licence"], self.runtime, query_ms, index_mb, truncated, memory, million_queries),
+            modality=modality,
         )
-        if not isinstance(self.model, Encoder):
-            return measured
-        files = self.model.files
-        return replace(
-            measured,
-            languages=files.languages,
-            licence=files.licence,
-            memory_mb=self.model.weight_bytes() / 1e6,
-            modality=files.modality,
-        )
+
+
+def _known(value: float | None) -> float | None:
+    """Return a number, None where a table made of its absence what is no number."""
+    return None if value is None or np.isnan(value) else float(value)
 
 
 def spelled(names: Sequence[str], today: str) -> list[str]:
