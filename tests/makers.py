@@ -43,6 +43,7 @@ from embedlab.evaluation import (
     DocumentClass,
     GainOver,
     LeftOut,
+    NoAnswer,
     Retained,
     SliceResult,
     Stakes,
@@ -499,8 +500,16 @@ def end_to_end(**changes) -> EndToEnd:
         latency="839 vectors, p95 within the budget of 100 ms",
         thresholds={"today": {"threshold": 0.2}, "proposed": {"threshold": 0.3}},
         indexes={"flat": {"MB": 1.2, "recall@10": 1.0}},
+        index_recall=0.99,
+        index_chosen={"base": "flat", "tuned": "flat"},
+        no_answer={"proposed": NoAnswer(0.3, 0.8, 0.98, 0.4, 50, 50)},
+        gain_alone=0.1,
+        gain_end_to_end=0.07,
+        absorbed={"BM25": 0.02},
         evidence_in_prompt={"today": 0.6, "proposed": 0.7},
-        prompt_words=900,
+        prompt_tokens=1000,
+        tokenizer="a model",
+        answers_right={},
     )
     return replace(found, **changes)
 

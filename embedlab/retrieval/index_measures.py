@@ -57,6 +57,8 @@ def measure_settings(
                 rows[name] = _measured(built[name], queries, exact)
             bar.advance()
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["recall", "bytes", "memory", "status"])
+    # Whole numbers, also where one is missing.
+    table = table.astype({"recall": float, "bytes": "Int64", "memory": "Int64"})
     times = _times(built, queries[:timed], exact.shape[1])
     times.insert(0, "build_s", pd.Series(seconds, dtype=float))
     return table.rename_axis("setting"), times.rename_axis("setting")
