@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from embedlab.chain.artifacts import confirm_need, evaluate, train
+from embedlab.chain.artifacts import choose_base_model, confirm_need, evaluate, train
 from embedlab.chain.artifacts.base import Table
 from embedlab.chain.artifacts.evaluate import Prices
 from embedlab.errors import DataError
@@ -209,6 +209,9 @@ def rung_options(facts: Facts, documents: int, bytes_a_document: float) -> list[
     embedding = facts.decision(confirm_need.LADDER.step, confirm_need.SECONDS) or {}
     found = []
     for row in ladder.to_dict("records"):
+        # Step 03 measured other base models more closely.
+        if row["kind"] == "stronger base":
+            continue
         if row["status"] != MEASURED:
             found.append(Option(row["rung"], confirm_need.LADDER.step, status=row["status"]))
             continue
@@ -224,6 +227,28 @@ def rung_options(facts: Facts, documents: int, bytes_a_document: float) -> list[
                 reembed=DOCUMENTS if anew else NOTHING,
             )
         )
+    return found
+
+
+def candidate_options(facts: Facts) -> list[Option]:
+    """Return the other base models of step 03, and today's in other forms, those that could not be had included."""
+    table = _table(facts, choose_base_model.CANDIDATES)
+    scores = _table(facts, choose_base_model.PER_QUERY).set_index("query_id")
+    speed = facts.decision(choose_base_model.CANDIDATES.step, "speed") or {}
+    today, step = table["model"].iloc[0], choose_base_model.CANDIDATES.step
+    found = []
+    for row in table.iloc[1:].to_dict("records"):
+        name = f"base {row['model']}"
+        if row["status"] != MEASURED:
+            found.append(Option(name, step, status=row["status"]))
+            continue
+        # Today's vectors in another form are made from those that are there.
+        is_form = str(row["model"]).startswith(f"{today}@")
+        rate = speed.get(row["model"], [None])[0]
+        seconds = 0.0 if is_form else None if not rate else 1 / rate
+        anew = NOTHING if is_form else DOCUMENTS
+        own = scores[row["model"]]
+        found.append(Option(name, step, own, False, row["query_ms"], row["bytes_per_document"], seconds, anew))
     return found
 
 
