@@ -49,6 +49,8 @@ from .reranking import LateInteraction as LateInteraction
 from .reranking import rerank as rerank
 from .reranking import token_vectors as token_vectors
 from .rewriting.feedback import RM3 as RM3
+from .rewriting.glossary import Glossary as Glossary
+from .rewriting.spelling import Spelling as Spelling
 from .stacks import Answering as Answering
 from .stacks import Filtered as Filtered
 from .stacks import Fused as Fused
