@@ -161,7 +161,7 @@ def test_the_index_holds_the_tuned_models_vectors_and_opens_for_no_other(evaluat
     texts = units(tuned, ordered, lab.read(Evaluation).proposed.settings)
     np.testing.assert_array_equal(index.vectors(), tuned.encode(texts.tolist()))
     assert base.identity.dimensions == tuned.identity.dimensions
-    with pytest.raises(IdentityError, match="vectors of two models must not be mixed; differing: weights [^,]+$"):
+    with pytest.raises(IdentityError, match=r"vectors of two models must not be mixed; differing: weights [^,]+$"):
         load_index(lab.store.folder / INDEX, base.identity)
 
 
