@@ -97,7 +97,7 @@ STEPS: tuple[Step, ...] = (
         "choose_base_model",
         "Which base model fits language, latency, cost, licence, deployment?",
         reads=("01",),
-        writes=("candidates.parquet", "choice.json"),
+        writes=("candidates.parquet", "per_query.parquet", "choice.json"),
         scores=True,
     ),
     Step(
@@ -287,11 +287,12 @@ STEPS: tuple[Step, ...] = (
         "18",
         "test_pipeline",
         "Does the gain survive end to end?",
-        reads=("01", "03", "04", "05", "14", "15", "17"),
+        reads=("01", "02", "03", "04", "05", "14", "15", "17"),
         writes=(
             "gains.parquet",
             "stages.parquet",
             "indexes.parquet",
+            "options.parquet",
             "coverage.parquet",
             "end_to_end.parquet",
             "pipeline.json",

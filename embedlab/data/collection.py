@@ -99,6 +99,11 @@ class Collection:
         # A query without a relevant document comes with no other.
         return {query_id: found.get(query_id, f"query {query_id}") for query_id in self.queries["query_id"]}
 
+    def document_fields(self) -> list[str]:
+        """Return the fields that documents have and queries lack: a filter has to read their values off the query."""
+        known = {"doc_id", "title", "text", "created", "family"}
+        return [column for column in self.corpus.columns if column not in known and column not in self.queries.columns]
+
     def metadata_fields(self) -> list[str]:
         """Return the fields that documents and queries share: those a filter could use."""
         # Texts and ids say nothing a filter could share; the others say how the parts were made.

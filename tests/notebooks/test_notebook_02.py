@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.chain, pytest.mark.model]
 PAIRS = [(animal, place) for place in PLACES.split() for animal in ANIMALS.split()]
 
 PREAMBLE = (
-    "This page belongs to the archive of the survey. It was typed from paper, checked twice, signed by the clerk on duty. "
+    "This page belongs to the archive of the survey. It was typed from paper, checked twice and signed by the clerk. "
     "Nothing in it may be copied without leave of the office, which answers letters on weekdays. "
 )
 """Says nothing about any one page; ten times it is more than the model reads."""

@@ -55,3 +55,10 @@ CANDIDATES = Table(
     },
     "the contract's measure",
 )
+PER_QUERY = Table(
+    "03",
+    "per_query.parquet",
+    "a dev query",
+    {"query_id": TEXT},
+    "the contract's measure of each candidate, under its name",
+)
