@@ -11,7 +11,7 @@ from embedlab.chain.artifacts.base import Artifact
 from embedlab.chain.steps import STEPS
 from embedlab.chain.store import Store
 from embedlab.errors import ContractError, MissingInputError, ParameterError, nearest
-from embedlab.evaluation.requirements import RUNTIMES, Requirements
+from embedlab.evaluation.bakeoff.requirements import RUNTIMES, Requirements
 from embedlab.files import sha256_json
 
 LATER, KNOWN, NEW = "later queries", "new queries over known documents", "new documents"

@@ -5,7 +5,7 @@ import pytest
 from toy_encoder import ToyEncoder
 
 from embedlab.evaluation import speed_table
-from embedlab.evaluation.bakeoff import query_times
+from embedlab.evaluation.bakeoff.speed import query_times
 
 QUERIES = [f"topic{n}" for n in range(6)]
 

@@ -53,9 +53,9 @@ def test_variants_are_computed_by_their_model_and_cannot_be_trained(found, tiny)
     assert variant.model is model.encoder
     assert "a form in which vectors are stored" in variant.why_not_base == variant.why_not_tuned
     assert variant.encoder.identity.dimensions == 4
-    facts = variant.facts(TEXTS)
+    facts = variant.facts()
     assert (facts["dimensions"], facts["bytes_per_document"]) == (4, 1)
-    assert facts["parameters"] == model.facts(TEXTS)["parameters"] == model.encoder.parameters()
+    assert facts["parameters"] == model.facts()["parameters"] == model.encoder.parameters()
 
 
 @pytest.mark.model
@@ -63,13 +63,13 @@ def test_a_table_of_word_vectors_may_go_on_and_is_not_tuned(found):
     words = found[0][WORDLLAMA]
     assert words.why_not_base == ""
     assert words.why_not_tuned == "a table of word vectors is not tuned here"
-    facts = words.facts(TEXTS)
+    facts = words.facts()
     assert (facts["max_tokens"], facts["truncated"]) == ("no limit", 0.0)
 
 
 @pytest.mark.model
 def test_what_the_gates_ask_comes_from_card_and_measurement(found, tiny):
-    facts = found[0][tiny].facts(TEXTS) | {"truncated": 0.5}
+    facts = found[0][tiny].facts() | {"truncated": 0.5}
     known = found[0][tiny].suitability(facts, query_ms=3.0, index_mb=1.0, million_queries=0.1)
     assert (known.languages, known.licence, known.runtime, known.modality) == (("de",), "mit", "torch", "text")
     assert (known.truncated, known.query_ms, known.index_mb, known.million_queries) == (0.5, 3.0, 1.0, 0.1)
@@ -78,10 +78,11 @@ def test_what_the_gates_ask_comes_from_card_and_measurement(found, tiny):
 
 @pytest.mark.model
 def test_the_share_cut_off_is_counted_in_the_models_own_tokens(found, tiny):
-    candidate = found[0][tiny]
-    limit = candidate.model.identity.max_length
-    facts = candidate.facts(["short", "word " * 2 * limit])
-    assert (facts["max_tokens"], facts["truncated"]) == (str(limit), 0.5)
+    limit = found[0][tiny].model.identity.max_length
+    candidates, _ = load_candidates([tiny, f"{tiny}@int8"], ["short", "word " * 2 * limit], FP32)
+    for candidate in candidates.values():
+        facts = candidate.facts()
+        assert (facts["max_tokens"], facts["truncated"]) == (str(limit), 0.5)
 
 
 @pytest.mark.skipif(find_spec("openvino") is not None, reason="openvino is installed")
@@ -104,7 +105,7 @@ def test_of_a_served_model_only_its_vectors_are_known(monkeypatch):
     assert list(candidates) == [name, f"{name}@int8"]
     assert "is a service: OpenVINO runs models whose weights are here" in refused[f"{name}@openvino"]
     one = candidates[name]
-    facts = one.facts(TEXTS)
+    facts = one.facts()
     assert (one.runtime, facts["max_tokens"], facts["truncated"]) == ("service", "not known", None)
     assert one.suitability(facts, 1.0, 1.0, None) == Suitability((), "", "service", 1.0, 1.0)
     assert "nobody here can train" in one.why_not_base == one.why_not_tuned

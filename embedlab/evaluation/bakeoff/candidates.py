@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import EmbedlabError, ParameterError
-from embedlab.evaluation.requirements import OPENVINO, SERVICE, TORCH, Suitability
+from embedlab.evaluation.bakeoff.requirements import OPENVINO, SERVICE, TORCH, Suitability
 from embedlab.models.encoder import Encoder, load_model
 from embedlab.models.openvino import OpenVINOEncoder
 from embedlab.models.resolve import resolve
@@ -50,11 +50,13 @@ class Candidate:
         name: as it is named in tables: today's model spelled out.
         encoder: its vectors.
         computes: the candidate whose model computes them; its own name where that is this one.
+        truncated: share of the documents that its model cuts off; None where nobody knows its tokens.
     """
 
     name: str
     encoder: EncodesTexts
     computes: str
+    truncated: float | None
 
     @property
     def label(self) -> str:
@@ -105,11 +107,8 @@ class Candidate:
         with Progress("", 0, worth_showing=False):
             return Dense(self.encoder, documents).search(queries)
 
-    def facts(self, texts: Sequence[str]) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """Return what is known of it without a clock, for a table.
-
-        Args:
-            texts: the documents, of which some may be cut off.
 
         Returns:
             ``dimensions``; ``bytes_per_document`` in a store; ``parameters`` and ``memory_mb`` of its weights;
@@ -123,7 +122,7 @@ class Candidate:
             "parameters": self.model.parameters() if isinstance(self.model, Encoder) else None,
             "memory_mb": self.model.weight_bytes() / 1e6 if isinstance(self.model, Encoder) else None,
             "max_tokens": self._max_tokens(),
-            "truncated": self._truncated(texts),
+            "truncated": self.truncated,
             "runtime": self.runtime,
             "languages": ", ".join(files.languages) if files else "",
             "licence": files.licence if files else "",
@@ -134,13 +133,6 @@ class Candidate:
         if not isinstance(self.model, Encoder):
             return "not known"
         return str(self.model.identity.max_length or "no limit")
-
-    def _truncated(self, texts: Sequence[str]) -> float | None:
-        """Return the share of texts that its model cuts off; None where nobody knows its tokens."""
-        if not isinstance(self.model, Encoder):
-            return None
-        limit = self.model.identity.max_length
-        return float(np.mean(np.array(self.model.token_counts(list(texts))) > limit)) if limit else 0.0
 
     def suitability(
         self, facts: Mapping[str, Any], query_ms: float | None, index_mb: float | None, million_queries: float | None
@@ -194,7 +186,8 @@ def load_candidates(
 
     Args:
         names: as :func:`spelled` returns them.
-        documents: the corpus, on which the ranges of quantized vectors are learned.
+        documents: the corpus, of which a model may cut off some, and on which the ranges of quantized vectors are
+            learned.
         source: where they come from.
     """
     found: dict[str, Candidate] = {}
@@ -212,13 +205,21 @@ def _candidate(name: str, documents: list[str], known: dict[str, Candidate], sou
     count = _computing(forms)
     computes = "@".join([model, *forms][:count])
     if computes == name:
-        return Candidate(name, _loaded(model, forms, source), computes)
+        found = _loaded(model, forms, source)
+        return Candidate(name, found, computes, _truncated(found, documents))
     if computes not in known:
         raise ParameterError(f"its model {computes} cannot be had")
     encoder = known[computes].encoder
     for form in forms[count - 1 :]:
         encoder = Variant(encoder, form, documents)
-    return Candidate(name, encoder, computes)
+    return Candidate(name, encoder, computes, known[computes].truncated)
+
+
+def _truncated(encoder: EncodesTexts, documents: list[str]) -> float | None:
+    if not isinstance(encoder, Encoder):
+        return None
+    limit = encoder.identity.max_length
+    return float(np.mean(np.array(encoder.token_counts(documents)) > limit)) if limit and documents else 0.0
 
 
 def _loaded(model: str, forms: Sequence[str], source: Source) -> EncodesTexts:
