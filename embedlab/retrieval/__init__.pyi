@@ -5,18 +5,20 @@ from .base import Retriever as Retriever
 from .base import filter_by as filter_by
 from .base import top_k as top_k
 from .bm25 import BM25 as BM25
-from .chunking import Chunked as Chunked
-from .chunking import PassageSearch as PassageSearch
 from .chunking import passages as passages
 from .chunking import titled_passages as titled_passages
-from .cutting import Cutting as Cutting
-from .cutting import cut as cut
+from .chunks.cutting import Cutting as Cutting
+from .chunks.cutting import cut as cut
+from .chunks.late import LateChunked as LateChunked
+from .chunks.search import Chunked as Chunked
+from .chunks.search import PassageSearch as PassageSearch
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
 from .engine import Engine as Engine
 from .filter_effects import FilterReport as FilterReport
 from .filter_effects import filter_effects as filter_effects
 from .filter_effects import filter_report as filter_report
+from .filtering.values import values_of as values_of
 from .filters import Filter as Filter
 from .hybrid import best_weight as best_weight
 from .hybrid import fuse_ranks as fuse_ranks
@@ -27,7 +29,6 @@ from .index import VectorIndex as VectorIndex
 from .index import build_index as build_index
 from .index import load_index as load_index
 from .index import recall_against as recall_against
-from .late_chunking import LateChunked as LateChunked
 from .pipeline import Pipeline as Pipeline
 from .pipeline import choose_threshold as choose_threshold
 from .pipeline import tune as tune
@@ -50,4 +51,3 @@ from .systems import Stages as Stages
 from .systems import System as System
 from .systems import needs_embedding as needs_embedding
 from .systems import systems_of as systems_of
-from .values import values_of as values_of
