@@ -39,6 +39,8 @@ class Filter:
     def equal(cls, field: str, queries: pd.DataFrame, corpus: pd.DataFrame) -> Filter:
         """Return the filter that keeps documents with just their query's value; a query without one may find all.
 
+        A list of values is one value here: see :meth:`shared`.
+
         Args:
             field: a column of both.
             queries: ``query_id`` and the field.
