@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embedlab.errors import DataError, nearest
-from embedlab.retrieval.mentions import Mentions
-from embedlab.retrieval.values import is_there, values_of
+from embedlab.retrieval.filtering.mentions import Mentions
+from embedlab.retrieval.filtering.values import is_there, values_of
 
 SURE = 0.5
 """Share of the documents mentioning a value that must have it, or its mention in a query says nothing."""
@@ -38,6 +38,8 @@ class Filter:
     @classmethod
     def equal(cls, field: str, queries: pd.DataFrame, corpus: pd.DataFrame) -> Filter:
         """Return the filter that keeps documents with just their query's value; a query without one may find all.
+
+        A list of values is one value here: see :meth:`shared`.
 
         Args:
             field: a column of both.

@@ -122,7 +122,7 @@ def without_space(text):
     return "".join(text.split())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     texts=st.lists(TEXTS, max_size=4), kind=st.sampled_from(KINDS), tokens=st.integers(8, 40), share=st.floats(0, 0.5)
 )
@@ -132,14 +132,14 @@ def test_whatever_the_text_no_passage_has_more_tokens_than_asked_for(minilm, tex
     assert max(minilm.token_counts(found.tolist()), default=0) <= tokens
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=TEXTS, kind=st.sampled_from(["fixed", "sentences"]), tokens=st.integers(4, 40))
 def test_passages_that_do_not_overlap_are_the_document(text, kind, tokens):
     found = cut_one(text, Cutting(kind, tokens, 0))
     assert without_space("".join(found)) == without_space(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(pieces=st.lists(PIECES, max_size=40), kind=st.sampled_from(KINDS), tokens=st.integers(4, 40), half=st.booleans())
 def test_passages_that_overlap_lose_no_word_and_keep_the_order(pieces, kind, tokens, half):
     # Numbers, on lines of their own, cannot be part of a heading that is said again.
@@ -385,6 +385,13 @@ def test_chunked_searches_passages_cut_by_tokens():
     query = pd.Series({"q": "w1 needle"})
     assert chunked.passages.index.value_counts().to_dict() == {"long": 13, "short": 2}
     assert chunked.search(query)["score"].max() > whole.search(query)["score"].max()
+
+
+def test_no_query_finds_nothing_and_no_document_is_no_passage(searched):
+    found = PassageSearch(ToyEncoder(), searched).search(QUERIES.iloc[:0])
+    assert found.empty
+    assert list(found) == ["query_id", "doc_id", "score"]
+    assert cut(document("text").iloc[:0], Cutting(), ToyEncoder()).empty
 
 
 def test_what_documents_cannot_score_by_is_refused(searched):

@@ -14,8 +14,17 @@ from embedlab.models.identity import EmbeddingIdentity
 from embedlab.models.loading import naming, tokenizer_file
 from embedlab.progress import Progress
 from embedlab.retrieval.base import Encodes
-from embedlab.retrieval.sections import sections, sentence_starts
-from embedlab.retrieval.windows import Places, Span, packed, spans_of, token_starts, windows, word_starts, written
+from embedlab.retrieval.chunks.sections import sections, sentence_starts
+from embedlab.retrieval.chunks.windows import (
+    Places,
+    Span,
+    packed,
+    spans_of,
+    token_starts,
+    windows,
+    word_starts,
+    written,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -15,9 +15,9 @@ from embedlab.errors import ParameterError
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import ALONE, BATCH, Encoder, normalize
 from embedlab.progress import Progress
-from embedlab.retrieval.chunking import PassageSearch, check_scores
-from embedlab.retrieval.cutting import Cutter, Cutting, tokenizer_of
-from embedlab.retrieval.windows import Places, Span, token_starts, windows, word_starts, written
+from embedlab.retrieval.chunks.cutting import Cutter, Cutting, tokenizer_of
+from embedlab.retrieval.chunks.search import PassageSearch, check_scores
+from embedlab.retrieval.chunks.windows import Places, Span, token_starts, windows, word_starts, written
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
