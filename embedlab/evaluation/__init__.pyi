@@ -6,7 +6,6 @@ from .attribution import cause_shares as cause_shares
 from .attribution import failing as failing
 from .attribution import filtered_out as filtered_out
 from .attribution import fixed_by as fixed_by
-from .bakeoff import speed_table as speed_table
 from .bakeoff.candidates import Candidate as Candidate
 from .bakeoff.candidates import Source as Source
 from .bakeoff.candidates import load_candidates as load_candidates
@@ -17,10 +16,6 @@ from .bakeoff.requirements import Suitability as Suitability
 from .bakeoff.requirements import failed_gates as failed_gates
 from .bakeoff.requirements import open_gates as open_gates
 from .bakeoff.speed import speed_table as speed_table
-from .candidates import Candidate as Candidate
-from .candidates import Source as Source
-from .candidates import load_candidates as load_candidates
-from .candidates import spelled as spelled
 from .comparison import compare as compare
 from .comparison import compare_all as compare_all
 from .comparison import compare_scores as compare_scores
@@ -130,6 +125,7 @@ from .strata import about_new as about_new
 from .strata import lacking as lacking
 from .strata import mix_weights as mix_weights
 from .strata import strata as strata
+from .truncation import lost_to_truncation as lost_to_truncation
 from .two_sample import AS_ASKED as AS_ASKED
 from .two_sample import PHRASING as PHRASING
 from .two_sample import distinguishability as distinguishability

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.models.encoder import Encoder
-from embedlab.retrieval.cutting import Cutting, cut
+from embedlab.retrieval.chunks.cutting import Cutting, cut
 
 
 def lost_to_truncation(

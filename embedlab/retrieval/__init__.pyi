@@ -36,7 +36,6 @@ from .index_measures import cheapest as cheapest
 from .index_measures import measure_settings as measure_settings
 from .index_settings import IndexSetting as IndexSetting
 from .languages import detect_language as detect_language
-from .late_chunking import LateChunked as LateChunked
 from .pipeline import Pipeline as Pipeline
 from .pipeline import choose_threshold as choose_threshold
 from .pipeline import chosen_settings as chosen_settings

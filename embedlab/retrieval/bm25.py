@@ -75,6 +75,10 @@ class BM25:
         positions = np.where(scores > 0, positions, -1).astype(np.int64)
         return as_run(query_ids, self._ids, positions, scores)
 
+    def size_bytes(self) -> float:
+        """Return the size of the index in bytes, without texts and ids."""
+        return float(sum(values.nbytes for values in self._index.scores.values() if hasattr(values, "nbytes")))
+
     def scores(self, query: str) -> pd.Series:
         """Return the score of every document for one query, by document id."""
         return pd.Series(self._index.get_scores(self.tokens([query])[0]), index=self._ids)
