@@ -114,6 +114,9 @@ def test_a_surely_better_candidate_goes_on_unless_it_fails_a_gate(start, tiny):
     run_cells("03", candidates=[MINILM], **FEW)
     assert rows(store).loc[MINILM, "ci_low"] > 0
     assert store.artifact(Choice).model == MINILM
+    names = run_cells("03", candidates=[MINILM], choose=tiny, **FEW)
+    assert store.artifact(Choice).model == tiny
+    assert names["sentences"][-1].endswith(f"passed over because choose names another: {MINILM}.")
     start(memory_budget_mb=1.0)
     run_cells("03", candidates=[MINILM], **FEW)
     assert rows(store).loc[MINILM, "gates"] == "its weights take 91 MB, allowed: 1 MB"
