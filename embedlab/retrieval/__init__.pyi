@@ -47,6 +47,7 @@ from .prompt import Prompt as Prompt
 from .prompt import TokenCounter as TokenCounter
 from .prompt import build_prompt as build_prompt
 from .reranking import LateInteraction as LateInteraction
+from .reranking import has_token_vectors as has_token_vectors
 from .reranking import rerank as rerank
 from .reranking import token_vectors as token_vectors
 from .rewriting.feedback import RM3 as RM3
