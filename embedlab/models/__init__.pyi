@@ -1,3 +1,6 @@
+from .causal import SMOLLM2 as SMOLLM2
+from .causal import LocalCausal as LocalCausal
+from .chat import Completes as Completes
 from .chat import Endpoint as Endpoint
 from .chat import EndpointError as EndpointError
 from .chat import Reply as Reply

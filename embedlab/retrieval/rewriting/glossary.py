@@ -42,16 +42,16 @@ class Glossary:
 
     def __init__(self, table: pd.DataFrame, words: Iterable[str] = ()) -> None:
         ordered = table.sort_values(["count", "short", "long"], ascending=[False, True, True])
-        kept, conflicts = [], []
+        kept: list[tuple[str, str, int]] = []
+        conflicts: list[tuple[str, str, int, str]] = []
         used: dict[str, str] = {}
-        for row in ordered.itertuples(index=False):
-            short, long = fold(row.short), _key(row.long)
-            other = used.get(short) or used.get(long)
+        for short, long, count in ordered[["short", "long", "count"]].to_numpy(dtype=object):
+            other = used.get(fold(short)) or used.get(_key(long))
             if other is not None:
-                conflicts.append((row.short, row.long, row.count, other))
+                conflicts.append((short, long, count, other))
                 continue
-            used |= {short: row.long, long: row.short}
-            kept.append((row.short, row.long, row.count))
+            used |= {fold(short): long, _key(long): short}
+            kept.append((short, long, count))
         self.table = pd.DataFrame(kept, columns=["short", "long", "count"])
         self.conflicts = pd.DataFrame(conflicts, columns=["short", "long", "count", "kept"])
         self._pairs = [(long, short) for short, long, _ in kept]
