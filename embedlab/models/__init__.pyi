@@ -1,5 +1,8 @@
 from .cards import Card as Card
 from .cards import read_card as read_card
+from .causal import LocalCausal as LocalCausal
+from .causal import SMOLLM2 as SMOLLM2
+from .chat import Completes as Completes
 from .chat import Endpoint as Endpoint
 from .chat import EndpointError as EndpointError
 from .chat import Reply as Reply
@@ -12,8 +15,8 @@ from .identity import EmbeddingIdentity as EmbeddingIdentity
 from .openvino import OpenVINOEncoder as OpenVINOEncoder
 from .resolve import MINILM as MINILM
 from .resolve import MPNET as MPNET
-from .resolve import WORDLLAMA as WORDLLAMA
 from .resolve import ModelFiles as ModelFiles
+from .resolve import WORDLLAMA as WORDLLAMA
 from .served import Served as Served
 from .served import served as served
 from .variants import EncodesTexts as EncodesTexts

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from embedlab.errors import EmbedlabError, ParameterError
@@ -26,6 +27,9 @@ LONGEST_PAUSE = 60.0
 
 OVERHEAD = 64
 """Tokens that a service may add around a prompt."""
+
+
+_BULLET = re.compile(r"^\s*(?:[-*•]|\d+\s*[.):])\s+")
 
 
 class EndpointError(EmbedlabError):
@@ -48,6 +52,19 @@ class Reply:
     text: str
     tokens: int
     complete: bool = True
+
+    def lines(self) -> list[str]:
+        """Return the lines of the answer, bullets, numbers and quotes taken off; a cut last line is dropped."""
+        lines = self.text.splitlines() if self.complete else self.text.splitlines()[:-1]
+        return [_BULLET.sub("", line).strip().strip("\"'“”").strip() for line in lines]
+
+
+class Completes(Protocol):
+    """Any language model that answers prompts: a service, or one on this machine."""
+
+    def complete(self, prompts: Sequence[str]) -> list[Reply | None]:
+        """Return the reply to each prompt, None where it failed."""
+        ...
 
 
 @dataclass
@@ -151,11 +168,11 @@ class Endpoint:
         """Return the reply from the cache or the service, and settle what was reserved for it."""
         body = self._body(prompt)
         file = self.cache / f"{sha256_json(body)[:32]}.json"
-        reply = _cached(file)
+        reply = kept_reply(file)
         if reply is None:
             reply = self._request(client, body, self._worst(prompt))
             if reply is not None:
-                replace_file(file, json.dumps(vars(reply), ensure_ascii=False))
+                keep_reply(file, reply)
         with self._lock:
             if reply is not None:
                 self.spent += reply.tokens
@@ -236,9 +253,14 @@ def _parsed(response: httpx.Response, worst: int) -> Reply:
     return Reply(text, tokens, complete)
 
 
-def _cached(file: Path) -> Reply | None:
+def kept_reply(file: Path) -> Reply | None:
     """Return a kept reply; a damaged file counts as none."""
     try:
         return Reply(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def keep_reply(file: Path, reply: Reply) -> None:
+    """Keep a reply, so that it need not be asked for again."""
+    replace_file(file, json.dumps(vars(reply), ensure_ascii=False))

@@ -51,6 +51,8 @@ from .reranking import has_token_vectors as has_token_vectors
 from .reranking import rerank as rerank
 from .reranking import token_vectors as token_vectors
 from .rewriting.feedback import RM3 as RM3
+from .rewriting.generation import HyDE as HyDE
+from .rewriting.generation import Paraphrases as Paraphrases
 from .rewriting.glossary import Glossary as Glossary
 from .rewriting.spelling import Spelling as Spelling
 from .stacks import Answering as Answering

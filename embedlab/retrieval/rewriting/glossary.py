@@ -42,9 +42,10 @@ class Glossary:
 
     def __init__(self, table: pd.DataFrame, words: Iterable[str] = ()) -> None:
         ordered = table.sort_values(["count", "short", "long"], ascending=[False, True, True])
-        kept, conflicts = [], []
+        kept: list[tuple[str, str, int]] = []
+        conflicts: list[tuple[str, str, int, str]] = []
         used: dict[str, str] = {}
-        for short, long, count in zip(ordered["short"], ordered["long"], ordered["count"], strict=True):
+        for short, long, count in ordered[["short", "long", "count"]].to_numpy(dtype=object):
             other = used.get(fold(short)) or used.get(_key(long))
             if other is not None:
                 conflicts.append((short, long, count, other))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, product
 from string import Formatter
 
 from embedlab.data.text import fence, stable_hash
 from embedlab.errors import ParameterError
-from embedlab.models.chat import Endpoint
+from embedlab.models.chat import Endpoint, Reply
 from embedlab.trainset.sources.examples import Example, Harvest
 
 SYNTHETIC = "synthetic"
@@ -25,8 +24,6 @@ STYLES = ("question", "few keywords", "description of a problem in a sentence or
 DIFFICULTIES = ("use the document's own terms", "use none of the document's rarer words, as one who does not know them")
 
 DOCUMENT_WORDS, QUERY_WORDS = 250, 60
-
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+\s*[.):])\s+")
 
 
 def prompts(
@@ -92,10 +89,8 @@ def write(endpoint: Endpoint, asked: Sequence[tuple[str, str, str]], count: int)
 
 def queries_in(text: str, complete: bool = True) -> list[str]:
     """Return the queries of a reply, one a line, bullets and quotes taken off; a cut last line is dropped."""
-    lines = text.splitlines() if complete else text.splitlines()[:-1]
     found = []
-    for line in lines:
-        plain = _BULLET.sub("", line).strip().strip("\"'“”").strip()
+    for plain in Reply(text, 0, complete).lines():
         is_query = 1 < len(plain.split()) <= QUERY_WORDS and not plain.endswith(":")
         if is_query and "<<" not in plain:  # a repeated fence is no query
             found.append(plain)
