@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from embedlab.models.encoder import Encoder
     from embedlab.retrieval.bm25 import BM25
     from embedlab.retrieval.engine import Engine
-    from embedlab.retrieval.pipeline import Pipeline, Quality
+    from embedlab.retrieval.pipeline import Pipeline
+    from embedlab.retrieval.tuning import Quality
 
 
 def production_system(
@@ -41,7 +42,7 @@ def production_system(
         stages: what may be tried.
     """
     from embedlab.retrieval.hybrid import best_weight
-    from embedlab.retrieval.pipeline import tune_stages
+    from embedlab.retrieval.tuning import tune_stages
 
     kind = lab.contract.production
     if kind == LEXICAL:

@@ -37,10 +37,6 @@ from .index_measures import measure_settings as measure_settings
 from .index_settings import IndexSetting as IndexSetting
 from .languages import detect_language as detect_language
 from .pipeline import Pipeline as Pipeline
-from .pipeline import choose_threshold as choose_threshold
-from .pipeline import chosen_settings as chosen_settings
-from .pipeline import tune as tune
-from .pipeline import tune_stages as tune_stages
 from .pipeline import units as units
 from .prompt import Counter as Counter
 from .prompt import Prompt as Prompt
@@ -69,3 +65,7 @@ from .systems import Stages as Stages
 from .systems import System as System
 from .systems import needs_embedding as needs_embedding
 from .systems import systems_of as systems_of
+from .tuning import choose_threshold as choose_threshold
+from .tuning import chosen_settings as chosen_settings
+from .tuning import tune as tune
+from .tuning import tune_stages as tune_stages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,14 +17,10 @@ from embedlab.retrieval.base import DEPTH, top_k
 from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.chunking import titled_passages
 from embedlab.retrieval.filters import Filter
-from embedlab.retrieval.hybrid import best_weight, fuse_scores
+from embedlab.retrieval.hybrid import fuse_scores
 from embedlab.retrieval.index import Indexed, VectorIndex, build_index
-from embedlab.retrieval.reranking import TOP, LateInteraction, has_token_vectors, rerank
-from embedlab.retrieval.systems import CHUNKING, Settings, Stages
-
-NO_FILTER = "none"
-
-RERANK_WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8)
+from embedlab.retrieval.reranking import TOP, LateInteraction, rerank
+from embedlab.retrieval.systems import CHUNKING, Settings
 
 
 class Pipeline:
@@ -110,8 +106,39 @@ class Pipeline:
         if vectors is None and self.asks_the_model:
             vectors = self.encoder.encode(queries["text"].tolist(), "query")
         run = self._first_stage(queries, vectors)
-        if self.settings.rerank_weight > 0:
-            late = self.late(queries, run)
+        late = self.late(queries, run) if self.settings.rerank_weight > 0 else None
+        return self._last_stages(queries, vectors, run, late)
+
+    def variants(self, queries: pd.DataFrame, ways: Mapping[str, Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
+        """Return the run of the queries in several ways; what they share, a rerank's scores too, is computed once.
+
+        Args:
+            queries: as for :meth:`candidates`.
+            ways: by name which settings are changed, of the index and its texts too.
+        """
+        pipelines = {name: self._changed(changes) for name, changes in ways.items()}
+        vectors = self.encoder.encode(queries["text"].tolist(), "query")
+        runs = {name: pipeline._first_stage(queries, vectors) for name, pipeline in pipelines.items()}
+        heads = [top_k(runs[name], TOP) for name, found in pipelines.items() if found.settings.rerank_weight > 0]
+        late = None
+        if heads:
+            pairs = pd.concat(heads).drop_duplicates(["query_id", "doc_id"])
+            late = self.reranker.scores(_texts_by_id(queries), pairs)
+        return {name: found._last_stages(queries, vectors, runs[name], late) for name, found in pipelines.items()}
+
+    def _changed(self, changes: Mapping[str, Any]) -> Pipeline:
+        """Return a pipeline with some settings changed, over an index of its own where the texts or its kind change."""
+        settings = replace(self.settings, **changes)
+        indexed = ("chunk", "passage_words", "passage_overlap", "index")
+        if all(getattr(settings, name) == getattr(self.settings, name) for name in indexed):
+            return self.using(**changes)
+        return Pipeline.build(self.encoder, self.corpus, settings, self.lexical)
+
+    def _last_stages(
+        self, queries: pd.DataFrame, vectors: Vectors | None, run: pd.DataFrame, late: pd.DataFrame | None
+    ) -> pd.DataFrame:
+        """Return what the rerank and the threshold leave of a first stage; ``late`` scores (at least) its top."""
+        if late is not None and self.settings.rerank_weight > 0:
             run = rerank(run, late, self.settings.rerank_weight)
         # Fused scores are scaled for each query, so the threshold asks for the cosine instead.
         if self.settings.threshold is None or vectors is None:
@@ -201,137 +228,3 @@ def _whole_texts(corpus: pd.DataFrame) -> pd.Series:
 
 def _texts_by_id(queries: pd.DataFrame) -> pd.Series:
     return pd.Series(queries["text"].to_numpy(), index=queries["query_id"].to_numpy())
-
-
-Quality = Callable[[pd.DataFrame], float]
-"""The measure of a run, such as its mean nDCG@10 on dev."""
-
-
-def tune_stages(
-    encoder: Encoder,
-    corpus: pd.DataFrame,
-    lexical: BM25,
-    queries: pd.DataFrame,
-    fields: list[str],
-    quality: Quality,
-    stages: Stages,
-) -> tuple[Pipeline, pd.DataFrame]:
-    """Choose every stage of a pipeline for one model, on dev queries: passages first, then as :func:`tune` does.
-
-    Args:
-        encoder: the model.
-        corpus: ``doc_id, title, text`` and the fields.
-        lexical: the lexical side over the same documents.
-        queries: dev queries with their metadata.
-        fields: metadata fields that a filter could use.
-        quality: the measure to raise, of a run.
-        stages: what may be tried.
-
-    Returns:
-        the pipeline with the chosen settings, and ``stage, setting, quality, chosen``.
-
-    Raises:
-        ParameterError: if chunking or index kind is unknown.
-    """
-    built, tried = {}, {}
-    for chunk in dict.fromkeys(["none", stages.chunk]):
-        built[chunk] = Pipeline.build(encoder, corpus, stages.settings(chunk), lexical)
-        tried[chunk] = quality(built[chunk].candidates(queries)[0])
-    chunk = _best(tried, stages.least_gain)
-    pipeline, table = tune(built[chunk], queries, fields, quality, stages.least_gain)
-    return pipeline, pd.concat([_stage("passages", tried, chunk), table], ignore_index=True)
-
-
-def tune(
-    pipeline: Pipeline, queries: pd.DataFrame, fields: list[str], quality: Quality, least_gain: float = 0.0
-) -> tuple[Pipeline, pd.DataFrame]:
-    """Choose filter, fusion weight and rerank weight one after another, on dev queries.
-
-    A later or larger setting is taken only where it is better than the one before it.
-
-    Args:
-        pipeline: with its index built.
-        queries: dev queries with their metadata.
-        fields: metadata fields that a filter could use.
-        quality: the measure to raise, of a run.
-        least_gain: what the rerank, which costs time at every query, must add to be taken.
-
-    Returns:
-        the pipeline with the chosen settings, and ``stage, setting, quality, chosen``.
-    """
-    vectors = pipeline.encoder.encode(queries["text"].tolist(), "query")
-    filters = {}
-    for field in ["", *fields]:
-        dense, _ = pipeline.using(filter_field=field).candidates(queries, vectors)
-        filters[field] = quality(dense)
-    pipeline = pipeline.using(filter_field=_best(filters))
-    stages = [_stage("filter", filters, pipeline.settings.filter_field)]
-
-    dense, lexical = pipeline.candidates(queries, vectors)
-    weight, weights = best_weight(dense, lexical, quality)
-    pipeline = pipeline.using(weight=weight)
-    stages.append(_stage("dense weight", weights, weight))
-
-    if has_token_vectors(pipeline.encoder):
-        run = fuse_scores(dense, lexical, weight)
-        # The late scores are the costly part and do not depend on the weight.
-        late = pipeline.late(queries, run)
-        reranks = {}
-        for share in RERANK_WEIGHTS:
-            reranks[share] = quality(rerank(run, late, share))
-        pipeline = pipeline.using(rerank_weight=_best(reranks, least_gain))
-        stages.append(_stage("rerank weight", reranks, pipeline.settings.rerank_weight))
-    return pipeline, pd.concat(stages, ignore_index=True)
-
-
-def chosen_settings(choices: pd.DataFrame, stages: Stages) -> Settings:
-    """Return the settings that a table of :func:`tune_stages` says were chosen.
-
-    Args:
-        choices: ``stage, setting, chosen``.
-        stages: what was tried.
-    """
-    chosen = choices[choices["chosen"]].set_index("stage")["setting"]
-    field = str(chosen["filter"])
-    return replace(
-        stages.settings(str(chosen["passages"])),
-        filter_field="" if field == NO_FILTER else field,
-        weight=float(chosen["dense weight"]),
-        # A model without token vectors was not tried as a reranker.
-        rerank_weight=float(chosen.get("rerank weight", 0.0)),
-    )
-
-
-def _best(tried: Mapping[Any, float], least_gain: float = 0.0) -> Any:
-    """Return the best setting of a stage; the first one unless the best gains at least so much over it."""
-    first = next(iter(tried))
-    # Among equals `max` takes the earliest: no filter, the smaller weight.
-    best = max(tried, key=lambda setting: tried[setting])
-    return best if tried[best] - tried[first] >= least_gain else first
-
-
-def _stage(name: str, tried: Mapping[Any, float], chosen: Any) -> pd.DataFrame:
-    """Return what was tried at one stage: ``stage, setting, quality, chosen``."""
-    rows = []
-    for setting, quality in tried.items():
-        # No filter is the empty name of a field, which a table could not show.
-        shown = str(setting) or NO_FILTER
-        rows.append((name, shown, quality, setting == chosen))
-    return pd.DataFrame(rows, columns=["stage", "setting", "quality", "chosen"])
-
-
-def choose_threshold(cosines: pd.Series, relevant: pd.Series, keep: float) -> float:
-    """Return the highest threshold that still shows a share ``keep`` of the relevant results.
-
-    Args:
-        cosines: of the results shown, on dev.
-        relevant: whether each is relevant.
-        keep: share of the relevant results that must stay, such as .98.
-    """
-    # No cosine is below -1: without a relevant result to go by, everything is shown.
-    if not relevant.any():
-        return -1.0
-    # A value between two cosines, numpy's default, could lie above one that must stay.
-    lowest_kept = np.quantile(cosines[relevant], 1 - keep, method="lower")
-    # Rounded down for the same reason.
-    return float(np.floor(lowest_kept * 1000) / 1000)

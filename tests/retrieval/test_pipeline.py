@@ -148,6 +148,24 @@ def test_the_run_of_every_stack_goes_out_as_trec_and_comes_back_the_same(name, m
     pd.testing.assert_frame_equal(back, trec_order(run), check_dtype=False, rtol=1e-6)
 
 
+def test_several_ways_at_once_give_what_each_gives_by_itself(minilm):
+    full = pipeline(minilm, chunk="long", weight=0.6, rerank_weight=0.4, filter_field="kind")
+    ways = {
+        "all": {},
+        "no rerank": {"rerank_weight": 0.0},
+        "no filter": {"filter_field": ""},
+        "whole": {"chunk": "none"},
+        "BM25": {"weight": 0.0, "rerank_weight": 0.0},
+        "shown": {"threshold": 0.2},
+    }
+    found = full.variants(QUERIES, ways)
+    assert list(found) == list(ways)
+    for name, changes in ways.items():
+        settings = {"chunk": "long", "weight": 0.6, "rerank_weight": 0.4, "filter_field": "kind"} | changes
+        alone = pipeline(minilm, **settings).search(QUERIES)
+        pd.testing.assert_frame_equal(found[name], alone, check_dtype=False, atol=1e-4)
+
+
 def test_the_settings_that_were_chosen_can_be_read_from_their_table(minilm):
     stages = Stages(passage_words=50, passage_overlap=10)
     tuned, table = tune_stages(minilm, CORPUS, BM25(WHOLE), QUERIES, ["kind"], quality, stages)
