@@ -1,6 +1,8 @@
 from .chat import Endpoint as Endpoint
 from .chat import EndpointError as EndpointError
 from .chat import Reply as Reply
+from .cross_encoder import CrossScorer as CrossScorer
+from .cross_encoder import load_cross_encoder as load_cross_encoder
 from .encoder import Encoder as Encoder
 from .encoder import cosine_to_fp32 as cosine_to_fp32
 from .encoder import load_model as load_model
@@ -10,3 +12,5 @@ from .identity import EmbeddingIdentity as EmbeddingIdentity
 from .resolve import MINILM as MINILM
 from .resolve import WORDLLAMA as WORDLLAMA
 from .resolve import ModelFiles as ModelFiles
+from .sparse import SparseEncoder as SparseEncoder
+from .sparse import load_sparse_encoder as load_sparse_encoder
