@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedlab.errors import ModelError, ParameterError, shown
 from embedlab.files import sha256_file, sha256_json
-from embedlab.models.chat import Reply, keep_reply, kept_reply
+from embedlab.models.chat import Completes, Endpoint, Reply, keep_reply, kept_reply
 from embedlab.models.loading import naming, quiet
 from embedlab.models.resolve import resolve
 from embedlab.progress import Progress
@@ -256,3 +256,22 @@ def _loading(files: CausalFiles) -> Iterator[None]:
         raise ModelError(f"{files.gguf}: to read GGUF, {' and '.join(missing)} must be installed: {INSTALL}")
     with naming(files.folder), quiet(), contextlib.redirect_stderr(io.StringIO()):
         yield
+
+
+def language_model(name: str, cache: Path, budget: int) -> Completes:
+    """Return a language model by what it is called.
+
+    Args:
+        name: ``http://127.0.0.1:8000/v1#name`` for a model behind an OpenAI-compatible service, else what
+            :class:`LocalCausal` takes.
+        cache: folder of the replies.
+        budget: tokens that a service may cost, prompts and replies together.
+
+    Raises:
+        ParameterError: if an address names no model.
+        ModelError: if there is no such model here.
+    """
+    address, _, model = name.partition("#")
+    if address.startswith(("http://", "https://")):
+        return Endpoint(address, model, cache, budget)
+    return LocalCausal(name, cache)

@@ -14,7 +14,7 @@ import numpy as np
 from embedlab.errors import DataError, ModelError, ParameterError, shown
 from embedlab.models.cache import VectorCache, Vectors
 from embedlab.models.folder import MEND
-from embedlab.models.hardware import require_memory
+from embedlab.models.hardware import precision_of, require_memory
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.models.loading import identity_of, load_sentence_transformer, naming, tokenizer_file
 from embedlab.models.resolve import ModelFiles, resolve
@@ -249,13 +249,7 @@ def load_model(name: str, precision: str = "auto", cache: Path | None = None) ->
         ModelError: if the model cannot be had here or its files are not what they should be; what only shows when
             weights are loaded, :meth:`Encoder.load` or the first encoding says.
     """
-    if precision == "auto":
-        from embedlab.models.hardware import calibrate
-
-        precision = calibrate().precision
-    if precision not in ("float32", "bfloat16"):
-        raise ModelError(f"precision must be 'float32', 'bfloat16' or 'auto', found {precision!r}")
-    return Encoder(resolve(name), precision, cache)
+    return Encoder(resolve(name), precision_of(precision), cache)
 
 
 def cosine_to_fp32(encoder: Encoder, texts: list[str]) -> float:

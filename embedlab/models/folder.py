@@ -7,7 +7,7 @@ installed sentence-transformers by a list of names.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,26 @@ from embedlab.files import POINTER, read_json, why_no_file
 MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding", "LayerNorm", "Dropout")
 """Modules of sentence-transformers that a model may be made of."""
 
-WEIGHTED = ("Transformer", "Dense", "StaticEmbedding", "LayerNorm")
+WEIGHTED = ("Transformer", "Dense", "StaticEmbedding", "LayerNorm", "SparseAutoEncoder")
 """Those that have weights."""
+
+DENSE, CROSS, SPARSE = "SentenceTransformer", "CrossEncoder", "SparseEncoder"
+"""What sentence-transformers writes into a folder to say what the modules in it make together."""
+
+MODULES_OF = {
+    DENSE: MODULES,
+    CROSS: ("Transformer", "Pooling", "Dense", "Dropout", "LayerNorm", "LogitScore"),
+    SPARSE: ("Transformer", "Pooling", "Dense", "Normalize", "SpladePooling", "SparseAutoEncoder"),
+}
+
+FORMER = {"MLMTransformer": "Transformer"}
+"""Names that a module had, and has in older folders."""
+
+CALLED = {
+    DENSE: "an embedding model, for load_model",
+    CROSS: "a cross-encoder, for load_cross_encoder",
+    SPARSE: "a sparse encoder, for load_sparse_encoder",
+}
 
 WIDTHS = ("hidden_size", "d_model", "dim", "n_embd")
 """What different kinds of transformers call the length of a token's vector in ``config.json``."""
@@ -61,9 +79,17 @@ class Module:
     config: Mapping[str, Any]
 
 
-def check_folder(folder: Path) -> None:
-    """Raise a ModelError where a folder holds no model, something that is no file, damaged files, or custom code."""
+def check_folder(folder: Path, kind: str = DENSE) -> None:
+    """Raise a ModelError where a folder holds no model, something that is no file, damaged files, or custom code.
+
+    Args:
+        folder: of the model.
+        kind: what it must be, one of :data:`MODULES_OF`; a folder without ``modules.json`` may become any of them.
+    """
     _check_is_model(folder)
+    if not why_no_file(folder / "modules.json") and kind_of(folder) != kind:
+        found = CALLED.get(kind_of(folder), shown(kind_of(folder)))
+        raise ModelError(f"{folder}: it holds {found}; expected {CALLED[kind]}: load it as what it is, or name another")
     for path in sorted(folder.rglob("*")):
         if not path.is_file() and not path.is_dir():
             raise ModelError(f"{path}: neither a file nor a folder (a link that leads nowhere?); {MEND}")
@@ -105,6 +131,11 @@ def _check_options(folder: Path) -> None:
                 )
 
 
+def kind_of(folder: Path) -> str:
+    """Return what the modules of a folder make together; a folder that does not say it holds an embedding model."""
+    return str(json_of(folder / "config_sentence_transformers.json").get("model_type", DENSE))
+
+
 def json_of(path: Path) -> dict[str, Any]:
     """Return what a JSON file of a model says, nothing where it is missing; a ModelError where it is damaged."""
     if why_no_file(path) == "there is no such file":
@@ -127,24 +158,26 @@ def modules_of(folder: Path) -> list[Module]:
     rows = read_json(file, list, ModelError, MEND)
     if not rows:
         raise ModelError(f"{file}: no module in it; {MEND}")
+    allowed = MODULES_OF.get(kind_of(folder), ())
     found = []
     for number, row in enumerate(rows):
         where = f"{file}: module {number}"
         if not isinstance(row, dict) or not isinstance(row.get("path"), str) or not isinstance(row.get("type"), str):
             raise ModelError(f"{where}: expected 'path' and 'type', both texts; {MEND}")
         place = _inside(folder, row["path"], where)
-        found.append(Module(_kind(row["type"], where), place, json_of(place / "config.json")))
+        found.append(Module(_class(row["type"], allowed, where), place, json_of(place / "config.json")))
     return found
 
 
-def _kind(name: str, where: str) -> str:
+def _class(name: str, allowed: Sequence[str], where: str) -> str:
     match = _TYPE.fullmatch(name)
-    if match is None or match[1] not in MODULES:
+    found = FORMER.get(match[1], match[1]) if match else ""
+    if found not in allowed:
         raise ModelError(
             f"{where}: {shown(name)!r} is not among the classes of sentence-transformers that embedlab loads "
-            f"({', '.join(MODULES)}); code that comes with a model is not executed: choose another model"
+            f"({', '.join(allowed)}); code that comes with a model is not executed: choose another model"
         )
-    return match[1]
+    return found
 
 
 def _inside(folder: Path, path: str, where: str) -> Path:

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from embedlab.errors import DataError
+from embedlab.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +51,18 @@ def calibrate(seconds: float = 0.2) -> Calibration:
     fp32 = _gflops(left, right, seconds)
     bf16 = _gflops(left.to(torch.bfloat16), right.to(torch.bfloat16), seconds)
     return Calibration(fp32, bf16, torch.get_num_threads())
+
+
+def precision_of(asked: str) -> str:
+    """Return the precision that was asked for; of ``auto``, what a calibration finds faster here.
+
+    Raises:
+        ModelError: if it is none of the three.
+    """
+    found = calibrate().precision if asked == "auto" else asked
+    if found not in ("float32", "bfloat16"):
+        raise ModelError(f"precision must be 'float32', 'bfloat16' or 'auto', found {asked!r}")
+    return found
 
 
 def _gflops(left: Tensor, right: Tensor, seconds: float) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from embedlab.errors import ModelError, shown
 from embedlab.files import sha256_file
 from embedlab.models.cards import read_card
-from embedlab.models.folder import MEND, check_folder
+from embedlab.models.folder import CALLED, DENSE, MEND, check_folder
 from embedlab.models.makeup import architecture_of, hash_of
 from embedlab.models.packages import parts_of, unpacked
 
@@ -67,26 +67,29 @@ class ModelFiles:
         return self.name == WORDLLAMA
 
 
-def resolve(name: str) -> ModelFiles:
+def resolve(name: str, kind: str = DENSE) -> ModelFiles:
     """Find a model's files and verify them.
 
     Args:
         name: a packaged model's hub id, a local folder, or any hub id.
+        kind: what it must be, as sentence-transformers calls it.
 
     Raises:
-        ModelError: if it cannot be had here, has no safetensors weights, or its hash is wrong.
+        ModelError: if it cannot be had here, is of another kind, has no safetensors weights, or its hash is wrong.
     """
     if not isinstance(name, str) or not name.strip():
         raise ModelError(
             f"a model is named by a packaged model's hub id, a local folder or any hub id, found {shown(name)!r}"
         )
+    if name in {*PACKAGED, *SPLIT} and kind != DENSE:
+        raise ModelError(f"{name}: it is {CALLED[DENSE]}; expected {CALLED[kind]}: name another model")
     if name in PACKAGED:
         return _packaged(name)
     if name in SPLIT:
         return _split(name)
     is_local = _is_folder(name)
     folder = Path(name) if is_local else _from_hub(name)
-    check_folder(folder)
+    check_folder(folder, kind)
     weights = sorted(path for path in folder.rglob("*.safetensors") if path.is_file())
     title = folder.resolve().name if is_local else name
     try:

@@ -15,8 +15,11 @@ from .chunks.cutting import cut as cut
 from .chunks.late import LateChunked as LateChunked
 from .chunks.search import Chunked as Chunked
 from .chunks.search import PassageSearch as PassageSearch
+from .cross_encoder import CrossEncoderReranker as CrossEncoderReranker
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
+from .depths import oracle_rerank as oracle_rerank
+from .depths import rerank_depths as rerank_depths
 from .engine import Engine as Engine
 from .filter_effects import FilterReport as FilterReport
 from .filter_effects import filter_effects as filter_effects
@@ -51,10 +54,12 @@ from .rewriting.generation import HyDE as HyDE
 from .rewriting.generation import Paraphrases as Paraphrases
 from .rewriting.glossary import Glossary as Glossary
 from .rewriting.spelling import Spelling as Spelling
+from .sparse import Sparse as Sparse
 from .stacks import Answering as Answering
 from .stacks import Filtered as Filtered
 from .stacks import Fused as Fused
 from .stacks import Known as Known
+from .stacks import Remembered as Remembered
 from .stacks import Reranked as Reranked
 from .stacks import Reranker as Reranker
 from .stacks import Rewriter as Rewriter

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
 import pandas as pd
 
-from embedlab.models.encoder import Encoder
+from embedlab.data.trec import trec_order
 from embedlab.progress import Progress
 from embedlab.retrieval.base import DEPTH, Retriever, top_k
 from embedlab.retrieval.filters import Filter
@@ -88,6 +88,37 @@ class Filtered:
         return top_k(where.keep(self.first.search(queries, 10 * k, self.where)), k)
 
 
+class Remembered:
+    """A reranker that scores each pair of query and document once, whatever stack asks for it.
+
+    Queries are known by their ids, so it is asked with one set of queries. What it wraps must score a pair alike
+    whatever other pairs it is asked for.
+    """
+
+    def __init__(self, reranker: Reranker) -> None:
+        self.reranker = reranker
+        self._known: dict[tuple[str, str], float] = {}
+
+    def scores(self, queries: pd.Series, run: pd.DataFrame) -> pd.DataFrame:
+        """Return the run's pairs with their new score."""
+        pairs = list(zip(run["query_id"], run["doc_id"], strict=True))
+        missing = run[[pair not in self._known for pair in pairs]]
+        if len(missing):
+            fresh = self.reranker.scores(queries, missing)
+            found = zip(fresh["query_id"], fresh["doc_id"], fresh["score"], strict=True)
+            self._known |= {(query_id, doc_id): score for query_id, doc_id, score in found}
+        return trec_order(run.assign(score=[self._known[pair] for pair in pairs]))
+
+    @contextmanager
+    def past_cache(self) -> Iterator[None]:
+        """Forget meanwhile what is known: what times a search wants."""
+        before, self._known = self._known, {}
+        try:
+            yield
+        finally:
+            self._known = before
+
+
 class Reranked:
     """A retriever whose first results are put in a new order.
 
@@ -130,23 +161,31 @@ class Rewritten:
         return top_k(runs[0], k) if len(runs) == 1 else fuse_ranks(*runs, k=k)
 
 
+class Remembers(Protocol):
+    """Anything that answers from memory, and can be made to compute anew."""
+
+    def past_cache(self) -> AbstractContextManager[None]:
+        """Compute everything anew meanwhile."""
+        ...
+
+
 class Answering:
     """A retriever that is asked for one query at a time, encoded anew: what is timed.
 
     Args:
         retriever: any stack.
         queries: texts by query id, those that will be asked: a filter knows them by their ids.
-        encoders: the models inside the stack, which may not answer from their caches.
+        memories: the models and rerankers inside the stack, which may not answer from what they remember.
     """
 
-    def __init__(self, retriever: Retriever, queries: pd.Series, encoders: Sequence[Encoder]) -> None:
-        self.retriever, self.encoders = retriever, encoders
+    def __init__(self, retriever: Retriever, queries: pd.Series, memories: Sequence[Remembers]) -> None:
+        self.retriever, self.memories = retriever, memories
         self._id_of = dict(zip(queries.to_numpy(), queries.index, strict=True))
 
     def answer(self, text: str) -> pd.DataFrame:
         """Return the run of one query."""
         # Its bars would be one a query; inside another one none is shown.
         with ExitStack() as stack, Progress("", 0, worth_showing=False):
-            for encoder in self.encoders:
-                stack.enter_context(encoder.past_cache())
+            for memory in self.memories:
+                stack.enter_context(memory.past_cache())
             return self.retriever.search(pd.Series({self._id_of[text]: text}))

@@ -5,6 +5,8 @@ from .collisions import count_in_sampler as count_in_sampler
 from .collisions import no_duplicates_batches as no_duplicates_batches
 from .collisions import pairs_of as pairs_of
 from .collisions import random_batches as random_batches
+from .cross_encoder import CrossEncoderSettings as CrossEncoderSettings
+from .cross_encoder import train_cross_encoder as train_cross_encoder
 from .losses import LOSSES as LOSSES
 from .mined import count_mined as count_mined
 from .probes import probe as probe

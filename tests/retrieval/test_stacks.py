@@ -7,12 +7,14 @@ from toy_encoder import ToyEncoder
 
 from embedlab.retrieval import (
     BM25,
+    Answering,
     Chunked,
     Dense,
     Filter,
     Filtered,
     Fused,
     Known,
+    Remembered,
     Reranked,
     Rewritten,
     fuse_ranks,
@@ -127,3 +129,25 @@ def test_a_run_that_was_made_elsewhere_stacks_like_what_made_it(queries, corpus,
     found, wanted = known.search(asked, 5, where), dense.search(asked, 5, where)
     pd.testing.assert_frame_equal(found, top_k(wanted, 5), check_dtype=False)
     assert set(known.search(asked.head(1))["query_id"]) == {"q0"}
+
+
+class Counting(Longest):
+    """Counts the pairs that it is asked for."""
+
+    pairs = 0
+
+    def scores(self, queries, run):
+        self.pairs += len(run)
+        return super().scores(queries, run)
+
+
+def test_a_reranker_that_remembers_scores_a_pair_once_and_anew_when_it_is_timed(texts, asked):
+    inner = Counting()
+    remembered, dense = Remembered(inner), Dense(ToyEncoder(), texts)
+    found = Reranked(dense, remembered, 1.0, 10).search(asked)
+    assert found.equals(Reranked(dense, Longest(), 1.0, 10).search(asked))
+    assert inner.pairs == 10 * len(asked)
+    Reranked(dense, remembered, 0.5, 5).search(asked)
+    assert inner.pairs == 10 * len(asked)
+    Answering(Reranked(dense, remembered, 0.5, 5), asked, [remembered]).answer(asked.iloc[0])
+    assert inner.pairs == 10 * len(asked) + 5

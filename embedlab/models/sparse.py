@@ -1,0 +1,143 @@
+"""Sparse encoders: a weight for each word of the vocabulary, most of them 0."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_matrix, vstack
+
+from embedlab.errors import ModelError
+from embedlab.files import content_hash, sha256_json
+from embedlab.models.encoder import ALONE, BATCH, Kind, encoding_bar
+from embedlab.models.folder import MEND, SPARSE, json_of, modules_of, prompts_of
+from embedlab.models.hardware import precision_of
+from embedlab.models.loading import check_loaded, check_size, naming, quiet
+from embedlab.models.resolve import ModelFiles, resolve
+
+if TYPE_CHECKING:
+    from sentence_transformers import SparseEncoder as Loaded
+
+MASKED = "ForMaskedLM"
+"""How the architecture of a model ends that gives each word of its vocabulary a weight."""
+
+
+class SparseEncoder:
+    """A model such as SPLADE (Formal et al. 2021); its weights are loaded when the first text is encoded.
+
+    Args:
+        files: the model's verified files.
+        precision: ``float32`` or ``bfloat16``.
+    """
+
+    def __init__(self, files: ModelFiles, precision: str) -> None:
+        self.files, self.precision = files, precision
+        self.prompts: dict[Kind, str] = dict(zip(("query", "document"), prompts_of(files.folder), strict=True))
+
+    @property
+    def name(self) -> str:
+        """The model's name for people."""
+        return self.files.name
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all that decides its vectors: every file of its folder, and the precision."""
+        return sha256_json([content_hash(self.files.folder), self.precision])
+
+    @cached_property
+    def model(self) -> Loaded:
+        """The loaded sentence-transformers model, in its precision."""
+        import torch
+
+        with naming(self.files.folder), quiet():
+            check_size(self.files.folder)
+            model = _loaded(self.files)
+            check_loaded(model, self.files.folder)
+            return model.to(getattr(torch, self.precision))
+
+    def load(self) -> SparseEncoder:
+        """Load the weights now, so that it shows here whether they can be had; return this encoder.
+
+        Raises:
+            ModelError: if they are not what the model's files say; names folder, cause and what to do.
+        """
+        _ = self.model
+        return self
+
+    def encode(self, texts: list[str], kind: Kind = "document") -> csr_matrix:
+        """Encode texts, the longest first.
+
+        Args:
+            texts: any number of texts.
+            kind: ``query`` or ``document``: which prompt the model wants before them.
+
+        Returns:
+            float32 ``[len(texts), vocabulary]``, not scaled to unit length.
+
+        Raises:
+            ModelError: if the model cannot be loaded, or its weights are no numbers.
+        """
+        order = np.array(sorted(range(len(texts)), key=lambda at: -len(texts[at])), dtype=np.int64)
+        found = []
+        with encoding_bar(kind, len(texts)) as bar:
+            for start in range(0, len(order), BATCH):
+                batch = [texts[at] for at in order[start : start + BATCH]]
+                found.append(self._batch(batch, kind))
+                bar.advance(len(batch))
+        if not found:
+            return csr_matrix((0, self.model.get_embedding_dimension() or 0), dtype=np.float32)
+        return csr_matrix(vstack(found))[np.argsort(order)]
+
+    def _batch(self, texts: list[str], kind: Kind) -> csr_matrix:
+        """Return the vectors of so few texts that they fit into memory with their zeros."""
+        model = self.model
+        with ALONE, naming(self.files.folder):
+            rows = model.encode(
+                texts, prompt=self.prompts[kind] or None, batch_size=BATCH, convert_to_sparse_tensor=False
+            )
+            numbers = rows.float().cpu().numpy()
+        if not np.isfinite(numbers).all():
+            raise ModelError(f"{self.files.folder}: its vectors hold NaN or infinity: its weights are no use; {MEND}")
+        return csr_matrix(numbers)
+
+
+def load_sparse_encoder(name: str, precision: str = "auto") -> SparseEncoder:
+    """Resolve and verify a sparse encoder; weights are loaded on first use.
+
+    Args:
+        name: a local folder, or any hub id.
+        precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
+
+    Raises:
+        ModelError: if it cannot be had here, is no sparse encoder, or its files are not what they should be; what
+            only shows when weights are loaded, :meth:`SparseEncoder.load` or the first encoding says.
+    """
+    files = resolve(name, SPARSE)
+    _check_is_sparse(files)
+    return SparseEncoder(files, precision_of(precision))
+
+
+def _check_is_sparse(files: ModelFiles) -> None:
+    """Raise a ModelError where sentence-transformers would make a sparse encoder of random weights."""
+    kinds = [module.kind for module in modules_of(files.folder)]
+    if "SpladePooling" in kinds or "SparseAutoEncoder" in kinds:
+        return
+    architectures = json_of(files.folder / "config.json").get("architectures") or []
+    if not any(str(name).endswith(MASKED) for name in architectures):
+        raise ModelError(
+            f"{files.folder}: no sparse encoder: neither a module SpladePooling or SparseAutoEncoder in modules.json "
+            f"nor an architecture …{MASKED} in config.json; choose another model"
+        )
+
+
+def _loaded(files: ModelFiles) -> Loaded:
+    from sentence_transformers import SparseEncoder as Loaded
+
+    return Loaded(
+        str(files.folder),
+        device="cpu",
+        local_files_only=True,
+        trust_remote_code=False,
+        model_kwargs={"use_safetensors": True},
+    )
