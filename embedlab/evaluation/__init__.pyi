@@ -22,7 +22,6 @@ from .comparison import compare_scores as compare_scores
 from .comparison import comparison_table as comparison_table
 from .comparison import holm as holm
 from .comparison import several as several
-from .coverage import NoAnswer as NoAnswer
 from .coverage import coverage_curve as coverage_curve
 from .coverage import no_answer as no_answer
 from .coverage import unanswerable_half as unanswerable_half
@@ -92,6 +91,7 @@ from .results import Comparison as Comparison
 from .results import Concentration as Concentration
 from .results import DocumentClass as DocumentClass
 from .results import LeftOut as LeftOut
+from .results import NoAnswer as NoAnswer
 from .results import OverGroups as OverGroups
 from .results import Retained as Retained
 from .results import SliceResult as SliceResult

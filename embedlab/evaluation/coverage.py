@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from embedlab.data.text import stable_hash
 from embedlab.errors import DataError, ParameterError
-
-
-@dataclass(frozen=True)
-class NoAnswer:
-    """A threshold for "no answer": queries whose best score lies below it get none.
-
-    Attributes:
-        threshold: the highest that still answers the share asked for of the queries that have an answer; None where
-            no query has one.
-        auc: chance that a query with an answer scores above one without (area under the ROC curve); None where one
-            of the kinds is missing.
-        kept: share of the queries with an answer that are answered.
-        refused: share of the queries without one that are not.
-        answerable: queries that have an answer.
-        unanswerable: queries that have none.
-    """
-
-    threshold: float | None
-    auc: float | None
-    kept: float | None
-    refused: float | None
-    answerable: int
-    unanswerable: int
+from embedlab.evaluation.results import NoAnswer
 
 
 def unanswerable_half(query_ids: Iterable[str], seed: int = 0) -> set[str]:

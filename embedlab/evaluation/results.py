@@ -433,3 +433,26 @@ class SliceResult:
     p: float | None
     p_holm: float | None
     state: str | None
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """A threshold for "no answer": queries whose best score lies below it get none.
+
+    Attributes:
+        threshold: the highest that still answers the share asked for of the queries that have an answer; None where
+            no query has one.
+        auc: chance that a query with an answer scores above one without (area under the ROC curve); None where one
+            of the kinds is missing.
+        kept: share of the queries with an answer that are answered.
+        refused: share of the queries without one that are not.
+        answerable: queries that have an answer.
+        unanswerable: queries that have none.
+    """
+
+    threshold: float | None
+    auc: float | None
+    kept: float | None
+    refused: float | None
+    answerable: int
+    unanswerable: int

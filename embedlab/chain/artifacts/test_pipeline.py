@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from embedlab.chain.artifacts.base import FLAG, NUMBER, TEXT, Artifact, Table
-from embedlab.evaluation.coverage import NoAnswer
+from embedlab.evaluation.results import NoAnswer
 from embedlab.retrieval.systems import System
 
 
