@@ -13,7 +13,9 @@ import pandas as pd
 
 from embedlab.data.trec import read_groups, read_qrels, read_run
 from embedlab.errors import DataError, ParameterError, shown
-from embedlab.evaluation.intervals import (
+from embedlab.evaluation.metrics import parse_measure, per_query
+from embedlab.evaluation.results import Comparison, OverGroups, counted, decide, too_few
+from embedlab.evaluation.statistics.intervals import (
     Alternative,
     Floats,
     Gain,
@@ -23,9 +25,7 @@ from embedlab.evaluation.intervals import (
     randomization_p,
     worth_of,
 )
-from embedlab.evaluation.metrics import parse_measure, per_query
-from embedlab.evaluation.power import effective_groups, groups_for, queries_needed, unit_error
-from embedlab.evaluation.results import Comparison, OverGroups, counted, decide, too_few
+from embedlab.evaluation.statistics.power import effective_groups, groups_for, queries_needed, unit_error
 
 SAME = 1e-9
 """Scores closer than this tie."""

@@ -10,7 +10,6 @@ import pandas as pd
 
 from embedlab.data.collection import Collection
 from embedlab.evaluation.comparison import SAME, compare_scores
-from embedlab.evaluation.intervals import Groups, interval, labels_of
 from embedlab.evaluation.metrics import scores_of
 from embedlab.evaluation.results import (
     BROKEN,
@@ -28,6 +27,7 @@ from embedlab.evaluation.results import (
     Ends,
     LeftOut,
 )
+from embedlab.evaluation.statistics.intervals import Groups, interval, labels_of
 from embedlab.retrieval.base import Encodes
 from embedlab.retrieval.dense import Dense
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from embedlab.evaluation.comparison import holm
-from embedlab.evaluation.intervals import Floats, Groups, Labels, gain, labels_of
 from embedlab.evaluation.results import HELD, LOST, UNSURE, SliceResult
+from embedlab.evaluation.statistics.intervals import Floats, Groups, Labels, gain, labels_of
 
 COLUMNS = ["slice", "queries", "delta", "low", "high", "guardrail", "p", "p_holm", "state"]
 

@@ -11,8 +11,8 @@ import pandas as pd
 from embedlab.data.collection import Collection
 from embedlab.data.text import fold
 from embedlab.errors import DataError
-from embedlab.evaluation.intervals import worth_of
 from embedlab.evaluation.slices import text_slices
+from embedlab.evaluation.statistics.intervals import worth_of
 
 COLUMNS = ("query", "text")
 """What a log may call its queries, the more telling name first."""

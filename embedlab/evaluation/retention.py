@@ -14,8 +14,8 @@ from embedlab.data.sources.registry import source_named
 from embedlab.data.text import stable_hash
 from embedlab.evaluation.comparison import compare_scores
 from embedlab.evaluation.metrics import scores_of
-from embedlab.evaluation.power import detectable_gain, unit_error
 from embedlab.evaluation.results import Retained
+from embedlab.evaluation.statistics.power import detectable_gain, unit_error
 from embedlab.retrieval.base import Encodes
 from embedlab.retrieval.dense import Dense
 

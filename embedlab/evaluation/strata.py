@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from embedlab.data.collection import Collection
 from embedlab.errors import ParameterError
 from embedlab.evaluation.comparison import compare_scores
-from embedlab.evaluation.intervals import (
+from embedlab.evaluation.results import (
+    IN_TRAINING,
+    NOT_IN_TRAINING,
+    AtShare,
+    Comparison,
+    Strata,
+    Stratum,
+    too_few,
+)
+from embedlab.evaluation.statistics.intervals import (
     Bootstrap,
     Estimate,
     Floats,
@@ -23,15 +32,6 @@ from embedlab.evaluation.intervals import (
     resampled_sums,
     widest,
     worth_of,
-)
-from embedlab.evaluation.results import (
-    IN_TRAINING,
-    NOT_IN_TRAINING,
-    AtShare,
-    Comparison,
-    Strata,
-    Stratum,
-    too_few,
 )
 
 Flags = NDArray[np.bool_]

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from embedlab.data.text import stable_hash
-from embedlab.evaluation.intervals import StudentT, by_group, student_t
-from embedlab.evaluation.power import quantile_sum
 from embedlab.evaluation.results import MIN_GROUPS
+from embedlab.evaluation.statistics.intervals import StudentT, by_group, student_t
+from embedlab.evaluation.statistics.power import quantile_sum
 from embedlab.rollout.results import Stage
 from embedlab.rollout.service.releases import Releases
 from embedlab.rollout.service.state import State

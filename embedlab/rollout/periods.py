@@ -9,7 +9,7 @@ import pandas as pd
 
 from embedlab.data.text import stable_hash
 from embedlab.errors import DataError
-from embedlab.evaluation.intervals import interval
+from embedlab.evaluation.statistics.intervals import interval
 
 
 def periods_of(queries: pd.DataFrame, reference_share: float) -> tuple[pd.Series, str]:

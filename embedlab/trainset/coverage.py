@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from embedlab.data.text import fold, near_duplicates
-from embedlab.evaluation.two_sample import PHRASING, distinguishability
+from embedlab.evaluation.statistics.two_sample import PHRASING, distinguishability
 from embedlab.retrieval.bm25 import BM25
 
 
@@ -104,7 +104,7 @@ def told_apart(texts: Iterable[str], real: Iterable[str]) -> float:
     """Return the cross-validated AUC of a classifier that tells texts from real queries; NaN for too few.
 
     Each text counts once, and both sides have the same number of texts, at most 500; see
-    :func:`embedlab.evaluation.two_sample.distinguishability`.
+    :func:`embedlab.evaluation.statistics.two_sample.distinguishability`.
     """
     found = distinguishability(texts, real, design=PHRASING)
     return float("nan") if found is None else found

@@ -13,9 +13,9 @@ import pandas as pd
 
 from embedlab.chain.contract import Contract, waivers
 from embedlab.chain.steps import get_step
-from embedlab.evaluation.power import chance_of_showing, effective_groups
 from embedlab.evaluation.results import MIN_GROUPS, MIN_QUERIES
 from embedlab.evaluation.retention import lacking_package
+from embedlab.evaluation.statistics.power import chance_of_showing, effective_groups
 
 if TYPE_CHECKING:
     from embedlab.data.collection import Collection

@@ -12,9 +12,9 @@ from embedlab.chain.artifacts.base import Table
 from embedlab.chain.artifacts.evaluate import Prices
 from embedlab.errors import DataError
 from embedlab.evaluation.comparison import compare_scores
-from embedlab.evaluation.intervals import Groups
 from embedlab.evaluation.pareto import pareto
 from embedlab.evaluation.results import Comparison, with_interval
+from embedlab.evaluation.statistics.intervals import Groups
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.price import HOUR, MONTH_DAYS
 

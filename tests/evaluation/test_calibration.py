@@ -12,7 +12,7 @@ from conftest import PROJECT
 from PIL import Image, UnidentifiedImageError
 
 from embedlab.evaluation import compare_scores
-from embedlab.evaluation.intervals import gain
+from embedlab.evaluation.statistics.intervals import gain
 
 CRANFIELD, ATTACK = calibration.populations("cranfield"), calibration.populations("attack")
 

@@ -25,7 +25,7 @@ from embedlab.evaluation import (
     slice_table,
     strata,
 )
-from embedlab.evaluation.intervals import gain
+from embedlab.evaluation.statistics.intervals import gain
 from embedlab.retrieval import Dense
 
 IDS = [f"q{i:03d}" for i in range(200)]

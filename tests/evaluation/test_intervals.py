@@ -8,7 +8,7 @@ from conftest import literal_tail, run_python
 from paired_scores import families, spread
 
 from embedlab.evaluation import interval, randomization_p
-from embedlab.evaluation.intervals import gain
+from embedlab.evaluation.statistics.intervals import gain
 
 
 def plain_interval(difference, labels=None, seed=99, resamples=20_000):

@@ -11,7 +11,7 @@ from paired_scores import spread
 from embedlab.data import Collection
 from embedlab.errors import ParameterError
 from embedlab.evaluation import about_new, compare_scores, mix_weights, strata
-from embedlab.evaluation.intervals import gain as known_gain
+from embedlab.evaluation.statistics.intervals import gain as known_gain
 
 N_KNOWN, N_NEW = 180, 60
 IDS = [f"q{i:03d}" for i in range(N_KNOWN + N_NEW)]

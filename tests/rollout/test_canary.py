@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from toy_encoder import NEW, toy_release
 
-from embedlab.evaluation.intervals import by_group, student_t
+from embedlab.evaluation.statistics.intervals import by_group, student_t
 from embedlab.rollout import STAGES, Limits, Releases, goes_to_candidate, roll_out, stages_table, traffic_scores, watch
 from embedlab.rollout.canary import look_levels, watch_stages
 from embedlab.rollout.results import BACK, PASSED, WAITS

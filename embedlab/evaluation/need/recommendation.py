@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from embedlab.evaluation.comparison import compare_scores
-from embedlab.evaluation.intervals import Groups
-from embedlab.evaluation.ladder import MEASURED, TODAY, Ladder
+from embedlab.evaluation.need.ladder import MEASURED, TODAY, Ladder
 from embedlab.evaluation.results import Comparison, with_interval
+from embedlab.evaluation.statistics.intervals import Groups
 
 SIMPLER, FINE_TUNE, BOTH, CANNOT_TELL = "simpler, do not fine-tune", "fine-tune", "both", "cannot tell"
 

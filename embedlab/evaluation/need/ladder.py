@@ -10,9 +10,9 @@ import pandas as pd
 
 from embedlab.errors import DataError
 from embedlab.evaluation.comparison import compare_scores
-from embedlab.evaluation.intervals import Groups
 from embedlab.evaluation.metrics import first_relevant_rank, per_query
 from embedlab.evaluation.results import Comparison
+from embedlab.evaluation.statistics.intervals import Groups
 
 KINDS = (
     *("filter", "rewriting", "lexical", "hybrid", "reranking", "chunking", "sparse", "stronger base", "language model"),

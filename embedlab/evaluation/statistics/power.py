@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import DataError
-from embedlab.evaluation.intervals import Floats, Groups, labels_of, worth_of
+from embedlab.evaluation.statistics.intervals import Floats, Groups, labels_of, worth_of
 
 POWER = 0.80
 

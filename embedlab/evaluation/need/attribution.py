@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from embedlab.evaluation.intervals import Groups, interval, labels_of
 from embedlab.evaluation.metrics import first_relevant_rank
+from embedlab.evaluation.statistics.intervals import Groups, interval, labels_of
 
 ABSENT = "not in the corpus"
 TRUNCATED = "lost to truncation"

@@ -1,0 +1,1 @@
+"""Whether something simpler than tuning would do: causes of failures, remedies, and what is recommended."""
