@@ -8,11 +8,8 @@ from .bm25 import BM25 as BM25
 from .chunking import Chunked as Chunked
 from .chunking import passages as passages
 from .chunking import titled_passages as titled_passages
-from .cross_encoder import CrossEncoderReranker as CrossEncoderReranker
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
-from .depths import oracle_rerank as oracle_rerank
-from .depths import rerank_depths as rerank_depths
 from .engine import Engine as Engine
 from .filters import Filter as Filter
 from .hybrid import best_weight as best_weight
@@ -31,6 +28,9 @@ from .pipeline import tune_stages as tune_stages
 from .pipeline import units as units
 from .prompt import Prompt as Prompt
 from .prompt import build_prompt as build_prompt
+from .rerankers.cross_encoder import CrossEncoderReranker as CrossEncoderReranker
+from .rerankers.depths import oracle_rerank as oracle_rerank
+from .rerankers.depths import rerank_depths as rerank_depths
 from .reranking import LateInteraction as LateInteraction
 from .reranking import rerank as rerank
 from .reranking import token_vectors as token_vectors
