@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
 
 from embedlab.errors import ModelError
 from embedlab.files import content_hash, sha256_json
@@ -17,6 +16,7 @@ from embedlab.models.loading import check_loaded, check_size, naming, quiet
 from embedlab.models.resolve import ModelFiles, resolve
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
     from sentence_transformers import SparseEncoder as Loaded
 
 MASKED = "ForMaskedLM"
@@ -78,6 +78,8 @@ class SparseEncoder:
         Raises:
             ModelError: if the model cannot be loaded, or its weights are no numbers.
         """
+        from scipy.sparse import csr_matrix, vstack
+
         order = np.array(sorted(range(len(texts)), key=lambda at: -len(texts[at])), dtype=np.int64)
         found = []
         with encoding_bar(kind, len(texts)) as bar:
@@ -91,6 +93,8 @@ class SparseEncoder:
 
     def _batch(self, texts: list[str], kind: Kind) -> csr_matrix:
         """Return the vectors of so few texts that they fit into memory with their zeros."""
+        from scipy.sparse import csr_matrix
+
         model = self.model
         with ALONE, naming(self.files.folder):
             rows = model.encode(

@@ -18,8 +18,6 @@ from .chunks.search import PassageSearch as PassageSearch
 from .cross_encoder import CrossEncoderReranker as CrossEncoderReranker
 from .dense import Dense as Dense
 from .dense import exact_search as exact_search
-from .depths import oracle_rerank as oracle_rerank
-from .depths import rerank_depths as rerank_depths
 from .engine import Engine as Engine
 from .filter_effects import FilterReport as FilterReport
 from .filter_effects import filter_effects as filter_effects
@@ -45,6 +43,9 @@ from .prompt import Counter as Counter
 from .prompt import Prompt as Prompt
 from .prompt import TokenCounter as TokenCounter
 from .prompt import build_prompt as build_prompt
+from .rerankers.cross_encoder import CrossEncoderReranker as CrossEncoderReranker
+from .rerankers.depths import oracle_rerank as oracle_rerank
+from .rerankers.depths import rerank_depths as rerank_depths
 from .reranking import LateInteraction as LateInteraction
 from .reranking import has_token_vectors as has_token_vectors
 from .reranking import rerank as rerank

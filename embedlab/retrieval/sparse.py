@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from embedlab.data.trec import RUN
 from embedlab.models.encoder import Kind
 from embedlab.retrieval.base import DEPTH, top_k
 from embedlab.retrieval.filters import Filter
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 BLOCK = 64
 """Queries whose products with all documents are held at a time."""

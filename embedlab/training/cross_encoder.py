@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ import pandas as pd
 
 from embedlab.data.text import stable_hash
 from embedlab.errors import DataError, ModelError, ParameterError, nearest
-from embedlab.files import replace_folder
+from embedlab.files import read_json, replace_folder, sha256_json
 from embedlab.models.encoder import Encoder
 from embedlab.models.folder import modules_of
 from embedlab.models.loading import naming, quiet
@@ -22,6 +23,9 @@ from embedlab.trainset.answers import known_answers
 if TYPE_CHECKING:
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
+
+MADE_FROM = "embedlab.json"
+"""File of a trained cross-encoder that says what it was trained from."""
 
 SURE = 20.0
 """Grade of a list's positive: listwise targets are a softmax over grades, of which this makes one that is all but 1."""
@@ -78,7 +82,8 @@ def train_cross_encoder(
 ) -> Path:
     """Train a cross-encoder that begins as the base model with a new head, and save it.
 
-    The same arguments give the same weights on the same machine's processor.
+    The same arguments give the same weights on the same machine's processor; where the folder holds them already,
+    nothing is trained again.
 
     Args:
         encoder: the base model; its precision is that of the training, too.
@@ -94,12 +99,32 @@ def train_cross_encoder(
         DataError: if no row has a negative, or a row names a document that is not there.
         ModelError: if the base is no transformer.
     """
-    from sentence_transformers.cross_encoder import CrossEncoderTrainer
-
     lists = labelled_lists(rows, documents, settings)
+    key = sha256_json([encoder.identity.digest, settings.as_dict(), lists.to_dict()])
+    with Progress("Training the cross-encoder", settings.steps) as bar:
+        if _key_of(folder) == key:
+            bar.advance(settings.steps)
+            return folder
+        model = _trained(encoder, lists, settings, bar)
+    with replace_folder(folder) as new:
+        _save(model, new)
+        (new / MADE_FROM).write_text(json.dumps({"key": key, "settings": settings.as_dict()}))
+    return folder
+
+
+def _key_of(folder: Path) -> str | None:
+    """Return the key of the training whose result lies in a folder; None where there is none."""
+    file = folder / MADE_FROM
+    return read_json(file, dict, DataError, f"delete {folder}").get("key") if file.is_file() else None
+
+
+def _trained(encoder: Encoder, lists: Dataset, settings: CrossEncoderSettings, bar: Progress) -> CrossEncoder:
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer
+    from transformers import PrinterCallback
+
     with naming(encoder.files.folder), quiet():
         model = _headed(encoder, settings)
-    with tempfile.TemporaryDirectory() as scratch, Progress("Training the cross-encoder", settings.steps) as bar:
+    with tempfile.TemporaryDirectory() as scratch:
         trainer = CrossEncoderTrainer(
             model=model,
             args=_arguments(settings, encoder.identity.precision, scratch),
@@ -107,10 +132,9 @@ def train_cross_encoder(
             loss=_loss(model, settings),
             callbacks=[_bar_mover(bar)],
         )
+        trainer.remove_callback(PrinterCallback)  # it prints the times, which differ each time
         trainer.train()
-    with replace_folder(folder) as new:
-        _save(model, new)
-    return folder
+    return model
 
 
 # --- what it learns from --------------------------------------------------------------------------

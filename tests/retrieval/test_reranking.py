@@ -19,7 +19,7 @@ from embedlab.retrieval import (
     token_vectors,
     top_k,
 )
-from embedlab.retrieval import cross_encoder as reranking
+from embedlab.retrieval.rerankers import cross_encoder as reranking
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,20 @@ def test_another_seed_gives_other_weights(base, tmp_path):
     assert one != two
 
 
+def test_what_was_trained_before_is_not_trained_again(base, tmp_path):
+    folder = train_cross_encoder(base, ROWS, DOCUMENTS, SHORT, tmp_path / "cross")
+    before = (folder / "model.safetensors").stat().st_mtime_ns
+    train_cross_encoder(base, ROWS, DOCUMENTS, SHORT, folder)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == before
+    train_cross_encoder(base, ROWS.assign(text=ROWS["text"] + " otter"), DOCUMENTS, SHORT, folder)
+    assert (folder / "model.safetensors").stat().st_mtime_ns > before
+
+
+def test_training_prints_nothing(base, tmp_path, capsys):
+    train_cross_encoder(base, ROWS, DOCUMENTS, SHORT, tmp_path / "cross")
+    assert capsys.readouterr().out == ""
+
+
 def test_it_learns_to_put_the_positive_in_front(base, tmp_path):
     settings = CrossEncoderSettings(steps=80, queries=6, negatives=3, learning_rate=5e-3, max_tokens=16)
     folder = train_cross_encoder(base, ROWS, DOCUMENTS, settings, tmp_path / "cross")
