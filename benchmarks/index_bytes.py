@@ -95,7 +95,7 @@ def measure(count: int, kind: str) -> dict[str, float]:
     """Return bytes and times of one index, a vector each where they grow with it."""
     import faiss
 
-    from embedlab.retrieval.index import build_index
+    from embedlab.retrieval.indexes.index import build_index
 
     vectors = unit_vectors(count, 0)
     began = time.process_time()

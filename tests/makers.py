@@ -55,7 +55,7 @@ from embedlab.files import sha256_file
 from embedlab.models import EmbeddingIdentity
 from embedlab.retrieval import Settings as PipelineSettings
 from embedlab.retrieval import Stages, systems_of
-from embedlab.retrieval.stamp import STAMP
+from embedlab.retrieval.indexes.stamp import STAMP
 from embedlab.rollout import CollectionInfo, Release, Releases, State
 from embedlab.rollout.results import Check, Stage
 from embedlab.rollout.service.state import SERVICE

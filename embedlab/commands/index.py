@@ -75,7 +75,7 @@ def encode(
 
 def built_so(fields: dict[str, Any], chunk: str | None, kind: str | None) -> Settings:
     """Return settings from a file's fields and from what was asked for beside it."""
-    from embedlab.retrieval.index import KINDS
+    from embedlab.retrieval.indexes.index import KINDS
     from embedlab.retrieval.systems import CHUNKING, Settings
 
     for name, value, valid in (("--chunk", chunk, CHUNKING), ("--kind", kind, KINDS)):

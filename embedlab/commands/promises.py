@@ -32,7 +32,7 @@ def promised(run: Path, model: str) -> tuple[Canaries, Settings]:
     from embedlab.chain.contract import Contract
     from embedlab.chain.store import Store
     from embedlab.evaluation.statistics.intervals import interval
-    from embedlab.models.resolve import resolve
+    from embedlab.models.files.resolve import resolve
     from embedlab.rollout.service.job import Canaries
     from embedlab.verdict.facts import Facts
 

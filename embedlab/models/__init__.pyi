@@ -1,5 +1,3 @@
-from .cards import Card as Card
-from .cards import read_card as read_card
 from .causal import SMOLLM2 as SMOLLM2
 from .causal import LocalCausal as LocalCausal
 from .causal import language_model as language_model
@@ -12,14 +10,16 @@ from .cross_encoder import load_cross_encoder as load_cross_encoder
 from .encoder import Encoder as Encoder
 from .encoder import cosine_to_fp32 as cosine_to_fp32
 from .encoder import load_model as load_model
+from .files.cards import Card as Card
+from .files.cards import read_card as read_card
+from .files.resolve import MINILM as MINILM
+from .files.resolve import MPNET as MPNET
+from .files.resolve import WORDLLAMA as WORDLLAMA
+from .files.resolve import ModelFiles as ModelFiles
 from .hardware import Calibration as Calibration
 from .hardware import calibrate as calibrate
 from .identity import EmbeddingIdentity as EmbeddingIdentity
 from .openvino import OpenVINOEncoder as OpenVINOEncoder
-from .resolve import MINILM as MINILM
-from .resolve import MPNET as MPNET
-from .resolve import WORDLLAMA as WORDLLAMA
-from .resolve import ModelFiles as ModelFiles
 from .served import Served as Served
 from .served import served as served
 from .sparse import SparseEncoder as SparseEncoder

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from embedlab.errors import ModelError, ParameterError, shown
 from embedlab.files import sha256_file, sha256_json
 from embedlab.models.chat import Completes, Endpoint, Reply, keep_reply, kept_reply
+from embedlab.models.files.resolve import resolve
 from embedlab.models.loading import naming, quiet
-from embedlab.models.resolve import resolve
 from embedlab.progress import Progress
 
 if TYPE_CHECKING:

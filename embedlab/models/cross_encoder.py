@@ -12,10 +12,10 @@ from embedlab.errors import ModelError
 from embedlab.files import content_hash, sha256_json
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import ALONE, BATCH
-from embedlab.models.folder import CROSS, MEND, length_of
+from embedlab.models.files.folder import CROSS, MEND, length_of
+from embedlab.models.files.resolve import ModelFiles, resolve
 from embedlab.models.hardware import precision_of
 from embedlab.models.loading import check_loaded, check_size, naming, quiet
-from embedlab.models.resolve import ModelFiles, resolve
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder

@@ -13,11 +13,11 @@ import numpy as np
 
 from embedlab.errors import DataError, ModelError, ParameterError, shown
 from embedlab.models.cache import VectorCache, Vectors
-from embedlab.models.folder import MEND
+from embedlab.models.files.folder import MEND
+from embedlab.models.files.resolve import ModelFiles, resolve
 from embedlab.models.hardware import precision_of, require_memory
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.models.loading import identity_of, load_sentence_transformer, naming, tokenizer_file
-from embedlab.models.resolve import ModelFiles, resolve
 from embedlab.progress import Progress
 
 if TYPE_CHECKING:

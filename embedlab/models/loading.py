@@ -13,10 +13,10 @@ import numpy as np
 
 from embedlab.errors import ModelError, shown
 from embedlab.files import sha256_file
-from embedlab.models.folder import MEND, length_of, modules_of, prompts_of, tensors_of, width_of
+from embedlab.models.files.folder import MEND, length_of, modules_of, prompts_of, tensors_of, width_of
+from embedlab.models.files.makeup import AFTER_MODEL, normalization_of, pooling_of, tokenizer_of
+from embedlab.models.files.resolve import ModelFiles
 from embedlab.models.identity import EmbeddingIdentity
-from embedlab.models.makeup import AFTER_MODEL, normalization_of, pooling_of, tokenizer_of
-from embedlab.models.resolve import ModelFiles
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -16,8 +16,8 @@ import numpy as np
 from embedlab.errors import ModelError
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import BATCH, Encoder, Kind, encoding_bar, normalize
+from embedlab.models.files.resolve import ModelFiles
 from embedlab.models.loading import load_sentence_transformer, naming, quiet
-from embedlab.models.resolve import ModelFiles
 
 HINTS = {True: "bf16", False: "f32"}
 """OpenVINO's ``INFERENCE_PRECISION_HINT``, by whether the processor computes in bf16."""

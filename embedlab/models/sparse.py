@@ -10,10 +10,10 @@ import numpy as np
 from embedlab.errors import ModelError
 from embedlab.files import content_hash, sha256_json
 from embedlab.models.encoder import ALONE, BATCH, Kind, encoding_bar
-from embedlab.models.folder import MEND, SPARSE, json_of, modules_of, prompts_of
+from embedlab.models.files.folder import MEND, SPARSE, json_of, modules_of, prompts_of
+from embedlab.models.files.resolve import ModelFiles, resolve
 from embedlab.models.hardware import precision_of
 from embedlab.models.loading import check_loaded, check_size, naming, quiet
-from embedlab.models.resolve import ModelFiles, resolve
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

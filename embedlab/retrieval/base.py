@@ -12,7 +12,7 @@ from embedlab.data.trec import RUN, trec_order
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Kind
 from embedlab.models.identity import EmbeddingIdentity
-from embedlab.retrieval.filters import Filter
+from embedlab.retrieval.filtering.filters import Filter
 
 DEPTH = 100
 """Documents kept for each query."""
@@ -60,6 +60,22 @@ class Retriever(Protocol):
             k: documents a query.
             where: which documents each query may find; None: all.
         """
+        ...
+
+
+class Reranker(Protocol):
+    """Anything that scores pairs of query and document anew."""
+
+    def scores(self, queries: pd.Series, run: pd.DataFrame) -> pd.DataFrame:
+        """Return the run's pairs with their new score: ``query_id, doc_id, score``."""
+        ...
+
+
+class Rewriter(Protocol):
+    """Anything that says a query in other words."""
+
+    def rewrite(self, queries: pd.Series) -> pd.DataFrame:
+        """Return ``query_id, text``: one row a phrasing to search for, at least one a query."""
         ...
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from embedlab.data.trec import trec_order
 from embedlab.retrieval.base import DEPTH, as_run
-from embedlab.retrieval.filters import Filter
+from embedlab.retrieval.filtering.filters import Filter
 from embedlab.retrieval.languages import AUTO, language_of
 
 if TYPE_CHECKING:

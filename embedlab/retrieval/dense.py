@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from embedlab.models.cache import Vectors
 from embedlab.retrieval.base import DEPTH, Encodes, as_run
-from embedlab.retrieval.filters import Filter
+from embedlab.retrieval.filtering.filters import Filter
 
 
 class Dense:

@@ -16,10 +16,10 @@ from embedlab.models.encoder import Encoder
 from embedlab.retrieval.base import DEPTH, top_k
 from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.chunking import titled_passages
-from embedlab.retrieval.filters import Filter
+from embedlab.retrieval.filtering.filters import Filter
 from embedlab.retrieval.hybrid import fuse_scores
-from embedlab.retrieval.index import Indexed, VectorIndex, build_index
-from embedlab.retrieval.reranking import TOP, LateInteraction, rerank
+from embedlab.retrieval.indexes.index import Indexed, VectorIndex, build_index
+from embedlab.retrieval.rerankers.late import TOP, LateInteraction, rerank
 from embedlab.retrieval.systems import CHUNKING, Settings
 
 

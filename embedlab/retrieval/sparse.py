@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from embedlab.data.trec import RUN
 from embedlab.models.encoder import Kind
 from embedlab.retrieval.base import DEPTH, top_k
-from embedlab.retrieval.filters import Filter
+from embedlab.retrieval.filtering.filters import Filter
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -13,26 +13,10 @@ import pandas as pd
 
 from embedlab.data.trec import trec_order
 from embedlab.progress import Progress
-from embedlab.retrieval.base import DEPTH, Retriever, top_k
-from embedlab.retrieval.filters import Filter
+from embedlab.retrieval.base import DEPTH, Reranker, Retriever, Rewriter, top_k
+from embedlab.retrieval.filtering.filters import Filter
 from embedlab.retrieval.hybrid import fuse_ranks, fuse_weighted
-from embedlab.retrieval.reranking import TOP, rerank
-
-
-class Reranker(Protocol):
-    """Anything that scores pairs of query and document anew."""
-
-    def scores(self, queries: pd.Series, run: pd.DataFrame) -> pd.DataFrame:
-        """Return the run's pairs with their new score: ``query_id, doc_id, score``."""
-        ...
-
-
-class Rewriter(Protocol):
-    """Anything that says a query in other words."""
-
-    def rewrite(self, queries: pd.Series) -> pd.DataFrame:
-        """Return ``query_id, text``: one row a phrasing to search for, at least one a query."""
-        ...
+from embedlab.retrieval.rerankers.late import TOP, rerank
 
 
 class Known:

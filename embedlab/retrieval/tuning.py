@@ -13,7 +13,7 @@ from embedlab.models.encoder import Encoder
 from embedlab.retrieval.bm25 import BM25
 from embedlab.retrieval.hybrid import best_weight, fuse_scores
 from embedlab.retrieval.pipeline import Pipeline
-from embedlab.retrieval.reranking import has_token_vectors, rerank
+from embedlab.retrieval.rerankers.late import has_token_vectors, rerank
 from embedlab.retrieval.systems import Settings, Stages
 
 NO_FILTER = "none"

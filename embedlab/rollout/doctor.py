@@ -16,7 +16,7 @@ from embedlab.errors import DataError, IntegrityError, MissingInputError
 from embedlab.models.cache import Vectors
 from embedlab.progress import Progress
 from embedlab.retrieval.base import EncodesWithIdentity
-from embedlab.retrieval.stamp import IDS, INDEX, STAMP, read_stamp, stamped_identity
+from embedlab.retrieval.indexes.stamp import IDS, INDEX, STAMP, read_stamp, stamped_identity
 from embedlab.rollout.checks import NO_NUMBER, SAME_COSINE, named
 from embedlab.rollout.results import Check
 from embedlab.rollout.stores.addresses import has_collection, is_milvus, open_collection

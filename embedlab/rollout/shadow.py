@@ -14,7 +14,7 @@ from embedlab.errors import ParameterError
 from embedlab.evaluation.results import Comparison
 from embedlab.models.cache import Vectors
 from embedlab.progress import Progress
-from embedlab.retrieval.index import VectorIndex, build_index
+from embedlab.retrieval.indexes.index import VectorIndex, build_index
 
 REPEATS = 3
 """Tries at each query; the fastest counts."""

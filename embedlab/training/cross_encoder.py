@@ -15,7 +15,7 @@ from embedlab.data.text import stable_hash
 from embedlab.errors import DataError, ModelError, ParameterError, nearest
 from embedlab.files import read_json, replace_folder, sha256_json
 from embedlab.models.encoder import Encoder
-from embedlab.models.folder import modules_of
+from embedlab.models.files.folder import modules_of
 from embedlab.models.loading import naming, quiet
 from embedlab.progress import Progress
 from embedlab.trainset.answers import known_answers

@@ -17,7 +17,7 @@ from embedlab.chain.store import FINISHED, TIME, Store
 from embedlab.errors import IntegrityError, MissingInputError
 from embedlab.files import read_json, read_text
 from embedlab.models.identity import EmbeddingIdentity
-from embedlab.retrieval.stamp import STAMP
+from embedlab.retrieval.indexes.stamp import STAMP
 from embedlab.rollout.service.releases import Release, Releases
 from embedlab.rollout.service.state import SERVICE, State
 from embedlab.rollout.stores.base import CollectionInfo

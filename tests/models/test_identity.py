@@ -13,8 +13,8 @@ from toy_encoder import DOCUMENTS, NEW, ToyEncoder
 
 from embedlab.errors import IdentityError, IntegrityError
 from embedlab.models import MINILM, WORDLLAMA, EmbeddingIdentity, load_model
+from embedlab.models.files.resolve import resolve
 from embedlab.models.identity import called
-from embedlab.models.resolve import resolve
 from embedlab.retrieval import Indexed, Settings, build_index, load_index
 from embedlab.rollout import (
     CollectionInfo,

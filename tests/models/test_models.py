@@ -15,8 +15,8 @@ import embedlab
 from embedlab.errors import DataError, IdentityError, ModelError, ParameterError
 from embedlab.files import sha256_file
 from embedlab.models import MINILM, WORDLLAMA, Encoder, cosine_to_fp32
+from embedlab.models.files.resolve import PACKAGED, resolve
 from embedlab.models.loading import load_sentence_transformer
-from embedlab.models.resolve import PACKAGED, resolve
 from embedlab.training import Recipe, Trainer
 
 TEXTS = ["Adversaries may dump credentials.", "The otter swims.", "", "Adversaries may dump credentials."]
@@ -54,14 +54,15 @@ def test_a_packaged_model_with_one_byte_changed_is_refused(name, tmp_path, monke
         stream.seek(100_000)
         stream.write(bytes([byte[0] ^ 1]))
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr("embedlab.models.resolve.find_spec", lambda _: spec)
+    monkeypatch.setattr("embedlab.models.files.resolve.find_spec", lambda _: spec)
     with pytest.raises(ModelError, match=rf"safetensors: sha256 is \w+, expected {expected}; .*install .*{package}"):
         embedlab.load_model(name)
 
 
 def test_a_packaged_model_is_found_without_running_its_package():
     """One of them sets up everybody's logging when it is imported."""
-    code = f"import sys; from embedlab.models.resolve import resolve; resolve({WORDLLAMA!r}); print(set(sys.modules))"
+    load = f"from embedlab.models.files.resolve import resolve; resolve({WORDLLAMA!r})"
+    code = f"import sys; {load}; print(set(sys.modules))"
     assert "wordllama" not in literal_tail(run_python(code).stdout)
 
 

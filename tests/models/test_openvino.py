@@ -7,7 +7,7 @@ import pytest
 
 from embedlab.errors import IdentityError, ModelError
 from embedlab.models import MINILM, WORDLLAMA, OpenVINOEncoder
-from embedlab.models.resolve import resolve
+from embedlab.models.files.resolve import resolve
 
 TEXTS = ["Adversaries may dump credentials.", "The otter swims.", "", "word " * 400]
 

@@ -10,8 +10,8 @@ import pytest
 import embedlab
 from embedlab.errors import ModelError
 from embedlab.models import MPNET
-from embedlab.models.packages import cache_folder, parts_of, unpacked
-from embedlab.models.resolve import SPLIT, resolve
+from embedlab.models.files.packages import cache_folder, parts_of, unpacked
+from embedlab.models.files.resolve import SPLIT, resolve
 
 WEIGHTS = b"weights" * 1000
 EXPECTED = hashlib.sha256(WEIGHTS).hexdigest()

@@ -19,7 +19,7 @@ from embedlab.chain.artifacts.reembed_corpus import INDEX, MIXING, VECTOR_CHECKS
 from embedlab.errors import DataError, IdentityError
 from embedlab.files import sha256_file
 from embedlab.models import MINILM
-from embedlab.models.resolve import resolve
+from embedlab.models.files.resolve import resolve
 from embedlab.retrieval import System, load_index, units
 from embedlab.rollout import documents_of, encode_shards
 from embedlab.rollout.encode import shards as machinery

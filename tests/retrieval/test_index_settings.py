@@ -9,7 +9,7 @@ from embedlab.errors import IntegrityError, ParameterError
 from embedlab.files import read_json
 from embedlab.models import EmbeddingIdentity
 from embedlab.retrieval import Filter, Indexed, IndexSetting, build_index, cheapest, load_index, measure_settings
-from embedlab.retrieval.index_measures import memory_bytes
+from embedlab.retrieval.indexes.measures import memory_bytes
 
 DIMENSIONS, COUNT = 32, 1500
 IDENTITY = EmbeddingIdentity("toy", "weights", "config", DIMENSIONS, 256, "", "", "float32")

@@ -13,7 +13,7 @@ from notebook_cells import toy_store
 import embedlab
 from embedlab.errors import ParameterError
 from embedlab.models import MINILM
-from embedlab.models.resolve import resolve
+from embedlab.models.files.resolve import resolve
 from embedlab.retrieval import Indexed, build_index
 from embedlab.training import Recipe, Trainer
 from embedlab.trainset import (

@@ -13,8 +13,8 @@ import pandas as pd
 from embedlab.errors import EmbedlabError, ParameterError
 from embedlab.evaluation.bakeoff.requirements import OPENVINO, SERVICE, TORCH, Suitability
 from embedlab.models.encoder import Encoder, load_model
+from embedlab.models.files.resolve import resolve
 from embedlab.models.openvino import OpenVINOEncoder
-from embedlab.models.resolve import resolve
 from embedlab.models.served import SERVED, served
 from embedlab.models.variants import OPENVINO as BY_OPENVINO
 from embedlab.models.variants import EncodesTexts, Variant, bytes_per_vector, split_variant

@@ -12,7 +12,7 @@ from embedlab.models.cache import Vectors
 from embedlab.retrieval.base import DEPTH, Encodes, as_run
 from embedlab.retrieval.chunking import titled_passages
 from embedlab.retrieval.chunks.cutting import Cutting, cut
-from embedlab.retrieval.filters import Filter
+from embedlab.retrieval.filtering.filters import Filter
 
 WORDS = {"max": "", "mean": ", mean of the best {top}", "first": ", the first alone"}
 """How a document can score by its passages, and what a name says of it."""

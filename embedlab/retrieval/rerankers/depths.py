@@ -8,9 +8,8 @@ import pandas as pd
 
 from embedlab.data.trec import trec_order
 from embedlab.errors import ParameterError
-from embedlab.retrieval.base import top_k
-from embedlab.retrieval.reranking import rerank
-from embedlab.retrieval.stacks import Reranker
+from embedlab.retrieval.base import Reranker, top_k
+from embedlab.retrieval.rerankers.late import rerank
 
 
 def rerank_depths(

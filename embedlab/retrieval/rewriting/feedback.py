@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from embedlab.errors import ParameterError
 from embedlab.retrieval.base import DEPTH
 from embedlab.retrieval.bm25 import BM25
-from embedlab.retrieval.filters import Filter
+from embedlab.retrieval.filtering.filters import Filter
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -13,7 +13,7 @@ from embedlab.errors import ParameterError
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder
 from embedlab.retrieval.bm25 import BM25
-from embedlab.retrieval.index import build_index
+from embedlab.retrieval.indexes.index import build_index
 from embedlab.retrieval.pipeline import Pipeline
 from embedlab.retrieval.systems import Settings
 from embedlab.rollout.service.releases import Release, Releases

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from embedlab.errors import EmbedlabError, IntegrityError, MissingInputError
 from embedlab.files import read_json, read_text, replace_file, sync_folder
 from embedlab.models.cache import Vectors
-from embedlab.retrieval.index import empty_index, search_parameters
-from embedlab.retrieval.stamp import STAMP
+from embedlab.retrieval.indexes.index import empty_index, search_parameters
+from embedlab.retrieval.indexes.stamp import STAMP
 from embedlab.rollout.stores.base import (
     CollectionInfo,
     Document,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from embedlab.errors import DataError, ParameterError, nearest
-from embedlab.retrieval.index import KINDS
-from embedlab.retrieval.index_settings import BUILD_WIDTH, LINKS, SEARCH_WIDTH
+from embedlab.retrieval.indexes.index import KINDS
+from embedlab.retrieval.indexes.settings import BUILD_WIDTH, LINKS, SEARCH_WIDTH
 from embedlab.rollout.stores.base import Document, Entry
 
 ID_BYTES, TEXT_BYTES, JSON_BYTES = 4_000, 65_535, 65_536

@@ -9,7 +9,7 @@ import pandas as pd
 
 from embedlab.data.text import fence as fence_for
 from embedlab.models.chat import Reply
-from embedlab.retrieval.prompt import Prompt, plain
+from embedlab.retrieval.prompts.prompt import Prompt, plain
 
 JUDGE = (
     "A question was answered. Read the question, a reference that holds the answer, and the answer that was given, "

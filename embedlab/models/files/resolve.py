@@ -9,10 +9,10 @@ from pathlib import Path
 
 from embedlab.errors import ModelError, shown
 from embedlab.files import sha256_file
-from embedlab.models.cards import read_card
-from embedlab.models.folder import CALLED, DENSE, MEND, check_folder
-from embedlab.models.makeup import architecture_of, hash_of
-from embedlab.models.packages import parts_of, unpacked
+from embedlab.models.files.cards import read_card
+from embedlab.models.files.folder import CALLED, DENSE, MEND, check_folder
+from embedlab.models.files.makeup import architecture_of, hash_of
+from embedlab.models.files.packages import parts_of, unpacked
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -45,7 +45,7 @@ class ModelFiles:
     """A model's verified files.
 
     ``weights`` is the sha256 over its safetensors files, ``config`` over what its JSON files say of its architecture.
-    Licence, languages and modality are what its card says; see :class:`embedlab.models.cards.Card`.
+    Licence, languages and modality are what its card says; see :class:`embedlab.models.files.cards.Card`.
     """
 
     name: str

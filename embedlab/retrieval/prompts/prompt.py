@@ -81,13 +81,13 @@ class TokenCounter:
         """
         from tokenizers import Tokenizer
 
+        from embedlab.models.loading import naming
+
         path = file / "tokenizer.json" if file.is_dir() else file
         if not path.is_file():
             raise ModelError(f"{path}: no tokenizer there; expected the tokenizer.json of a model, or its folder")
-        try:
+        with naming(path):
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the package raises nothing more specific
-            raise ModelError(f"{path}: no tokenizer that can be read: {error}") from None
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return cls(name or path.parent.name, tokenizer)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from embedlab.retrieval.filters import NONE, Filter, relevant_documents
+from embedlab.retrieval.filtering.filters import NONE, Filter, relevant_documents
 
 
 @dataclass(frozen=True)

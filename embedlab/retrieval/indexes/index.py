@@ -21,9 +21,9 @@ from embedlab.models.cache import Vectors
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.retrieval.base import DEPTH, EncodesWithIdentity, as_run, top_k
 from embedlab.retrieval.dense import exact_search
-from embedlab.retrieval.filters import Filter
-from embedlab.retrieval.index_settings import SEARCH_WIDTH, IndexSetting
-from embedlab.retrieval.stamp import IDS, INDEX, STAMP, read_stamp, stamped_identity
+from embedlab.retrieval.filtering.filters import Filter
+from embedlab.retrieval.indexes.settings import SEARCH_WIDTH, IndexSetting
+from embedlab.retrieval.indexes.stamp import IDS, INDEX, STAMP, read_stamp, stamped_identity
 
 KINDS = ("flat", "hnsw")
 """Kinds that pipelines and stores are built with: those to which vectors can be added one by one, untrained."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from embedlab.models.cache import Vectors
 from embedlab.progress import Progress
 from embedlab.retrieval.dense import exact_search
-from embedlab.retrieval.index import one_thread, recall_against, trained
-from embedlab.retrieval.index_settings import IndexSetting
+from embedlab.retrieval.indexes.index import one_thread, recall_against, trained
+from embedlab.retrieval.indexes.settings import IndexSetting
 
 MEASURED = "measured"
 

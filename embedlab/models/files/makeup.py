@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.files import sha256_file, sha256_json
-from embedlab.models.folder import MODES, Module, json_of, modules_of
+from embedlab.models.files.folder import MODES, Module, json_of, modules_of
 
 TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),

@@ -1,0 +1,1 @@
+"""FAISS indexes stamped with the identity of their vectors, and what each kind of index costs."""
