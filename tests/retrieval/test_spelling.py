@@ -46,6 +46,7 @@ def test_a_slip_is_mended(spelling, query, wanted):
         "regisry2 regisry.exe /regisry regis-try some_regisry",  # codes
         "maliciousness malicious regIsry",
         "schedules credential",  # other inflections of words that are there
+        "the registrys registr maliciously malicio",  # other endings
         "angel",  # short
         "pegistry",  # the first letter
         "",

@@ -29,7 +29,8 @@ class Spelling:
     Near are words one slip away, two for long ones: a letter more, less or another, or two neighbours exchanged
     (Damerau 1964, counted as the optimal string alignment), and none at its first letter, where slips are rare and
     other words are near (Yannakoudakis and Fawthrop 1983). Left alone are words that the corpus has in another
-    inflection, words with a capital letter, codes and what touches them, and words to which several are equally near.
+    inflection, or with another ending, words with a capital letter, codes and what touches them, and words to which
+    several are equally near.
 
     A right word that the corpus lacks can be near to one that it has: give texts such as earlier queries as ``known``.
 
@@ -99,7 +100,9 @@ class Spelling:
         from rapidfuzz.process import extract
 
         reach = 2 if len(word) >= TWO_SLIPS else 1
-        near = extract(word, self._words.get(word[0], []), scorer=OSA.distance, score_cutoff=reach, limit=None)
+        # What only goes on longer, or stops earlier, is more often another word than a slip: larger, large.
+        others = [w for w in self._words.get(word[0], []) if not w.startswith(word) and not word.startswith(w)]
+        near = extract(word, others, scorer=OSA.distance, score_cutoff=reach, limit=None)
         least = min((distance for _, distance, _ in near), default=0)
         best = sorted((found for found, distance, _ in near if distance == least), key=lambda w: (-self._counts[w], w))
         if not best or (len(best) > 1 and self._counts[best[0]] < CLEARLY * self._counts[best[1]]):
