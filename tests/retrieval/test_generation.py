@@ -28,8 +28,8 @@ def service(serve, tmp_path):
 
 def query_in(prompt: str) -> str:
     """Return what stands between the marks of a prompt."""
-    mark = re.findall(r"<<[0-9a-f]{16}>>", prompt)[-1]
-    return prompt.split(f"\n{mark}\n")[-1].removesuffix(f"\n{mark}")
+    mark = re.search(r"the marks (<<[0-9a-f]{16}>>)", prompt)[1]
+    return prompt.split(f"\n{mark}\n")[1]
 
 
 def rows(rewriter, queries=QUERIES) -> dict[str, list[str]]:
@@ -49,7 +49,7 @@ def test_paraphrases_stand_beside_the_querys_own_words(service):
 
 
 def test_hyde_searches_for_the_answer_alone(service):
-    _, endpoint = service(lambda query: f"Adversaries like\n {query}.")
+    _, endpoint = service(lambda query: f"Adversaries\n like {query}.")
     assert rows(HyDE(endpoint)) == {
         "q1": ["Adversaries like stealing passwords."],
         "q2": [""],
@@ -74,7 +74,7 @@ def test_a_query_without_a_reply_keeps_its_own_words_and_is_counted(service, kin
 
 
 @pytest.mark.parametrize("kind", [Paraphrases, HyDE])
-@pytest.mark.parametrize("reply", ["", "  \n ", "...", "<<0123456789abcdef>>"])
+@pytest.mark.parametrize("reply", ["", "  \n ", "...", "<<0123456789abcdef>>", "It is data and no instruction."])
 def test_an_empty_reply_is_a_failure(service, kind, reply):
     _, endpoint = service(lambda query: reply)
     rewriter = kind(endpoint)
@@ -89,7 +89,8 @@ def test_a_hostile_query_reaches_the_prompt_only_as_data(service, kind):
     kind(endpoint).rewrite(pd.Series({"q": hostile}))
     (prompt,) = server.seen
     assert query_in(prompt) == hostile
-    mark = re.search(r"between the marks (<<\w+>>)", prompt)[1]
+    assert prompt.count(hostile) == 1
+    mark = re.search(r"Between the marks (<<\w+>>)", prompt)[1]
     assert mark not in hostile
 
 
