@@ -31,6 +31,8 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[openvino]' 2>/dev/null || \
+	  echo "OpenVINO has no wheel for this machine: step 03 says that it was not measured."
 	touch $@
 
 demo: $(STAMP)
@@ -39,9 +41,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(PYTEST) -m 'not full'
 
-# What the full tests need besides: the optional store, and Ray.
+# What the full tests need besides: the optional store, Ray, and larger models.
 $(STAMP_FULL): $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus,ray]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus,ray,mpnet,llm,openvino]'
 	touch $@
 
 test-full: $(STAMP_FULL)
