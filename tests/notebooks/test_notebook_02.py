@@ -7,15 +7,29 @@ import pytest
 from conftest import ANIMALS, PLACES, embedlab_here, write_beir
 from planted_models import shallow_minilm
 
+from embedlab.data import read_raw
+
 pytestmark = [pytest.mark.chain, pytest.mark.model]
 
 PAIRS = [(animal, place) for place in PLACES.split() for animal in ANIMALS.split()]
 
-PREAMBLE = (
-    "This page belongs to the archive of the survey. It was typed from paper, checked twice and signed by the clerk. "
-    "Nothing in it may be copied without leave of the office, which answers letters on weekdays. "
-)
-"""Says nothing about any one page; ten times it is more than the model reads."""
+TERMS = 150
+
+
+def terms():
+    """Return so many terms of the packaged ontology as documents, and a layperson's words for each."""
+    raw = read_raw("hpo")
+    asked = raw.queries[raw.queries["kind"] == "layperson"].merge(raw.qrels, on="query_id").drop_duplicates("doc_id")
+    corpus = raw.corpus.set_index("doc_id")
+    asked = asked[asked["doc_id"].map(corpus["text"]).str.split().str.len() > 8].head(TERMS)
+    documents = [f"{corpus.at[doc_id, 'title']}. {corpus.at[doc_id, 'text']}" for doc_id in asked["doc_id"]]
+    return documents, asked["text"].tolist()
+
+
+def collection(documents, queries):
+    corpus = [{"_id": f"d{i}", "title": "", "text": text} for i, text in enumerate(documents)]
+    asked = [{"_id": f"q{i}", "text": text} for i, text in enumerate(queries)]
+    return corpus, asked, [(f"q{i}", f"d{i}", 1) for i in range(len(queries))]
 
 
 class Confirmed:
@@ -41,26 +55,24 @@ def confirmed(tmp_path, corpus, queries, judgments, **settings):
 
 
 def test_answers_beyond_the_limit_are_lost_to_truncation_and_chunking_is_recommended(tmp_path):
-    corpus = [
-        {"_id": f"d{i}", "title": "", "text": f"{PREAMBLE * 10}At dusk the {animal} was seen near the {place}."}
-        for i, (animal, place) in enumerate(PAIRS)
-    ]
-    queries = [
-        {"_id": f"q{i}", "text": f"who saw the {animal} near the {place}"} for i, (animal, place) in enumerate(PAIRS)
-    ]
-    judgments = [(f"q{i}", f"d{i}", 1) for i in range(len(PAIRS))]
-    gone = pd.Series([f"d{i}" for i in range(1, len(PAIRS), 28)])
-    corpus = [document for document in corpus if document["_id"] not in set(gone)]
+    """Each answer stands behind a long text about something else, another one in every document."""
+    answers, asked = terms()
+    techniques = read_raw("attack").corpus["text"]
+    before = [f"{techniques[i]} {techniques[i + 300]} {techniques[i + 600]}" for i in range(len(answers))]
+    documents = [f"{' '.join(text.split()[:300])} {answer}" for text, answer in zip(before, answers, strict=True)]
+    corpus, queries, judgments = collection(documents, asked)
+    gone = {f"d{i}" for i in range(1, TERMS, 28)}
+    corpus = [document for document in corpus if document["_id"] not in gone]
     found = confirmed(tmp_path, corpus, queries, judgments, **{"02.probe_steps": 4})
     causes = found.attribution["cause"]
-    missing = causes[causes == "not in the corpus"].index
-    dev = set(
-        pd.read_parquet(found.folder.parent / "01_define_problem/queries.parquet").query("part == 'dev'")["query_id"]
-    )
-    assert set(missing) == dev & {doc_id.replace("d", "q") for doc_id in gone}
-    assert (causes.drop(missing) == "lost to truncation").mean() > 0.9
-    assert found.need["advice"] == "simpler, do not fine-tune"
+    table = pd.read_parquet(found.folder.parent / "01_define_problem/queries.parquet")
+    dev = set(table.loc[table["part"] == "dev", "query_id"])
+    missing = {f"q{doc_id[1:]}" for doc_id in gone} & dev
+    assert missing
+    assert set(causes.index[causes == "not in the corpus"]) == missing
+    assert (causes.drop(missing) == "lost to truncation").mean() > 0.5
     assert found.need["kind"] == "chunking"
+    assert found.need["advice"] == "simpler, do not fine-tune"
     assert found.need["sentence"].startswith("Chunk, do not fine-tune")
     assert sum(found.need["causes"].values()) == found.need["failing"] == len(causes)
 
@@ -95,13 +107,8 @@ def test_exact_codes_are_a_matter_of_words_and_hybrid_search_is_recommended(tmp_
 
 def test_a_stronger_base_that_needs_no_tuning_is_recommended_over_tuning(tmp_path):
     weak = shallow_minilm(tmp_path / "weak", layers=1)
-    pairs = [(a, b) for a in ("angry", "tired", "happy", "lost") for b in ANIMALS.split()]
-    others = {"angry": "furious", "tired": "exhausted", "happy": "joyful", "lost": "astray"}
-    corpus = [{"_id": f"d{i}", "title": "", "text": f"the {a} {b}"} for i, (a, b) in enumerate(pairs)]
-    queries = [{"_id": f"q{i}", "text": f"{others[a]} {b}s"} for i, (a, b) in enumerate(pairs)]
-    judgments = [(f"q{i}", f"d{i}", 1) for i in range(len(pairs))]
     settings = {"base_model": weak, "02.stronger": "[sentence-transformers/all-MiniLM-L6-v2]", "02.probe_steps": 4}
-    found = confirmed(tmp_path, corpus, queries, judgments, **{**settings, "01.primary_metric": "RR@10", "01.shown": 1})
+    found = confirmed(tmp_path, *collection(*terms()), **settings, **{"01.shown": 3})
     assert found.need["kind"] == "stronger base"
     assert found.need["advice"] == "simpler, do not fine-tune"
     assert found.need["sentence"].startswith("Take the stronger base, do not fine-tune")
