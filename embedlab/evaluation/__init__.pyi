@@ -48,7 +48,6 @@ from .need.ladder import among as among
 from .need.ladder import climb as climb
 from .need.ladder import measured as measured
 from .need.ladder import not_measured as not_measured
-from .need.recommendation import GainOver as GainOver
 from .need.recommendation import Recommendation as Recommendation
 from .need.recommendation import best_rung as best_rung
 from .need.recommendation import recommend as recommend
@@ -78,6 +77,7 @@ from .results import AtShare as AtShare
 from .results import Comparison as Comparison
 from .results import Concentration as Concentration
 from .results import DocumentClass as DocumentClass
+from .results import GainOver as GainOver
 from .results import LeftOut as LeftOut
 from .results import NoAnswer as NoAnswer
 from .results import OverGroups as OverGroups

@@ -29,6 +29,21 @@ def with_interval(delta: float, ends: Ends) -> str:
 
 
 @dataclass(frozen=True)
+class GainOver:
+    """A gain of one system over another with its interval; ``ci`` is the one that decides, ``confidence`` its level."""
+
+    over: str
+    of: str
+    delta: float
+    ci95: tuple[float, float]
+    ci: tuple[float, float]
+    confidence: float
+
+    def __str__(self) -> str:
+        return with_interval(self.delta, self.ci)
+
+
+@dataclass(frozen=True)
 class OverGroups:
     """The gain over one way of grouping queries: how many groups, worth how many of equal size, the 95 % interval."""
 

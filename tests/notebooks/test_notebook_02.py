@@ -23,7 +23,7 @@ def stems(text):
 def terms(in_other_words=False):
     """Return so many terms of the packaged ontology as documents, and a layperson's words for each.
 
-    ``in_other_words``: only those of which no longer word begins as one of the document does, so that words find nothing.
+    ``in_other_words``: only those of which no longer word begins as one of the document does: words find nothing.
     """
     raw = read_raw("hpo")
     asked = raw.queries[raw.queries["kind"] == "layperson"].merge(raw.qrels, on="query_id").drop_duplicates("doc_id")

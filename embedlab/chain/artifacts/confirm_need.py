@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from embedlab.chain.artifacts.base import NUMBER, TEXT, TEXTS, Artifact, Table
-from embedlab.evaluation.need.recommendation import GainOver
+from embedlab.evaluation.results import GainOver
 
 
 @dataclass(frozen=True)

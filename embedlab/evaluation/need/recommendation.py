@@ -8,7 +8,7 @@ import pandas as pd
 
 from embedlab.evaluation.comparison import compare_scores
 from embedlab.evaluation.need.ladder import MEASURED, TODAY, Ladder
-from embedlab.evaluation.results import Comparison, with_interval
+from embedlab.evaluation.results import Comparison, GainOver
 from embedlab.evaluation.statistics.intervals import Groups
 
 SIMPLER, FINE_TUNE, BOTH, CANNOT_TELL = "simpler, do not fine-tune", "fine-tune", "both", "cannot tell"
@@ -30,21 +30,6 @@ VERBS = {
 
 SHARE = 0.05
 """The chance, over all rungs together, of calling one of them better that is not."""
-
-
-@dataclass(frozen=True)
-class GainOver:
-    """One gain with its interval; ``ci`` is the one that decides, ``confidence`` its level."""
-
-    over: str
-    of: str
-    delta: float
-    ci95: tuple[float, float]
-    ci: tuple[float, float]
-    confidence: float
-
-    def __str__(self) -> str:
-        return with_interval(self.delta, self.ci)
 
 
 @dataclass(frozen=True)
