@@ -12,6 +12,7 @@ from conftest import literal_tail, open_step, run_python
 from makers import write_file
 
 from embedlab.chain import Store
+from embedlab.chain.artifacts import test_pipeline
 from embedlab.chain.artifacts.base import Summary
 from embedlab.data import Collection
 from embedlab.errors import EmbedlabError, MissingInputError
@@ -227,6 +228,35 @@ def test_a_route_numbers_the_ways_taken_and_draws_them_above_the_others():
     plt.close()
 
 
+def _options():
+    """Return three options, one of them of an engine with a hostile name, one that could not be measured."""
+    rows = [("today", 0.0, 0.0), (EVIL, 0.12, 0.02)]
+    measured = [
+        {"option": name, "step": "02", "tuned": False, "delta": delta, "ci_low": delta - width, "ci_high": delta + width,
+         "surely": delta > 0.05, "query_ms": 12.0, "added_ms": 0.0, "index_gb": 1.5, "once": 0.0, "monthly": 3.0,
+         "reembed": "nothing", "undo": "switch it off", "status": "measured", "front": True}
+        for name, delta, width in rows
+    ]  # fmt: skip
+    skipped = {"option": "a reranker", "step": "02", "status": "not measured: none is named"}
+    found = pd.DataFrame([*measured, skipped], columns=list(test_pipeline.OPTIONS.columns))
+    flags, texts = ["tuned", "surely", "front"], ["reembed", "undo"]
+    return found.assign(**{name: found[name].eq(True) for name in flags}).fillna(dict.fromkeys(texts, ""))
+
+
+def test_every_option_stands_in_the_report_with_its_interval_and_what_was_not_measured(finish):
+    folder = finish()
+    lab = open_step("18")
+    lab.write(test_pipeline.OPTIONS, _options())
+    lab.finish("written by a test")
+    text = build(Store(folder), ({}, "")).read_text(encoding="utf-8")
+    assert "Every way to make it better" in text
+    assert "Best for the money is &lt;script&gt;" in text
+    assert "<script>" not in text
+    assert "+0.120" in text
+    assert 'aria-label="+0.100 to +0.140"' in text
+    assert "Not measured: a reranker (none is named)." in unescape(text)
+
+
 def test_the_report_does_not_show_a_verdict_that_is_not_checked(store):
     _partial_run(store)
     text = unescape(build(store).read_text(encoding="utf-8"))
@@ -287,6 +317,10 @@ def test_the_verdict_is_one_sentence_with_its_interval():
     assert "+0.100" in verdict_sentence(VERDICT)
     assert "+0.100 [+0.050, +0.150] at 95 %, [+0.040, +0.160] at the 98.3 % that decides" in verdict_sentence(VERDICT)
     assert caveats(VERDICT) == ["The tuned model alone changes the base alone by +0.100 [+0.050, +0.150]."]
+    skipped = VERDICT | {"claim": "later queries", "not_measured": {"cross-encoder": "not measured: none is named"}}
+    said = "Not measured, so nothing is claimed about: cross-encoder."
+    assert said in caveats(skipped)
+    assert said in sentence(skipped)
     blocked = caveats(VERDICT | {"blocked_by": ["the shadow test: too slow"]})
     assert blocked[0] == "Blocked by the shadow test: too slow."
 
