@@ -232,8 +232,8 @@ def _options():
     """Return three options, one of them of an engine with a hostile name, one that could not be measured."""
     rows = [("today", 0.0, 0.0), (EVIL, 0.12, 0.02)]
     measured = [
-        {"option": name, "step": "02", "tuned": False, "delta": delta, "ci_low": delta - width, "ci_high": delta + width,
-         "surely": delta > 0.05, "query_ms": 12.0, "added_ms": 0.0, "index_gb": 1.5, "once": 0.0, "monthly": 3.0,
+        {"option": name, "step": "02", "tuned": False, "delta": delta,
+         "ci_low": delta - width, "ci_high": delta + width, "surely": delta > 0.05, "query_ms": 12.0, "added_ms": 0.0, "index_gb": 1.5, "once": 0.0, "monthly": 3.0,
          "reembed": "nothing", "undo": "switch it off", "status": "measured", "front": True}
         for name, delta, width in rows
     ]  # fmt: skip

@@ -15,11 +15,11 @@ from embedlab.evaluation.results import Comparison
 from embedlab.evaluation.statistics.intervals import Groups
 
 KINDS = (
-    *("filter", "rewriting", "lexical", "hybrid", "reranking", "chunking", "sparse", "stronger base", "language model"),
+    *("filter", "lexical", "hybrid", "rewriting", "reranking", "chunking", "sparse", "stronger base", "language model"),
     *("engine", "stack"),
 )
-"""Kinds of rungs, the cheapest first: what is done to the query or to words costs less than new vectors, and these less
-than another model. A stack is several rungs at once."""
+"""Kinds of rungs, the cheapest first: what metadata and words do costs less than new vectors, and these less than another
+model. A stack is several rungs at once."""
 
 MEASURED = "measured"
 
