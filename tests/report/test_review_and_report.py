@@ -231,12 +231,19 @@ def test_a_route_numbers_the_ways_taken_and_draws_them_above_the_others():
 def _options():
     """Return three options, one of them of an engine with a hostile name, one that could not be measured."""
     rows = [("today", 0.0, 0.0), (EVIL, 0.12, 0.02)]
-    measured = [
-        {"option": name, "step": "02", "tuned": False, "delta": delta,
-         "ci_low": delta - width, "ci_high": delta + width, "surely": delta > 0.05, "query_ms": 12.0, "added_ms": 0.0, "index_gb": 1.5, "once": 0.0, "monthly": 3.0,
-         "reembed": "nothing", "undo": "switch it off", "status": "measured", "front": True}
-        for name, delta, width in rows
-    ]  # fmt: skip
+    costs = {"query_ms": 12.0, "added_ms": 0.0, "index_gb": 1.5, "once": 0.0, "monthly": 3.0}
+    says = {
+        "step": "02",
+        "tuned": False,
+        "reembed": "nothing",
+        "undo": "switch it off",
+        "status": "measured",
+        "front": True,
+    }
+    measured = []
+    for name, delta, width in rows:
+        gain = {"delta": delta, "ci_low": delta - width, "ci_high": delta + width, "surely": delta > 0.05}
+        measured.append({"option": name, **gain, **costs, **says})
     skipped = {"option": "a reranker", "step": "02", "status": "not measured: none is named"}
     found = pd.DataFrame([*measured, skipped], columns=list(test_pipeline.OPTIONS.columns))
     flags, texts = ["tuned", "surely", "front"], ["reembed", "undo"]

@@ -18,8 +18,8 @@ KINDS = (
     *("filter", "lexical", "hybrid", "rewriting", "reranking", "chunking", "sparse", "stronger base", "language model"),
     *("engine", "stack"),
 )
-"""Kinds of rungs, the cheapest first: what metadata and words do costs less than new vectors, and these less than another
-model. A stack is several rungs at once."""
+"""Kinds of rungs, the cheapest first: what metadata and words do costs less than new vectors, and these less than
+another model. A stack is several rungs at once."""
 
 MEASURED = "measured"
 
