@@ -238,7 +238,8 @@ def candidate_options(facts: Facts) -> list[Option]:
     today, step = table["model"].iloc[0], choose_base_model.CANDIDATES.step
     found = []
     for row in table.iloc[1:].to_dict("records"):
-        name = f"base {row['model']}"
+        # Without what stands before the last slash, such as an organization or a folder.
+        name = f"base {row['model'].rsplit('/', 1)[-1]}"
         if row["status"] != MEASURED:
             found.append(Option(name, step, status=row["status"]))
             continue
