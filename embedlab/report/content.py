@@ -26,6 +26,7 @@ from embedlab.verdict.words import (
     costs,
     gain_in_words,
     limits,
+    money,
     over_simpler,
     retention_sentence,
     unseen_sentence,
@@ -229,15 +230,17 @@ def _options(store: Store, contract: Contract | None) -> dict[str, Any]:
     skipped = frame[frame["status"] != MEASURED]
     return {
         "sentence": best_for_the_money(frame, contract.min_gain).replace("**", ""),
-        "rows": [{name: _shown_number(value) for name, value in row.items()} for row in rows],
+        "rows": [{str(name): _shown_number(str(name), value) for name, value in row.items()} for row in rows],
         "zero": ends["zero"],
         "skipped": list(zip(skipped["option"], skipped["status"], strict=True)),
     }
 
 
-def _shown_number(value: Any) -> Any:
-    """Return None for a number that is missing: templates tell it from a number."""
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _shown_number(name: str, value: Any) -> Any:
+    """Return None for a number that is missing, which templates tell from a number, and money in words."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return money(value) if name in ("once", "monthly") else value
 
 
 def _system_means(store: Store, contract: Contract | None) -> dict[str, float]:

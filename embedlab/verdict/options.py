@@ -17,6 +17,7 @@ from embedlab.evaluation.results import Comparison, with_interval
 from embedlab.evaluation.statistics.intervals import Groups
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.price import HOUR, MONTH_DAYS
+from embedlab.verdict.words import money
 
 OPTIONS = [
     *("option", "step", "tuned", "delta", "ci_low", "ci_high", "surely"),
@@ -190,7 +191,7 @@ def _gain(row: pd.Series) -> str:
 
 
 def _money(row: pd.Series) -> str:
-    return f"{row['once']:,.2f} once and {row['monthly']:,.2f} a month"
+    return f"{money(row['once'])} once and {money(row['monthly'])} a month"
 
 
 # --- what earlier steps measured --------------------------------------------------------------------

@@ -133,8 +133,8 @@ def costs(verdict: Mapping[str, Any]) -> list[str]:
         return []
     hours = f"{price['hours']:,.1f} hours" if price["hours"] >= 0.1 else "minutes"
     return [
-        f"re-embedding {price['documents']:,} documents takes {hours}; it costs {_money(price['migration'])} once, "
-        f"the old index kept {price['old_index_days']} days, and {_money(price['monthly'])} a month"
+        f"re-embedding {price['documents']:,} documents takes {hours}; it costs {money(price['migration'])} once, "
+        f"the old index kept {price['old_index_days']} days, and {money(price['monthly'])} a month"
     ]
 
 
@@ -156,7 +156,8 @@ def retention_sentence(found: Mapping[str, Any] | None) -> str:
     )
 
 
-def _money(amount: float) -> str:
+def money(amount: float) -> str:
+    """Return an amount with two digits; what they would show as nothing is said to be little."""
     if amount >= 0.01 or amount == 0:
         return f"{amount:,.2f}"
     return "under 0.01"  # two digits would say that it costs nothing
