@@ -31,9 +31,7 @@ NUMBERS = (
 )
 SYSTEMS = "production proposed simpler versus_production versus_simpler versus_hybrid tuning_gain strata"
 BESIDE = f"{SYSTEMS} claim kept concentration price dev_looks registry waived recommend probability regret"
-KEYS = (
-    f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by unsettled checklist mistakes".split()
-)
+KEYS = f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by unsettled not_measured checklist mistakes".split()
 
 
 def nbval(outputs: Path, *notebooks: Path) -> subprocess.CompletedProcess:

@@ -33,7 +33,7 @@ def test_one_text_at_a_time_gives_the_same(converted):
 @needs_openvino
 def test_its_vectors_are_not_mixed_with_torchs(converted, minilm):
     assert converted.name == f"{MINILM}@openvino"
-    with pytest.raises(IdentityError, match="differing: precision"):
+    with pytest.raises(IdentityError, match="differing: dtype openvino bf16"):
         minilm.identity.require(converted.identity, "the index")
 
 
