@@ -29,9 +29,11 @@ SANITIZE = PROJECT / "tests/nbval_sanitize.cfg"
 NUMBERS = (
     "baseline tuned delta ci95 p_value min_gain n_queries n_groups queries_needed retention_delta retention unseen_only"
 )
-SYSTEMS = "production proposed simpler versus_production versus_simpler versus_hybrid tuning_gain strata"
+SYSTEMS = "production proposed simpler versus_production versus_simpler versus_hybrid tuning_gain strata not_measured"
 BESIDE = f"{SYSTEMS} claim kept concentration price dev_looks registry waived recommend probability regret"
-KEYS = f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by unsettled not_measured checklist mistakes".split()
+KEYS = (
+    f"verdict stage primary_metric contract {BESIDE} {NUMBERS} slices blocked_by unsettled checklist mistakes".split()
+)
 
 
 def nbval(outputs: Path, *notebooks: Path) -> subprocess.CompletedProcess:
