@@ -12,6 +12,7 @@ from embedlab.chain.steps import STEPS
 from embedlab.chain.store import Store
 from embedlab.errors import ContractError, MissingInputError, ParameterError, nearest
 from embedlab.evaluation.bakeoff.requirements import RUNTIMES, Requirements
+from embedlab.evaluation.results import split_confidence
 from embedlab.files import sha256_json
 
 LATER, KNOWN, NEW = "later queries", "new queries over known documents", "new documents"
@@ -181,7 +182,7 @@ class Contract(Artifact, step="01", file="contract.json"):
 
         So the chance that any of so many models is shipped without being worth it stays within what one would have.
         """
-        return 1 - (1 - self.confidence) / self.test_openings
+        return split_confidence(1 - self.confidence, self.test_openings)
 
     @property
     def requirements(self) -> Requirements:

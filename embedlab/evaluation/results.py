@@ -22,6 +22,11 @@ POSITIVES, NEGATIVES, NEVER_USED = "positives", "negatives", "never used"
 """Classes of documents by what they were in training; a positive that was a negative too is a positive."""
 
 
+def split_confidence(chance: float, count: int) -> float:
+    """Return the confidence of each of several statements that together err with this chance (Bonferroni)."""
+    return 1 - chance / max(count, 1)
+
+
 def with_interval(delta: float, ends: Ends) -> str:
     """Return a difference with its interval, such as ``+0.104 [+0.067, +0.141]``."""
     low, high = ends

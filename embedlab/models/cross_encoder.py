@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedlab.errors import ModelError
-from embedlab.files import content_hash, sha256_json
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import ALONE, BATCH
 from embedlab.models.files.folder import CROSS, MEND, length_of
 from embedlab.models.files.resolve import ModelFiles, resolve
 from embedlab.models.hardware import precision_of
-from embedlab.models.loading import check_loaded, check_size, naming, quiet
+from embedlab.models.loading import LoadedOnUse, check_loaded, check_size, naming, quiet, safe_options
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 
-class CrossScorer:
+class CrossScorer(LoadedOnUse["CrossEncoder"]):
     """A cross-encoder; its weights are loaded when the first pair is scored.
 
     Args:
@@ -34,18 +33,8 @@ class CrossScorer:
     """
 
     def __init__(self, files: ModelFiles, precision: str) -> None:
-        self.files, self.precision = files, precision
+        super().__init__(files, precision)
         self.max_length = length_of(files.folder)
-
-    @property
-    def name(self) -> str:
-        """The model's name for people."""
-        return self.files.name
-
-    @cached_property
-    def digest(self) -> str:
-        """A hash of all that decides its scores: every file of its folder, and the precision."""
-        return sha256_json([content_hash(self.files.folder), self.precision])
 
     @cached_property
     def model(self) -> CrossEncoder:
@@ -60,15 +49,6 @@ class CrossScorer:
             if self.precision != "float32":
                 model.set_keep_in_fp32_modules(_heads(model))
             return model.to(getattr(torch, self.precision))
-
-    def load(self) -> CrossScorer:
-        """Load the weights now, so that it shows here whether they can be had; return this scorer.
-
-        Raises:
-            ModelError: if they are not what the model's files say; names folder, cause and what to do.
-        """
-        _ = self.model
-        return self
 
     def scores(self, pairs: Sequence[tuple[str, str]], max_tokens: int = 0) -> Vectors:
         """Return how well each document matches its query: the more the better, on no scale (logits).
@@ -114,12 +94,9 @@ def _loaded(files: ModelFiles) -> CrossEncoder:
 
     return CrossEncoder(
         str(files.folder),
-        device="cpu",
         # Given here, none is taken from the folder, which would name any function of torch.
         activation_fn=torch.nn.Identity(),
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True},
+        **safe_options(),
     )
 
 

@@ -6,13 +6,14 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
 
 from embedlab.errors import ModelError, shown
-from embedlab.files import sha256_file
+from embedlab.files import content_hash, sha256_file, sha256_json
 from embedlab.models.files.folder import MEND, length_of, modules_of, prompts_of, tensors_of, width_of
 from embedlab.models.files.makeup import AFTER_MODEL, normalization_of, pooling_of, tokenizer_of
 from embedlab.models.files.resolve import ModelFiles
@@ -20,6 +21,8 @@ from embedlab.models.identity import EmbeddingIdentity
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+Model = TypeVar("Model")
 
 UNUSED = ("pooler.",)
 """Weights of a transformer that may be missing: vectors are pooled from its tokens, never by its own pooler."""
@@ -93,16 +96,56 @@ def check_size(folder: Path) -> None:
             )
 
 
+def safe_options() -> dict[str, Any]:
+    """Return what sentence-transformers is told with every model: these files alone, safetensors, no code of theirs."""
+    return {
+        "device": "cpu",
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "model_kwargs": {"use_safetensors": True},
+    }
+
+
+class LoadedOnUse(Generic[Model]):
+    """A model known by its files; subclasses say in ``model`` how its weights are loaded when they are first asked for.
+
+    Args:
+        files: the model's verified files.
+        precision: ``float32`` or ``bfloat16``.
+    """
+
+    def __init__(self, files: ModelFiles, precision: str) -> None:
+        self.files, self.precision = files, precision
+
+    @property
+    def name(self) -> str:
+        """The model's name for people."""
+        return self.files.name
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all that decides what it computes: every file of its folder, and the precision."""
+        return sha256_json([content_hash(self.files.folder), self.precision])
+
+    @cached_property
+    def model(self) -> Model:
+        """The loaded sentence-transformers model, in its precision."""
+        raise NotImplementedError
+
+    def load(self) -> Self:
+        """Load the weights now, so that it shows here whether they can be had; return this model.
+
+        Raises:
+            ModelError: if they are not what the model's files say; names folder, cause and what to do.
+        """
+        _ = self.model
+        return self
+
+
 def _transformer(files: ModelFiles) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
-    return SentenceTransformer(
-        str(files.folder),
-        device="cpu",
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True},
-    )
+    return SentenceTransformer(str(files.folder), **safe_options())
 
 
 def _static(files: ModelFiles) -> SentenceTransformer:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedlab.errors import ModelError
-from embedlab.files import content_hash, sha256_json
 from embedlab.models.encoder import ALONE, BATCH, Kind, encoding_bar
 from embedlab.models.files.folder import MEND, SPARSE, json_of, modules_of, prompts_of
 from embedlab.models.files.resolve import ModelFiles, resolve
 from embedlab.models.hardware import precision_of
-from embedlab.models.loading import check_loaded, check_size, naming, quiet
+from embedlab.models.loading import LoadedOnUse, check_loaded, check_size, naming, quiet, safe_options
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -23,7 +22,7 @@ MASKED = "ForMaskedLM"
 """How the architecture of a model ends that gives each word of its vocabulary a weight."""
 
 
-class SparseEncoder:
+class SparseEncoder(LoadedOnUse["Loaded"]):
     """A model such as SPLADE (Formal et al. 2021); its weights are loaded when the first text is encoded.
 
     Args:
@@ -32,18 +31,8 @@ class SparseEncoder:
     """
 
     def __init__(self, files: ModelFiles, precision: str) -> None:
-        self.files, self.precision = files, precision
+        super().__init__(files, precision)
         self.prompts: dict[Kind, str] = dict(zip(("query", "document"), prompts_of(files.folder), strict=True))
-
-    @property
-    def name(self) -> str:
-        """The model's name for people."""
-        return self.files.name
-
-    @cached_property
-    def digest(self) -> str:
-        """A hash of all that decides its vectors: every file of its folder, and the precision."""
-        return sha256_json([content_hash(self.files.folder), self.precision])
 
     @cached_property
     def model(self) -> Loaded:
@@ -55,15 +44,6 @@ class SparseEncoder:
             model = _loaded(self.files)
             check_loaded(model, self.files.folder)
             return model.to(getattr(torch, self.precision))
-
-    def load(self) -> SparseEncoder:
-        """Load the weights now, so that it shows here whether they can be had; return this encoder.
-
-        Raises:
-            ModelError: if they are not what the model's files say; names folder, cause and what to do.
-        """
-        _ = self.model
-        return self
 
     def encode(self, texts: list[str], kind: Kind = "document") -> csr_matrix:
         """Encode texts, the longest first.
@@ -138,10 +118,4 @@ def _check_is_sparse(files: ModelFiles) -> None:
 def _loaded(files: ModelFiles) -> Loaded:
     from sentence_transformers import SparseEncoder as Loaded
 
-    return Loaded(
-        str(files.folder),
-        device="cpu",
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True},
-    )
+    return Loaded(str(files.folder), **safe_options())

@@ -15,10 +15,11 @@ from embedlab.chain.keys import stale_steps
 from embedlab.chain.steps import LAST, STEPS, Step, proof_of
 from embedlab.chain.store import FINISHED, Store
 from embedlab.errors import IntegrityError
+from embedlab.evaluation.need.ladder import MEASURED
 from embedlab.files import read_json, why_no_file
 from embedlab.report.charts import interval_chart, intervals_chart, systems_chart
 from embedlab.verdict.facts import Facts
-from embedlab.verdict.options import MEASURED, best_for_the_money
+from embedlab.verdict.options import best_for_the_money
 from embedlab.verdict.seeds import model_and_recipe
 from embedlab.verdict.words import (
     beside,

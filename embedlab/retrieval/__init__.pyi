@@ -5,7 +5,6 @@ from .base import Reranker as Reranker
 from .base import Retriever as Retriever
 from .base import Rewriter as Rewriter
 from .base import as_run as as_run
-from .base import filter_by as filter_by
 from .base import top_k as top_k
 from .bm25 import BM25 as BM25
 from .chunking import passages as passages

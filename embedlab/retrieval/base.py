@@ -93,17 +93,3 @@ def as_run(
 def top_k(run: pd.DataFrame, k: int) -> pd.DataFrame:
     """Return the best ``k`` documents of each query."""
     return trec_order(run).groupby("query_id").head(k).reset_index(drop=True)
-
-
-def filter_by(run: pd.DataFrame, queries: pd.DataFrame, corpus: pd.DataFrame, field: str) -> pd.DataFrame:
-    """Keep the documents whose metadata field equals their query's; queries without it keep all.
-
-    Args:
-        run: the run to filter; retrieve deep enough before.
-        queries: ``query_id`` and the field.
-        corpus: ``doc_id`` and the field.
-        field: the shared metadata field.
-    """
-    wanted = run["query_id"].map(dict(zip(queries["query_id"], queries[field], strict=True)))
-    found = run["doc_id"].map(dict(zip(corpus["doc_id"], corpus[field], strict=True)))
-    return run[wanted.isna() | (wanted == found)].reset_index(drop=True)

@@ -8,25 +8,18 @@ from dataclasses import dataclass
 import pandas as pd
 
 from embedlab.chain.artifacts import choose_base_model, confirm_need, evaluate, train
-from embedlab.chain.artifacts.base import Table
+from embedlab.chain.artifacts.base import NUMBER, Table
 from embedlab.chain.artifacts.evaluate import Prices
+from embedlab.chain.artifacts.test_pipeline import OPTIONS
 from embedlab.errors import DataError
 from embedlab.evaluation.comparison import compare_scores
+from embedlab.evaluation.need.ladder import MEASURED
 from embedlab.evaluation.pareto import pareto
-from embedlab.evaluation.results import Comparison, with_interval
+from embedlab.evaluation.results import Comparison, split_confidence, with_interval
 from embedlab.evaluation.statistics.intervals import Groups
 from embedlab.verdict.facts import Facts
 from embedlab.verdict.price import HOUR, MONTH_DAYS
 from embedlab.verdict.words import money
-
-OPTIONS = [
-    *("option", "step", "tuned", "delta", "ci_low", "ci_high", "surely"),
-    *("test_delta", "test_low", "test_high"),
-    *("query_ms", "added_ms", "index_gb", "once", "monthly"),
-    *("reembed", "undo", "status", "front"),
-]
-
-MEASURED = "measured"
 
 NOTHING, QUERIES, DOCUMENTS = "nothing", "queries alone", "every document"
 """What must be embedded again."""
@@ -98,7 +91,7 @@ def option_table(
         seed: of the resampling.
 
     Returns:
-        the columns of :data:`OPTIONS`. ``delta`` and its 95 % interval are on dev; money is in the currency of the
+        the columns of step 18's table. ``delta`` and its 95 % interval are on dev; money is in the currency of the
         prices; ``monthly`` is the whole of storage and queries, ``once`` the encoding and the old index beside the new
         one. Missing is what was not measured. The front weighs gain against milliseconds and both prices.
 
@@ -111,7 +104,7 @@ def option_table(
     if production.scores is None:
         raise DataError(f"the options are compared with {production.name!r}, which has no scores")
     measured = sum(option.scores is not None for option in options)
-    confidence = 1 - SHARE / max(measured, 1)
+    confidence = split_confidence(SHARE, measured)
     rows = []
     for option in options:
         row = {"option": option.name, "step": option.step, "tuned": option.tuned, "status": option.status}
@@ -122,16 +115,12 @@ def option_table(
             row |= {"delta": gain.delta, "ci_low": gain.ci95[0], "ci_high": gain.ci95[1]}
             row["surely"] = bool(gain.ci[0] >= least)
         rows.append(row | _on_test(option) | _prices(option, production, prices, documents))
-    table = pd.DataFrame(rows, columns=OPTIONS)
+    table = pd.DataFrame(rows, columns=list(OPTIONS.columns))
     table["surely"] = table["surely"].eq(True)
-    numbers = [name for name in OPTIONS if name not in TEXTS]
+    numbers = [name for name, kind in OPTIONS.columns.items() if kind == NUMBER]
     table[numbers] = table[numbers].astype(float)
     table["front"] = pareto(table, ["delta"], ["query_ms", "once", "monthly"])
     return table
-
-
-TEXTS = ("option", "step", "tuned", "surely", "reembed", "undo", "status", "front")
-"""Columns that hold no number."""
 
 
 def _on_test(option: Option) -> dict[str, float]:

@@ -13,8 +13,8 @@ from embedlab.retrieval import (
     BM25,
     Chunked,
     Dense,
+    Filter,
     best_weight,
-    filter_by,
     fuse_ranks,
     fuse_scores,
     passages,
@@ -177,7 +177,7 @@ def test_a_filter_keeps_equal_values_and_queries_without_one_keep_all():
     corpus = pd.DataFrame({"doc_id": ["a", "b", "c"], "lang": ["en", "de", "en"]})
     queries = pd.DataFrame({"query_id": ["q", "r"], "lang": ["en", None]})
     run = frame_of_run({"q": {"a": 2.0, "b": 3.0}, "r": {"b": 1.0, "c": 0.5}})
-    kept = filter_by(run, queries, corpus, "lang")
+    kept = Filter.equal("lang", queries, corpus).keep(run)
     assert list(zip(kept["query_id"], kept["doc_id"], strict=True)) == [("q", "a"), ("r", "b"), ("r", "c")]
 
 

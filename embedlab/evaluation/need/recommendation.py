@@ -8,7 +8,7 @@ import pandas as pd
 
 from embedlab.evaluation.comparison import compare_scores
 from embedlab.evaluation.need.ladder import MEASURED, TODAY, Ladder
-from embedlab.evaluation.results import Comparison, GainOver
+from embedlab.evaluation.results import Comparison, GainOver, split_confidence
 from embedlab.evaluation.statistics.intervals import Groups
 
 SIMPLER, FINE_TUNE, BOTH, CANNOT_TELL = "simpler, do not fine-tune", "fine-tune", "both", "cannot tell"
@@ -132,7 +132,7 @@ class _Weighed:
     def rung(self, name: str) -> GainOver:
         """Return a rung's gain over today: it was picked as the best of many, so the confidence is split over all."""
         scores = self.ladder.scores
-        confidence = 1 - SHARE / max(len(self.ladder.gains), 1)
+        confidence = split_confidence(SHARE, len(self.ladder.gains))
         return self.over(TODAY, scores[TODAY], name, scores[name], confidence)
 
     def over(self, over: str, one: pd.Series, of: str, two: pd.Series, confidence: float = 0.95) -> GainOver:
