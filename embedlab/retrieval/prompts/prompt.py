@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +26,7 @@ MARK = " …"
 """Stands where a document was cut."""
 
 KEPT = 5000
-"""Texts whose length is kept."""
+"""Texts whose length and plain form are kept: prompts hold the same documents again and again."""
 
 FEWEST = 16
 """Tokens: a document of which less would fit is left out."""
@@ -159,6 +160,7 @@ def build_prompt(question: str, documents: Iterable[tuple[str, str]], budget: in
         room -= tokens - budget
 
 
+@lru_cache(maxsize=KEPT)
 def plain(text: str) -> str:
     """Return a text as it stands in a prompt: lines kept, and every character that is obeyed or hidden as an escape."""
     lines = [_UNSEEN.sub(lambda found: ascii(found[0])[1:-1], line) for line in _LINES.split(text.strip())]
