@@ -43,6 +43,10 @@ class StoreError(EmbedlabError):
     """A store cannot be reached or written now; the same command may work later."""
 
 
+class TrainingError(EmbedlabError):
+    """A training run that cannot go on, such as one whose loss is no number any more."""
+
+
 class ModelError(EmbedlabError):
     """A model cannot be resolved, loaded or verified."""
 

@@ -207,7 +207,7 @@ def write_collection(lab: Lab, collection: Collection) -> None:
     """Write what step 01 writes of a collection."""
     test = set(collection.queries.loc[collection.queries["part"] == "test", "query_id"])
     held = collection.qrels["query_id"].isin(test)
-    lab.write(define_problem.Settings.of(lab.params, collection, "float32"))
+    lab.write(define_problem.Settings.of(lab.params, collection, "float32", "cpu"))
     lab.write(define_problem.CORPUS, collection.corpus)
     lab.write(define_problem.QUERIES, collection.queries)
     lab.write(define_problem.QRELS, collection.qrels[~held])

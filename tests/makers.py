@@ -221,6 +221,7 @@ def settings(**changes) -> Settings:
         documents=839,
         content="b" * 64,
         precision="float32",
+        device="cpu",
     )
     return replace(found, **changes)
 

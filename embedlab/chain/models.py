@@ -26,7 +26,7 @@ def lab_model(lab: Lab, name: str | None = None) -> Encoder:
     """
     if name is None:
         name = lab.read(CHOOSES, "choice.json")["model"] if CHOOSES in lab.step.reads else lab.settings.base_model
-    return load_model(name, lab.settings.precision, lab.vectors)
+    return load_model(name, lab.settings.precision, lab.vectors, lab.settings.device)
 
 
 def tuned_model(lab: Lab) -> Encoder:

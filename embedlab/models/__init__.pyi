@@ -18,6 +18,7 @@ from .files.resolve import WORDLLAMA as WORDLLAMA
 from .files.resolve import ModelFiles as ModelFiles
 from .hardware import Calibration as Calibration
 from .hardware import calibrate as calibrate
+from .hardware import device_of as device_of
 from .identity import EmbeddingIdentity as EmbeddingIdentity
 from .openvino import OpenVINOEncoder as OpenVINOEncoder
 from .served import Served as Served

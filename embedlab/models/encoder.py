@@ -15,7 +15,7 @@ from embedlab.errors import DataError, ModelError, ParameterError, shown
 from embedlab.models.cache import VectorCache, Vectors
 from embedlab.models.files.folder import MEND
 from embedlab.models.files.resolve import ModelFiles, resolve
-from embedlab.models.hardware import precision_of, require_memory
+from embedlab.models.hardware import device_of, precision_of, require_memory
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.models.loading import identity_of, load_sentence_transformer, naming, tokenizer_file
 from embedlab.progress import Progress
@@ -48,13 +48,15 @@ class Encoder:
         files: the model's verified files.
         precision: ``float32`` or ``bfloat16``.
         cache: folder for the vector cache; None keeps vectors in memory only.
+        device: ``cpu``, ``cuda`` or ``mps``.
 
     Attributes:
         identity: the embedding space of its vectors.
     """
 
-    def __init__(self, files: ModelFiles, precision: str, cache: Path | None = None) -> None:
+    def __init__(self, files: ModelFiles, precision: str, cache: Path | None = None, device: str = "cpu") -> None:
         self.files = files
+        self.device = device
         self.identity = identity_of(files, precision)
         self._cache = VectorCache(cache, self.identity.digest)
         self._past_cache = False
@@ -70,7 +72,7 @@ class Encoder:
         import torch
 
         model = load_sentence_transformer(self.files)
-        return model.to(getattr(torch, self.identity.precision))
+        return model.to(self.device, getattr(torch, self.identity.precision))
 
     def load(self) -> Encoder:
         """Load the weights now, so that it shows here whether they can be had; return this encoder.
@@ -237,24 +239,26 @@ def encode_texts(model: SentenceTransformer, texts: list[str], prompt: str, kind
     return normalize(vectors)
 
 
-def load_model(name: str, precision: str = "auto", cache: Path | None = None) -> Encoder:
+def load_model(name: str, precision: str = "auto", cache: Path | None = None, device: str = "cpu") -> Encoder:
     """Resolve and verify a model; weights are loaded on first use.
 
     Args:
         name: a packaged model's hub id, a local folder, or any hub id.
         precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
         cache: folder for the vector cache; None keeps vectors in memory only.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
 
     Raises:
-        ModelError: if the model cannot be had here or its files are not what they should be; what only shows when
-            weights are loaded, :meth:`Encoder.load` or the first encoding says.
+        ModelError: if the model or the device cannot be had here, or its files are not what they should be; what only
+            shows when weights are loaded, :meth:`Encoder.load` or the first encoding says.
     """
-    return Encoder(resolve(name), precision_of(precision), cache)
+    found = device_of(device)
+    return Encoder(resolve(name), precision_of(precision, found), cache, found)
 
 
 def cosine_to_fp32(encoder: Encoder, texts: list[str]) -> float:
     """Return the lowest cosine, over some texts, between an encoder's vectors and the same model's in float32."""
-    exact = Encoder(encoder.files, "float32")
+    exact = Encoder(encoder.files, "float32", device=encoder.device)
     cosines = (encoder.encode_uncached(texts) * exact.encode_uncached(texts)).sum(axis=1)
     return float(cosines.min())
 

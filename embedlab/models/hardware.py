@@ -39,39 +39,58 @@ class Calibration:
         return {name: round(value, 1) for name, value in asdict(self).items()}
 
 
-def calibrate(seconds: float = 0.2) -> Calibration:
-    """Measure [1024, 384] x [384, 1536] in fp32 and bf16, each for at least ``seconds``.
+def calibrate(seconds: float = 0.2, device: str = "cpu") -> Calibration:
+    """Measure [1024, 384] x [384, 1536] on a device in fp32 and bf16, each for at least ``seconds``.
 
     Small, because a processor without bf16 instructions takes seconds for a larger product.
     """
     import torch
 
     torch.manual_seed(0)
-    left, right = torch.randn(1024, 384), torch.randn(384, 1536)
+    left, right = torch.randn(1024, 384).to(device), torch.randn(384, 1536).to(device)
     fp32 = _gflops(left, right, seconds)
     bf16 = _gflops(left.to(torch.bfloat16), right.to(torch.bfloat16), seconds)
     return Calibration(fp32, bf16, torch.get_num_threads())
 
 
-def precision_of(asked: str) -> str:
-    """Return the precision that was asked for; of ``auto``, what a calibration finds faster here.
+def precision_of(asked: str, device: str = "cpu") -> str:
+    """Return the precision that was asked for; of ``auto``, what a calibration finds faster on a device.
 
     Raises:
         ModelError: if it is none of the three.
     """
-    found = calibrate().precision if asked == "auto" else asked
+    found = calibrate(device=device).precision if asked == "auto" else asked
     if found not in ("float32", "bfloat16"):
         raise ModelError(f"precision must be 'float32', 'bfloat16' or 'auto', found {asked!r}")
     return found
 
 
+def device_of(asked: str) -> str:
+    """Return the device that was asked for; of ``auto``, the fastest kind that is here.
+
+    Raises:
+        ModelError: if it is not here, or no device that is known.
+    """
+    import torch
+
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    found = [name for name, is_here in here.items() if is_here]
+    if asked == "auto":
+        return found[0]
+    if asked not in here:
+        raise ModelError(f"device must be auto, {', '.join(here)}, found {asked!r}")
+    if asked not in found:
+        raise ModelError(f"device {asked!r} is not here; this machine has {', '.join(found)}")
+    return asked
+
+
 def _gflops(left: Tensor, right: Tensor, seconds: float) -> float:
     """Return how fast two matrices are multiplied: a product of [n, k] and [k, m] is 2nkm operations."""
-    left @ right  # once unmeasured: the first product sets things up
+    (left @ right)[0, 0].item()  # once unmeasured: the first product sets things up
     products = 0
     begin = time.perf_counter()
     while time.perf_counter() - begin < seconds:
-        left @ right
+        (left @ right)[0, 0].item()  # a GPU answers before it has multiplied: reading a number waits for it
         products += 1
     spent = time.perf_counter() - begin
     operations = 2.0 * left.shape[0] * left.shape[1] * right.shape[1] * products

@@ -7,6 +7,7 @@ from .collisions import pairs_of as pairs_of
 from .collisions import random_batches as random_batches
 from .cross_encoder import CrossEncoderSettings as CrossEncoderSettings
 from .cross_encoder import train_cross_encoder as train_cross_encoder
+from .job import Job as Job
 from .losses import LOSSES as LOSSES
 from .mined import count_mined as count_mined
 from .probes import probe as probe

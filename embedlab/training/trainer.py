@@ -1,48 +1,48 @@
-"""The training loop: bf16 autocast, validation by retrieval, checkpoints that resume."""
+"""A fine-tuning run: sentence-transformers' trainer, validation by retrieval, checkpoints that resume."""
 
 from __future__ import annotations
 
 import copy
-import json
-import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from embedlab.errors import ParameterError, nearest
-from embedlab.files import replace_folder
+from embedlab.files import sha256_json
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind, encode_texts
-from embedlab.models.loading import load_sentence_transformer
+from embedlab.models.loading import load_sentence_transformer, quiet
 from embedlab.progress import Progress
-from embedlab.training.batches import Batch, BatchSampler
+from embedlab.training.batches import BatchSampler
+from embedlab.training.checkpoints import WEIGHTS, Checkpoints
 from embedlab.training.losses import LOSSES
 from embedlab.training.recipe import Recipe
 from embedlab.training.validation import History, Validation
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from torch import Tensor
 
+    from embedlab.training.loop import Reader
 
-QUERY_CHUNK = 64
+LEARNED = ("text", "positive_ids", "known_ids", "weight", "negatives")
+"""Columns of the training rows that training depends on."""
 
 
 class Trainer:
     """Fine-tune a copy of a model.
 
     Args:
-        encoder: the base model.
+        encoder: the base model; its device and its precision are those of the training, too.
         rows: the canonical training store (its ``train`` rows).
         documents: document texts by id.
         relatives: family by document id; may be empty.
         recipe: all settings.
         validation: what the model is scored on while it learns; None for a run without.
-        folder: where checkpoints go; a run with the same inputs continues from there.
+        folder: where checkpoints go; a run with the same inputs continues from there, and one with others is refused.
     """
 
     def __init__(
@@ -50,24 +50,39 @@ class Trainer:
         encoder: Encoder,
         rows: pd.DataFrame,
         documents: pd.Series,
-        relatives: dict[str, str],
+        relatives: Mapping[str, str],
         recipe: Recipe,
         validation: Validation | None = None,
         folder: Path | None = None,
     ) -> None:
         if recipe.loss not in LOSSES:
             raise ParameterError(f"unknown loss {recipe.loss!r}{nearest(recipe.loss, list(LOSSES))}")
-        self.loss, wants_hard = LOSSES[recipe.loss]
+        self.rule, wants_hard = LOSSES[recipe.loss]
         self.recipe = recipe if wants_hard else replace(recipe, hard_negatives=0)
-        self.encoder, self.documents, self.validation, self.folder = encoder, documents, validation, folder
+        self.encoder, self.documents, self.validation = encoder, documents, validation
         self.sampler = BatchSampler(rows, relatives, self.recipe)
         self.history = History()
-        self.step = 0
+        self.checkpoints = None
+        if folder is not None:
+            self.checkpoints = Checkpoints(folder, self._made_from(rows, relatives))
         self.model = self._fresh()
-        self.optimizer = self._optimizer()
+
+    def _made_from(self, rows: pd.DataFrame, relatives: Mapping[str, str]) -> dict[str, str]:
+        """Return a hash of each thing that the run depends on."""
+        learned = [name for name in LEARNED if name in rows]
+        found = {
+            "base": self.encoder.identity.digest,
+            "recipe": sha256_json(self.recipe.as_dict()),
+            "training rows": sha256_json(rows[learned].to_json(orient="split", index=False, default_handler=str)),
+            "documents": sha256_json(list(self.documents.items())),
+            "relatives": sha256_json(sorted(relatives.items())),
+        }
+        if self.validation is not None:
+            found["validation"] = self.validation.digest
+        return found
 
     def _fresh(self) -> SentenceTransformer:
-        """Load the base in fp32, without dropout and with eager attention (faster to train on a CPU)."""
+        """Load the base in fp32, without dropout, and on a CPU with eager attention, which is faster to train there."""
         import torch
 
         torch.manual_seed(self.recipe.seed)
@@ -75,17 +90,11 @@ class Trainer:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        if hasattr(model[0], "auto_model"):
+        if self.encoder.device == "cpu" and hasattr(model[0], "auto_model"):
             model[0].auto_model.set_attn_implementation("eager")
-        return model
+        return model.to(self.encoder.device)
 
-    def _optimizer(self) -> Any:
-        import torch
-
-        weights = [p for p in self.model.parameters() if p.requires_grad]
-        return torch.optim.AdamW(weights, lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
-
-    # --- the loop -------------------------------------------------------------------------
+    # --- the run --------------------------------------------------------------------------
 
     def fit(self, check_every: int = 0, patience: int = 0) -> History:
         """Train until the recipe's last step, or until validation stops getting better.
@@ -93,77 +102,80 @@ class Trainer:
         Args:
             check_every: validate and save a checkpoint after so many steps; 0 for never.
             patience: stop after so many checks without a new best; 0 for never.
+
+        Raises:
+            TrainingError: if the loss is no number any more.
+            IntegrityError: if a checkpoint is damaged, or of a run that was made from something else.
         """
-        self._resume()
-        if check_every and not self.history.checks:
-            self._check()
+        step = self._resume()
         with Progress(f"Training ({self.recipe.loss})", self.recipe.steps) as bar:
-            bar.advance(self.step)
-            while self.step < self.recipe.steps and not self._exhausted(patience):
-                self.history.loss.append(self._train_step(self.sampler.batch(self.step)))
-                self.step += 1
-                bar.advance()
-                if check_every and (self.step % check_every == 0 or self.step == self.recipe.steps):
-                    self._check()
+            bar.advance(step)
+            if step < self.recipe.steps and not self.history.is_exhausted(patience):
+                self._train(step, bar, check_every, patience)
         return self.history
 
-    def _exhausted(self, patience: int) -> bool:
-        steps = list(self.history.checks)
-        return bool(patience and steps) and len(steps) - 1 - steps.index(self.history.best()) >= patience
+    def _resume(self) -> int:
+        """Take up the last checkpoint, if there is one, and return its step."""
+        from safetensors.torch import load_model
 
-    def _train_step(self, batch: Batch) -> float:
-        import torch
+        steps = self.checkpoints.steps() if self.checkpoints is not None else []
+        if not steps:
+            return 0
+        assert self.checkpoints is not None
+        self.history = History.from_dict(self.checkpoints.read(steps[-1]))
+        load_model(self.model, str(self.checkpoints.of(steps[-1]) / WEIGHTS))
+        return steps[-1]
 
-        self.model.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate(self.step)
-        low = self.encoder.identity.precision == "bfloat16"
-        with torch.autocast("cpu", torch.bfloat16, enabled=low):
-            texts = [self.documents[d] for d in batch.documents]
-            documents = self.embed(texts, "document", self.recipe.document_tokens)
-            queries = self._embed_queries(batch.queries)
-        scores = queries.float() @ documents.float().T
-        loss = self.loss(scores, torch.from_numpy(batch.target), torch.from_numpy(batch.allowed))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        return float(loss.detach())
+    def _train(self, step: int, bar: Progress, check_every: int, patience: int) -> None:
+        from embedlab.training import loop
 
-    def _embed_queries(self, texts: list[str]) -> Tensor:
-        """Encode queries in chunks of similar length, in the order given."""
-        import torch
+        keeps = self.checkpoints is not None
+        watch = loop.Watch(self._scores if self.validation else None, self.history, bar, check_every, patience, keeps)
+        collator = loop.SharedBatches(self.sampler, self.documents, self.reader)
+        with quiet(), tempfile.TemporaryDirectory(dir=self._scratch()) as scratch:
+            trainer = loop.SharedBatchTrainer(
+                self.model,
+                self.recipe,
+                loop.InBatchLoss(self.model, self.rule),
+                collator,
+                watch,
+                self.checkpoints,
+                output_dir=scratch,
+                use_cpu=self.encoder.device == "cpu",
+                bf16=self.encoder.identity.precision == "bfloat16",
+                report_to=[],
+            )
+            trainer.train(resume_from_checkpoint=str(self.checkpoints.of(step)) if step and self.checkpoints else None)
+            trainer.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
 
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        chunks = [order[i : i + QUERY_CHUNK] for i in range(0, len(order), QUERY_CHUNK)]
-        parts = [self.embed([texts[i] for i in chunk], "query", self.recipe.query_tokens) for chunk in chunks]
-        back = torch.tensor(np.argsort(order))
-        return torch.cat(parts)[back]
+    def _scratch(self) -> Path | None:
+        """Return where a checkpoint is written before it is taken over: on the same file system."""
+        if self.checkpoints is None:
+            return None
+        self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        return self.checkpoints.folder
 
-    def embed(self, texts: list[str], kind: str, tokens: int) -> Tensor:
-        """Return unit vectors of texts cut at so many tokens, ``[texts, d]``, as training sees them: with gradients."""
-        from torch.nn.functional import normalize as unit
+    @property
+    def reader(self) -> Reader:
+        """What makes features of texts, as training sees them."""
+        from embedlab.training.loop import Reader
 
-        prompt = self.encoder.prompt("query" if kind == "query" else "document")
-        if self.encoder.identity.max_length:  # a static model has no limit to set
-            self.model.max_seq_length = min(tokens, self.encoder.identity.max_length)
-        features = self.model.preprocess(texts, prompt=prompt) if prompt else self.model.preprocess(texts)
-        return unit(self.model(features)["sentence_embedding"].float(), dim=1)
+        return Reader(self.model, self.encoder, self.recipe)
 
-    # --- validation and checkpoints -------------------------------------------------------
+    def _scores(self) -> dict[str, float]:
+        """Return the validation scores of the weights as they are now, by query id."""
+        assert self.validation is not None
+        return {str(q): float(score) for q, score in self.validation.scores(self.frozen_encode()).items()}
 
-    def _check(self) -> None:
-        if self.validation is not None:
-            scores = self.validation.scores(self.frozen_encode())
-            self.history.checks[self.step] = {str(q): float(v) for q, v in scores.items()}
-        if self.folder is not None:
-            self._save()
+    # --- what comes out ------------------------------------------------------------------
 
     def frozen_encode(self) -> Callable[[list[str], Kind], Vectors]:
         """Return a function that encodes (texts, kind) with the weights as they are now."""
         import torch
 
-        frozen = copy.deepcopy(self.model).to(getattr(torch, self.encoder.identity.precision))
+        frozen = copy.deepcopy(self.model)
+        frozen.__dict__.pop("forward", None)  # autocast stands round it while it is trained
+        frozen.to(getattr(torch, self.encoder.identity.precision))
         frozen.eval()
         if hasattr(frozen[0], "auto_model"):
             frozen[0].auto_model.set_attn_implementation("sdpa")  # faster without gradients
@@ -205,40 +217,10 @@ class Trainer:
         self.model = self._fresh()
         if step == 0:
             return
-        assert self.folder is not None
+        assert self.checkpoints is not None
         base = {name: weight.clone() for name, weight in self.model.state_dict().items()}
-        load_model(self.model, str(self.folder / f"step-{step:05d}" / "weights.safetensors"))
+        load_model(self.model, str(self.checkpoints.weights(step)))
         if share != 1.0:
             for name, weight in self.model.state_dict().items():
                 if weight.is_floating_point():
                     weight.copy_(torch.lerp(base[name], weight, share))
-
-    def _save(self) -> None:
-        """Save this step atomically; weights are kept for the chosen step and the last one."""
-        import torch
-        from safetensors.torch import save_model
-
-        assert self.folder is not None
-        state = {"step": self.step, "loss": self.history.loss, "checks": self.history.checks}
-        with replace_folder(self.folder / f"step-{self.step:05d}") as checkpoint:
-            save_model(self.model, str(checkpoint / "weights.safetensors"))
-            torch.save(self.optimizer.state_dict(), checkpoint / "optimizer.pt")
-            (checkpoint / "state.json").write_text(json.dumps(state))
-        keep = {self.step, self.history.chosen() if self.history.checks else self.step}
-        for old in self.folder.glob("step-*"):
-            if int(old.name.split("-")[1]) not in keep:
-                shutil.rmtree(old)
-
-    def _resume(self) -> None:
-        """Continue from the last complete checkpoint, if there is one."""
-        import torch
-        from safetensors.torch import load_model
-
-        found = sorted(self.folder.glob("step-*")) if self.folder is not None else []
-        if not found:
-            return
-        state = json.loads((found[-1] / "state.json").read_text())
-        load_model(self.model, str(found[-1] / "weights.safetensors"))
-        self.optimizer.load_state_dict(torch.load(found[-1] / "optimizer.pt", weights_only=True))
-        self.step = state["step"]
-        self.history = History(state["loss"], {int(s): c for s, c in state["checks"].items()})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from embedlab.evaluation.metrics import per_query
+from embedlab.files import sha256_json
 from embedlab.retrieval.base import DEPTH, as_run
 from embedlab.retrieval.dense import exact_search
 from embedlab.training.results import Checkpoint
@@ -27,6 +28,12 @@ class Validation:
     qrels: pd.DataFrame
     documents: pd.Series
     metric: str
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that scores depend on beside the model."""
+        judged = self.qrels.to_json(orient="values", default_handler=str)
+        return sha256_json([list(self.queries.items()), judged, list(self.documents.items()), self.metric])
 
     def scores(self, encode: Encode) -> pd.Series:
         """Return the measure by query id, for a function that encodes (texts, kind)."""
@@ -52,6 +59,20 @@ class History:
 
     loss: list[float] = field(default_factory=list)
     checks: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, seen: dict[str, Any]) -> History:
+        """Return the history that :meth:`as_dict` put down."""
+        return cls(seen["loss"], {int(step): scores for step, scores in seen["checks"].items()})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return loss and checks, for JSON."""
+        return asdict(self)
+
+    def is_exhausted(self, patience: int) -> bool:
+        """Return whether so many checks came after the best one; a patience of 0 is endless."""
+        steps = list(self.checks)
+        return bool(patience and steps) and len(steps) - 1 - steps.index(self.best()) >= patience
 
     def best(self) -> int:
         """Return the step of the best mean validation score, the earliest among equals."""

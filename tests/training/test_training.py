@@ -138,7 +138,7 @@ class KilledAfter:
     """A validation that is interrupted once it has been asked so many times."""
 
     def __init__(self, times, validation):
-        self.left, self.validation = times, validation
+        self.left, self.validation, self.digest = times, validation, validation.digest
 
     def scores(self, encode):
         if not self.left:

@@ -31,6 +31,7 @@ class Settings(Artifact, step="01", file="settings.json"):
         documents: number of documents.
         content: sha256 of corpus, queries and judgments.
         precision: ``float32`` or ``bfloat16``: what this run encodes in.
+        device: ``cpu``, ``cuda`` or ``mps``: what encodes and trains.
     """
 
     source: str
@@ -46,9 +47,10 @@ class Settings(Artifact, step="01", file="settings.json"):
     documents: int
     content: str
     precision: str
+    device: str
 
     @classmethod
-    def of(cls, params: Mapping[str, Any], collection: Collection, precision: str) -> Settings:
+    def of(cls, params: Mapping[str, Any], collection: Collection, precision: str, device: str) -> Settings:
         """Return the settings of step 01's parameters and of what was loaded."""
         shared = ("source", "base_model", "seed", "strict", "dev_from", "test_from")
         frames = (collection.corpus, collection.queries, collection.qrels)
@@ -61,6 +63,7 @@ class Settings(Artifact, step="01", file="settings.json"):
             documents=len(collection.corpus),
             content=sha256_json([frame.to_csv(index=False) for frame in frames]),
             precision=precision,
+            device=device,
         )
 
 

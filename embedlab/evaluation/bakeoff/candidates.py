@@ -34,12 +34,14 @@ class Source:
         cache: folder of the vector cache; None keeps vectors in memory only.
         token_budget: most tokens that are sent to each served model.
         key_variable: environment variable with the key of served models.
+        device: on which models run that are loaded here.
     """
 
     precision: str
     cache: Path | None = None
     token_budget: int = 1_000_000
     key_variable: str = "OPENAI_API_KEY"
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -229,4 +231,4 @@ def _loaded(model: str, forms: Sequence[str], source: Source) -> EncodesTexts:
         return served(model, source.cache, source.token_budget, source.key_variable)
     if forms:
         return OpenVINOEncoder(resolve(model), source.cache).load()
-    return load_model(model, source.precision, source.cache).load()
+    return load_model(model, source.precision, source.cache, source.device).load()
