@@ -59,7 +59,7 @@ from embedlab.retrieval.indexes.stamp import STAMP
 from embedlab.rollout import CollectionInfo, Release, Releases, State
 from embedlab.rollout.results import Check, Stage
 from embedlab.rollout.service.state import SERVICE
-from embedlab.training.results import Checkpoint, MinedUse, Mix
+from embedlab.training.results import AdapterUse, Checkpoint, MinedUse, Mix
 
 WEIGHTS = "a" * 64
 """The sha256 of the tuned model's weights."""
@@ -379,6 +379,7 @@ def training(**changes) -> Training:
         base=BASE_WEIGHTS,
         checkpoints=[Checkpoint(0, None, 0.4, 0.1, 0.02), Checkpoint(36, 1.2, 0.5, 0.0, 0.0)],
         mixes=[Mix(0.5, 0.49), Mix(1.0, 0.5)],
+        adapter=AdapterUse(10.0, 150, comparison()),
         pairs=3900,
         rows=600,
         validation=comparison(n_queries=90),

@@ -228,7 +228,7 @@ STEPS: tuple[Step, ...] = (
         "train",
         "Does a small, careful run learn?",
         reads=("01", "03", "11", "13"),
-        writes=("curve.parquet", "mixes.parquet", "validation.parquet", "training.json"),
+        writes=("curve.parquet", "mixes.parquet", "adapter.parquet", "validation.parquet", "training.json"),
         scores=True,
         proves={"hard_negatives_included": "training.json", "no_hard_negatives": "training.json"},
     ),

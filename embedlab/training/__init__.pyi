@@ -1,3 +1,7 @@
+from .adapter import Adapted as Adapted
+from .adapter import AdapterSettings as AdapterSettings
+from .adapter import QueryAdapter as QueryAdapter
+from .adapter import fit_adapter as fit_adapter
 from .batches import Batch as Batch
 from .batches import BatchSampler as BatchSampler
 from .collisions import count_in_pairs as count_in_pairs
@@ -14,6 +18,7 @@ from .probes import probe as probe
 from .probes import validation_of as validation_of
 from .probes import validation_on as validation_on
 from .recipe import Recipe as Recipe
+from .results import AdapterUse as AdapterUse
 from .results import Checkpoint as Checkpoint
 from .results import MinedUse as MinedUse
 from .results import Mix as Mix

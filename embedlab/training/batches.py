@@ -90,7 +90,18 @@ class BatchSampler:
             drawn = self._some_queries(doc_id, rng)
             rows += drawn
             target += [column] * len(drawn)
-        documents = own + self._hard(rows, set(own), rng)
+        return self._batch(rows, target, own + self._hard(rows, set(own), rng))
+
+    def everything(self) -> Batch:
+        """Return one batch of every document that is some row's positive, with all of its queries."""
+        rows: list[int] = []
+        target: list[int] = []
+        for column, doc_id in enumerate(self._documents):
+            rows += self._queries[doc_id]
+            target += [column] * len(self._queries[doc_id])
+        return self._batch(rows, target, self._documents)
+
+    def _batch(self, rows: list[int], target: list[int], documents: list[str]) -> Batch:
         allowed = [self._allowed(row, documents, column) for row, column in zip(rows, target, strict=True)]
         texts = [self._texts[row] for row in rows]
         return Batch(texts, documents, np.array(target), np.array(allowed), rows)

@@ -129,7 +129,8 @@ class InBatchLoss(torch.nn.Module):
 
 def _all_units(embeddings: Tensor) -> Tensor:
     """Return the unit vectors of every process' embeddings, in fp32."""
-    return all_gather_with_grad(unit(embeddings.float(), dim=1))
+    own = unit(embeddings.float(), dim=1)
+    return all_gather_with_grad(own) if torch.distributed.is_initialized() else own
 
 
 class Watch(TrainerCallback):

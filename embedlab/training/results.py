@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from embedlab.evaluation.results import Comparison
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -35,6 +37,21 @@ class Mix:
 
     share: float
     dev: float
+
+
+@dataclass(frozen=True)
+class AdapterUse:
+    """A linear map of the untuned base's query vectors, with which no document is embedded again.
+
+    Attributes:
+        decay: weight decay that validation chose, which pulls the map towards one that changes nothing.
+        step: likewise; 0 where none was better than no adapter.
+        gain: on dev, over the base without it.
+    """
+
+    decay: float
+    step: int
+    gain: Comparison
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from .options import DOCUMENTS as DOCUMENTS
 from .options import NOTHING as NOTHING
 from .options import QUERIES as QUERIES
 from .options import Option as Option
+from .options import adapter_option as adapter_option
 from .options import best_for_the_money as best_for_the_money
 from .options import candidate_options as candidate_options
 from .options import mix_options as mix_options

@@ -255,6 +255,18 @@ def mix_options(facts: Facts, query_ms: float | None, bytes_a_document: float, s
     return found
 
 
+def adapter_option(facts: Facts, query_ms: float | None, bytes_a_document: float) -> Option:
+    """Return the untuned base with step 14's adapter of its queries.
+
+    Args:
+        facts: of the run.
+        query_ms: of the base alone; the adapter multiplies one vector by one matrix.
+        bytes_a_document: of the base's index, which stays.
+    """
+    scores = _table(facts, train.ADAPTER).set_index("query_id")["adapted"]
+    return Option("base, adapted queries", train.ADAPTER.step, scores, True, query_ms, bytes_a_document, 0.0, QUERIES)
+
+
 def system_scores(facts: Facts, metric: str, part: str) -> pd.DataFrame:
     """Return what every system of step 15 scored on a part: a row a query, a column a system."""
     table = _table(facts, evaluate.PER_QUERY)

@@ -7,7 +7,7 @@ from typing import Any
 
 from embedlab.chain.artifacts.base import INTEGER, NUMBER, TEXT, Artifact, Table
 from embedlab.evaluation.results import Comparison
-from embedlab.training.results import Checkpoint, MinedUse, Mix
+from embedlab.training.results import AdapterUse, Checkpoint, MinedUse, Mix
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Training(Artifact, step="14", file="training.json"):
         base: sha256 of the weights that training began with.
         checkpoints: what the choice of the step rests on.
         mixes: what the choice of the share rests on.
+        adapter: what a map of the base's query vectors gains.
         pairs: query-document pairs that were seen.
         rows: training queries.
         validation: tuned against base on the validation queries.
@@ -43,6 +44,7 @@ class Training(Artifact, step="14", file="training.json"):
     base: str
     checkpoints: list[Checkpoint]
     mixes: list[Mix]
+    adapter: AdapterUse
     pairs: int
     rows: int
     validation: Comparison
@@ -70,5 +72,13 @@ MIXES = Table(
     {"query_id": TEXT},
     "the measure at each share of the tuned weights, under the share",
 )
+ADAPTER = Table(
+    "14",
+    "adapter.parquet",
+    "a dev query: the score of the untuned base, and with an adapter of its queries",
+    {"query_id": TEXT, "base": NUMBER, "adapted": NUMBER},
+)
+QUERY_ADAPTER = "models/query_adapter"
+"""Folder of the adapter of the untuned base's queries."""
 TUNED = "models/tuned"
 """Folder of the model that goes on, in sentence-transformers' format."""
