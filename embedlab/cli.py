@@ -1,4 +1,4 @@
-"""The command line: run, check, report, steps, validate, compare; index, reindex and release in rooms of their own."""
+"""The command line: run, check, report, card, steps, validate, compare; index, reindex and release in own rooms."""
 
 from __future__ import annotations
 
@@ -153,6 +153,15 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder, such as outp
     store = Store(_run(folder))
     standing = standing_verdict(store)
     _say_report(build(store, standing), standing[1])
+
+
+@app.command()
+def card(folder: Annotated[Path, typer.Argument(help="Run folder, such as outputs/attack")]) -> None:
+    """Write the model card of a run's tuned model, in the form of the Hugging Face hub."""
+    from embedlab.chain.store import Store
+    from embedlab.report.model_card import write_card
+
+    out.print(f"Model card: {safe(write_card(Store(_run(folder))))}")
 
 
 @app.command()
