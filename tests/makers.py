@@ -380,6 +380,8 @@ def training(**changes) -> Training:
         checkpoints=[Checkpoint(0, None, 0.4, 0.1, 0.02), Checkpoint(36, 1.2, 0.5, 0.0, 0.0)],
         mixes=[Mix(0.5, 0.49), Mix(1.0, 0.5)],
         adapter=AdapterUse(10.0, 150, comparison()),
+        route=AdapterUse(30.0, 100, comparison()),
+        routed=False,
         pairs=3900,
         rows=600,
         validation=comparison(n_queries=90),

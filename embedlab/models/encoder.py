@@ -13,7 +13,7 @@ import numpy as np
 
 from embedlab.errors import DataError, ModelError, ParameterError, shown
 from embedlab.models.cache import VectorCache, Vectors
-from embedlab.models.files.folder import MEND
+from embedlab.models.files.folder import MEND, ROUTER, modules_of
 from embedlab.models.files.resolve import ModelFiles, resolve
 from embedlab.models.hardware import device_of, precision_of, require_memory
 from embedlab.models.identity import EmbeddingIdentity
@@ -65,6 +65,11 @@ class Encoder:
     def name(self) -> str:
         """The model's name for people."""
         return self.files.name
+
+    @cached_property
+    def routed(self) -> bool:
+        """Whether queries take a route of their own through the model."""
+        return not self.files.is_static and any(module.kind == ROUTER for module in modules_of(self.files.folder))
 
     @cached_property
     def model(self) -> SentenceTransformer:
@@ -158,6 +163,11 @@ class Computes(Protocol):
     """What computes vectors anew, and knows what stands before a text."""
 
     @property
+    def routed(self) -> bool:
+        """Whether queries take a route of their own through the model."""
+        ...
+
+    @property
     def identity(self) -> EmbeddingIdentity:
         """The space of its vectors."""
         ...
@@ -178,7 +188,9 @@ def through_cache(encoder: Computes, cache: VectorCache, texts: list[str], kind:
     # Once in the cache and once in what is returned, four bytes a number.
     require_memory(8.0 * len(texts) * dimensions, f"vectors of {len(texts):,} texts")
     prompt = encoder.prompt(kind)
-    keys = [cache.key(text, prompt) for text in texts]
+    # A query that takes a route of its own has another vector than a document of the same text.
+    route = kind if encoder.routed else ""
+    keys = [cache.key(text, f"{route}{prompt}") for text in texts]
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in cache}
     # texts of one length fill a batch without padding; the longest come first, so that memory fails early
     order = sorted(missing, key=lambda key: (-len(missing[key]), key))
@@ -223,6 +235,8 @@ def encode_texts(model: SentenceTransformer, texts: list[str], prompt: str, kind
     Returns:
         float32 ``[len(texts), dimensions]``, rows of unit length.
     """
+    # A model with routes has one for queries and one for documents; others take no notice.
+    route = {"task": kind} if has_routes(model) else {}
     # Texts of one length fill a batch without padding; the library, too, sorts what it is given.
     order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
     found = []
@@ -230,13 +244,18 @@ def encode_texts(model: SentenceTransformer, texts: list[str], prompt: str, kind
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
             part = [texts[at] for at in batch]
-            found.append(model.encode(part, prompt=prompt or None, batch_size=BATCH, show_progress_bar=False))
+            found.append(model.encode(part, prompt=prompt or None, batch_size=BATCH, show_progress_bar=False, **route))
             bar.advance(len(batch))
     if not found:
         return np.empty((0, model.get_embedding_dimension() or 0), dtype=np.float32)
     vectors = np.concatenate(found).astype(np.float32)
     vectors[order] = vectors.copy()
     return normalize(vectors)
+
+
+def has_routes(model: SentenceTransformer) -> bool:
+    """Return whether a loaded model embeds queries another way than documents."""
+    return any(type(module).__name__ == ROUTER for module in model)
 
 
 def load_model(name: str, precision: str = "auto", cache: Path | None = None, device: str = "cpu") -> Encoder:

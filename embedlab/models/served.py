@@ -152,6 +152,11 @@ class Served:
 
     # --- encoding -------------------------------------------------------------------------
 
+    @property
+    def routed(self) -> bool:
+        """Whether queries take a route of their own: a service is asked the same way for both."""
+        return False
+
     def prompt(self, kind: Kind) -> str:
         """Return what stands before every text: nothing, for what a service puts there is its own."""
         return ""

@@ -100,7 +100,7 @@ def _head(store: Store, verdict: Mapping[str, Any], base: str) -> ModelCardData:
         pipeline_tag="sentence-similarity",
         tags=list(TAGS),
         eval_results=[result],
-        **_licence(chosen["licence"]),
+        **_licence(str(chosen["licence"])),
     )
 
 

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from embedlab.errors import IdentityError, ParameterError
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Kind, normalize
+from embedlab.models.identity import EmbeddingIdentity
 from embedlab.models.variants import EncodesTexts
 from embedlab.progress import Progress
 from embedlab.training.batches import Batch, BatchSampler
 from embedlab.training.losses import multiple_negatives
 from embedlab.training.recipe import Recipe
-from embedlab.training.validation import Validation
+from embedlab.training.validation import Encode, Validation
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
 FILE = "query_adapter.safetensors"
@@ -107,6 +109,45 @@ class Adapted:
         """Return one unit vector a text, float32 ``[len(texts), dimensions]``."""
         vectors = self.encoder.encode(texts, kind)
         return self.adapter.turned(vectors) if kind == "query" else vectors
+
+
+class Frozen:
+    """A function that encodes, as a model that computes no text twice.
+
+    Args:
+        encode: encodes (texts, kind).
+        identity: of the model whose weights it began with.
+        name: for tables.
+    """
+
+    def __init__(self, encode: Encode, identity: EmbeddingIdentity, name: str) -> None:
+        self.identity, self.name = identity, name
+        self._encode = encode
+        self._known: dict[tuple[str, str], NDArray[np.float32]] = {}
+
+    def encode(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return one unit vector a text, float32 ``[len(texts), dimensions]``."""
+        missing = [text for text in dict.fromkeys(texts) if (kind, text) not in self._known]
+        if missing:
+            self._known |= zip(((kind, text) for text in missing), self._encode(missing, kind), strict=True)
+        return np.stack([self._known[kind, text] for text in texts])
+
+    def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
+        """Return what :meth:`encode` does, computed anew."""
+        return self._encode(texts, kind)
+
+
+def add_route(model: SentenceTransformer, adapter: QueryAdapter) -> None:
+    """Let the queries of a model go through an adapter, by a router behind its last module."""
+    import torch
+    from sentence_transformers.base.modules import Router
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    size = len(adapter.matrix)
+    turn = Dense(size, size, bias=False, activation_function=torch.nn.Identity())
+    turn.linear.weight.data = torch.from_numpy(adapter.matrix.T.copy())
+    routes = {"query": [turn, Normalize()], "document": [Normalize()]}
+    model.append(Router(routes, default_route="document"))
 
 
 @dataclass(frozen=True)

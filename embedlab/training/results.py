@@ -41,12 +41,12 @@ class Mix:
 
 @dataclass(frozen=True)
 class AdapterUse:
-    """A linear map of the untuned base's query vectors, with which no document is embedded again.
+    """A linear map of a model's query vectors; see :func:`embedlab.training.fit_adapter`.
 
     Attributes:
         decay: weight decay that validation chose, which pulls the map towards one that changes nothing.
         step: likewise; 0 where none was better than no adapter.
-        gain: on dev, over the base without it.
+        gain: over the same model without it.
     """
 
     decay: float

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from embedlab.errors import ParameterError, nearest
+from embedlab.errors import ModelError, ParameterError, nearest
 from embedlab.files import sha256_json
 from embedlab.models.cache import Vectors
-from embedlab.models.encoder import Encoder, Kind, encode_texts
+from embedlab.models.encoder import Encoder, Kind, encode_texts, has_routes
 from embedlab.models.loading import load_sentence_transformer, quiet
 from embedlab.progress import Progress
+from embedlab.training.adapter import Frozen, QueryAdapter, add_route
 from embedlab.training.batches import BatchSampler
 from embedlab.training.checkpoints import WEIGHTS, Checkpoints
 from embedlab.training.losses import LOSSES
@@ -87,6 +88,10 @@ class Trainer:
 
         torch.manual_seed(self.recipe.seed)
         model = load_sentence_transformer(self.encoder.files)
+        if has_routes(model):
+            raise ModelError(
+                f"{self.encoder.name}: its queries take a route of their own: it was tuned before; train its base"
+            )
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -187,15 +192,28 @@ class Trainer:
 
         return encode
 
-    def save_model(self, folder: Path) -> None:
-        """Save the weights as they are now, in sentence-transformers' format, safetensors only."""
+    def frozen(self) -> Frozen:
+        """Return the weights as they are now, as a model that computes no text twice."""
+        return Frozen(self.frozen_encode(), self.encoder.identity, f"{self.encoder.name}, tuned")
+
+    def save_model(self, folder: Path, adapter: QueryAdapter | None = None) -> None:
+        """Save the weights as they are now, in sentence-transformers' format, safetensors only.
+
+        Args:
+            folder: of the model.
+            adapter: that its queries go through; None for none.
+        """
         if self.encoder.identity.max_length:
             self.model.max_seq_length = self.encoder.identity.max_length
         backend = getattr(getattr(self.model, "tokenizer", None), "backend_tokenizer", None)
         if backend is not None:  # a tokenizer saves how it cut its last batch: files would differ by history
             backend.no_truncation()
             backend.no_padding()
-        self.model.save(str(folder), create_model_card=False, safe_serialization=True)
+        saved = self.model
+        if adapter is not None:
+            saved = copy.deepcopy(self.model)
+            add_route(saved, adapter)
+        saved.save(str(folder), create_model_card=False, safe_serialization=True)
 
     def load_step(self, step: int, share: float = 1.0) -> None:
         """Take the weights of a checked step, mixed with the base's: ``base + share · (tuned - base)``.

@@ -1,5 +1,7 @@
 """A map of query vectors: what it learns, what it leaves alone, and what it refuses."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +9,19 @@ import torch
 from toy_encoder import DIMENSIONS, ToyEncoder
 
 from embedlab.data import stable_hash
-from embedlab.errors import DataError, IdentityError, ParameterError
+from embedlab.errors import DataError, IdentityError, ModelError, ParameterError
+from embedlab.models import load_model
 from embedlab.models.encoder import normalize
-from embedlab.training import Adapted, AdapterSettings, BatchSampler, QueryAdapter, Recipe, Validation, fit_adapter
+from embedlab.training import (
+    Adapted,
+    AdapterSettings,
+    BatchSampler,
+    QueryAdapter,
+    Recipe,
+    Trainer,
+    Validation,
+    fit_adapter,
+)
 
 DOCUMENTS = pd.Series({f"d{at:02d}": f"topic{at} of chapter{at % 5} in book{at % 3}" for at in range(40)})
 
@@ -122,3 +134,89 @@ def test_illegal_settings_are_named(wrong):
 def test_one_document_is_too_few():
     with pytest.raises(DataError, match="2 or more are needed"):
         fit_adapter(ToyEncoder(), ROWS.head(2), DOCUMENTS, {}, HELD, SETTINGS)
+
+
+# --- within a model -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def routed(minilm, tmp_path):
+    """MiniLM with a route of its own for queries, as it is saved and loaded again, and the adapter on it."""
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((384, 384)))[0].astype(np.float32)
+    adapter = QueryAdapter(turn, minilm.identity.digest)
+    texts = {"d0": "An otter swims in the river.", "d1": "A car needs an engine."}
+    rows = pd.DataFrame({"query_id": ["a", "b"], "text": ["otter", "engine"], "positive_ids": [["d0"], ["d1"]]})
+    trainer = Trainer(minilm, rows.assign(negatives=[[], []]), pd.Series(texts), {}, Recipe(hard_negatives=0))
+    trainer.save_model(tmp_path / "routed", adapter)
+    return load_model(str(tmp_path / "routed"), "float32"), adapter
+
+
+TEXTS = ["An otter swims.", "What eats fish in a river?", "An engine that does not start"]
+
+
+@pytest.mark.model
+def test_a_route_turns_queries_and_leaves_documents(routed, minilm):
+    model, adapter = routed
+    assert np.abs(model.encode(TEXTS) - minilm.encode(TEXTS)).max() < 1e-5
+    expected = adapter.turned(minilm.encode(TEXTS, "query"))
+    assert np.abs(model.encode(TEXTS, "query") - expected).max() < 1e-5
+    assert np.abs(expected - minilm.encode(TEXTS, "query")).max() > 0.01
+
+
+@pytest.mark.model
+def test_sentence_transformers_itself_gives_the_same_vectors(routed):
+    from sentence_transformers import SentenceTransformer
+
+    model, _ = routed
+    plain = SentenceTransformer(str(model.files.folder), device="cpu", local_files_only=True)
+    assert np.abs(plain.encode_query(TEXTS) - model.encode(TEXTS, "query")).max() < 1e-5
+    assert np.abs(plain.encode_document(TEXTS) - model.encode(TEXTS)).max() < 1e-5
+
+
+@pytest.mark.model
+def test_a_route_is_part_of_the_identity_and_of_the_weights(routed, minilm):
+    model, _ = routed
+    assert model.identity.weights != minilm.identity.weights
+    assert model.identity.dimensions == 384
+    file = next(model.files.folder.rglob("query_0_Dense/*.safetensors"))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert load_model(str(model.files.folder), "float32").identity.digest != model.identity.digest
+
+
+@pytest.mark.model
+def test_a_model_with_routes_is_not_tuned_again(routed):
+    rows = pd.DataFrame({"query_id": ["a", "b"], "text": ["otter", "engine"], "positive_ids": [["d0"], ["d1"]]})
+    with pytest.raises(ModelError, match="it was tuned before; train its base"):
+        Trainer(routed[0], rows.assign(negatives=[[], []]), pd.Series({"d0": "a", "d1": "b"}), {}, Recipe())
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda told: told["types"].update(query_0_Dense="evil.module.Dense"), "not among the classes"),
+        (lambda told: told["types"].update({"../out": "sentence_transformers.models.Dense"}), "leads out of the model"),
+        (lambda told: told["types"].update(query_0_Dense="sentence_transformers.models.Transformer"), "not among"),
+        (lambda told: told["structure"].pop("document"), "expected 'types' and a 'structure' of the routes"),
+        (lambda told: told.pop("types"), "expected 'types'"),
+    ],
+)
+def test_a_router_that_leads_elsewhere_is_refused(routed, change, said):
+    folder = routed[0].files.folder
+    file = next(folder.rglob("router_config.json"))
+    told = json.loads(file.read_text())
+    change(told)
+    file.write_text(json.dumps(told))
+    with pytest.raises(ModelError, match=said):
+        load_model(str(folder))
+
+
+@pytest.mark.model
+def test_a_route_with_weights_in_a_pickle_is_refused(routed):
+    folder = routed[0].files.folder
+    file = next(folder.rglob("query_0_Dense/*.safetensors"))
+    file.rename(file.with_name("pytorch_model.bin"))
+    with pytest.raises(ModelError, match=r"query_0_Dense: no \.safetensors file"):
+        load_model(str(folder))

@@ -25,7 +25,9 @@ class Training(Artifact, step="14", file="training.json"):
         base: sha256 of the weights that training began with.
         checkpoints: what the choice of the step rests on.
         mixes: what the choice of the share rests on.
-        adapter: what a map of the base's query vectors gains.
+        adapter: what a map of the untuned base's query vectors gains on dev, where no document is embedded again.
+        route: what a map of the tuned model's query vectors gains on validation and dev together.
+        routed: whether the model that goes on has it, as a route of its own for queries.
         pairs: query-document pairs that were seen.
         rows: training queries.
         validation: tuned against base on the validation queries.
@@ -45,6 +47,8 @@ class Training(Artifact, step="14", file="training.json"):
     checkpoints: list[Checkpoint]
     mixes: list[Mix]
     adapter: AdapterUse
+    route: AdapterUse
+    routed: bool
     pairs: int
     rows: int
     validation: Comparison

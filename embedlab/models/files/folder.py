@@ -15,8 +15,15 @@ from typing import Any
 from embedlab.errors import ModelError, shown
 from embedlab.files import POINTER, read_json, why_no_file
 
-MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding", "LayerNorm", "Dropout")
+MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding", "LayerNorm", "Dropout", "Router")
 """Modules of sentence-transformers that a model may be made of."""
+
+ROUTER = "Router"
+
+ROUTED = ("Dense", "Normalize", "LayerNorm")
+"""Those that may stand behind a model's pooling on a route of its own for queries and one for documents."""
+
+ROUTES = ("query", "document")
 
 WEIGHTED = ("Transformer", "Dense", "StaticEmbedding", "LayerNorm", "SparseAutoEncoder")
 """Those that have weights."""
@@ -97,10 +104,30 @@ def check_folder(folder: Path, kind: str = DENSE) -> None:
         json_of(folder / name)
     _check_options(folder)
     for module in modules_of(folder):
-        if module.kind in WEIGHTED:
-            check_weights(module.folder)
-        if module.kind == "Transformer":
-            check_layers(module)
+        _check_module(module)
+
+
+def _check_module(module: Module) -> None:
+    if module.kind in WEIGHTED:
+        check_weights(module.folder)
+    if module.kind == "Transformer":
+        check_layers(module)
+    if module.kind == ROUTER:
+        _check_routes(module.folder)
+
+
+def _check_routes(folder: Path) -> None:
+    """Raise a ModelError where a router leads elsewhere than to a few known modules for queries and for documents."""
+    file = folder / "router_config.json"
+    told = read_json(file, dict, ModelError, MEND)
+    kinds, routes = told.get("types"), told.get("structure")
+    if not isinstance(kinds, dict) or not isinstance(routes, dict) or set(routes) != set(ROUTES):
+        raise ModelError(f"{file}: expected 'types' and a 'structure' of the routes {' and '.join(ROUTES)}; {MEND}")
+    for name, kind in kinds.items():
+        where = f"{file}: module {shown(name)!r}"
+        place = _inside(folder, name, where)
+        if _class(str(kind), ROUTED, where) in WEIGHTED:
+            check_weights(place)
 
 
 def _check_is_model(folder: Path) -> None:
