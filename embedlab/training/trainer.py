@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from embedlab.training.loop import Reader
+
+UNFINISHED = "unfinished-"
+"""How the folder of a checkpoint begins that is being written."""
 
 LEARNED = ("text", "positive_ids", "known_ids", "weight", "negatives")
 """Columns of the training rows that training depends on."""
@@ -137,7 +142,7 @@ class Trainer:
         keeps = self.checkpoints is not None
         watch = loop.Watch(self._scores if self.validation else None, self.history, bar, check_every, patience, keeps)
         collator = loop.SharedBatches(self.sampler, self.documents, self.reader)
-        with quiet(), tempfile.TemporaryDirectory(dir=self._scratch()) as scratch:
+        with quiet(), tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=self._scratch()) as scratch:
             trainer = loop.SharedBatchTrainer(
                 self.model,
                 self.recipe,
@@ -158,6 +163,9 @@ class Trainer:
         if self.checkpoints is None:
             return None
         self.checkpoints.folder.mkdir(parents=True, exist_ok=True)
+        if "WORLD_SIZE" not in os.environ:  # what a killed run left; of several processes one could delete another's
+            for left in self.checkpoints.folder.glob(f"{UNFINISHED}*"):
+                shutil.rmtree(left, ignore_errors=True)
         return self.checkpoints.folder
 
     @property

@@ -64,7 +64,7 @@ def test_killed_in_the_middle_it_continues_and_ends_with_the_same_result(copied)
     before, finished = copied.state(), copied.manifest()["12"]["finished_at"]
     process = start_run(copied.outputs, "--from", "14", "--to", "14", "--force")
     checkpoints = copied.folder / "scratch"
-    wait_for(lambda: any(checkpoints.rglob("step-*")))
+    wait_for(lambda: any(checkpoints.rglob("checkpoint-*/embedlab.json")))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert copied.manifest()["14"]["status"] == "running"

@@ -144,6 +144,7 @@ def test_a_run_that_is_done_trains_nothing_and_has_its_last_weights(trainer_of, 
 
 def test_checkpoints_of_the_last_and_the_chosen_step_are_kept_and_nothing_else(trainer_of, tmp_path):
     trainer = trainer_of(tmp_path / "run")
+    (tmp_path / "run" / "unfinished-of-a-killed-run").mkdir(parents=True)
     trainer.fit(check_every=1)
     kept = {f"checkpoint-{step:06d}" for step in {6, trainer.history.chosen()} if step}
     assert {path.name for path in (tmp_path / "run").iterdir()} == kept
