@@ -15,7 +15,7 @@ import numpy as np
 
 from embedlab.errors import ModelError
 from embedlab.models.cache import Vectors
-from embedlab.models.encoder import BATCH, Encoder, Kind, encoding_bar, has_routes, normalize
+from embedlab.models.encoder import BATCH, Encoder, Kind, encoding_bar, normalize
 from embedlab.models.files.resolve import ModelFiles
 from embedlab.models.loading import load_sentence_transformer, naming, quiet
 
@@ -62,7 +62,7 @@ class OpenVINOEncoder(Encoder):
 
         if self.model.transformers_model is None:
             raise ModelError(f"{self.files.name}: it is a table of word vectors, for which OpenVINO does nothing")
-        if has_routes(self.model):
+        if self.routed:
             raise ModelError(f"{self.files.name}: it embeds queries another way than documents; OpenVINO knows one way")
         features = self._features(["a text", "another, longer text"])
         names = [name for name, value in features.items() if isinstance(value, torch.Tensor)]

@@ -16,7 +16,7 @@ import pandas as pd
 from embedlab.errors import ModelError, ParameterError, nearest
 from embedlab.files import sha256_json
 from embedlab.models.cache import Vectors
-from embedlab.models.encoder import Encoder, Kind, encode_texts, has_routes
+from embedlab.models.encoder import Encoder, Kind, encode_texts
 from embedlab.models.loading import load_sentence_transformer, quiet
 from embedlab.progress import Progress
 from embedlab.training.adapter import Frozen, QueryAdapter, add_route
@@ -92,11 +92,11 @@ class Trainer:
         import torch
 
         torch.manual_seed(self.recipe.seed)
-        model = load_sentence_transformer(self.encoder.files)
-        if has_routes(model):
+        if self.encoder.routed:
             raise ModelError(
                 f"{self.encoder.name}: its queries take a route of their own: it was tuned before; train its base"
             )
+        model = load_sentence_transformer(self.encoder.files)
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
