@@ -12,9 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from embedlab.errors import IdentityError, ParameterError
-from embedlab.models.cache import Vectors
-from embedlab.models.encoder import Kind, normalize
-from embedlab.models.identity import EmbeddingIdentity
+from embedlab.models.cache import VectorCache, Vectors
+from embedlab.models.encoder import Encoder, Kind, normalize, through_cache
 from embedlab.models.variants import EncodesTexts
 from embedlab.progress import Progress
 from embedlab.training.batches import Batch, BatchSampler
@@ -116,25 +115,25 @@ class Frozen:
 
     Args:
         encode: encodes (texts, kind).
-        identity: of the model whose weights it began with.
+        encoder: the model whose weights it began with.
         name: for tables.
     """
 
-    def __init__(self, encode: Encode, identity: EmbeddingIdentity, name: str) -> None:
-        self.identity, self.name = identity, name
+    routed = False
+
+    def __init__(self, encode: Encode, encoder: Encoder, name: str) -> None:
+        self.identity, self.prompt, self.name = encoder.identity, encoder.prompt, name
         self._encode = encode
-        self._known: dict[tuple[str, str], NDArray[np.float32]] = {}
+        self._cache = VectorCache(None, encoder.identity.digest)
 
     def encode(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Return one unit vector a text, float32 ``[len(texts), dimensions]``."""
-        missing = [text for text in dict.fromkeys(texts) if (kind, text) not in self._known]
-        if missing:
-            self._known |= zip(((kind, text) for text in missing), self._encode(missing, kind), strict=True)
-        return np.stack([self._known[kind, text] for text in texts])
+        return through_cache(self, self._cache, texts, kind)
 
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Return what :meth:`encode` does, computed anew."""
-        return self._encode(texts, kind)
+        found: Vectors = self._encode(texts, kind)
+        return found
 
 
 def add_route(model: SentenceTransformer, adapter: QueryAdapter) -> None:

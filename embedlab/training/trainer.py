@@ -202,7 +202,7 @@ class Trainer:
 
     def frozen(self) -> Frozen:
         """Return the weights as they are now, as a model that computes no text twice."""
-        return Frozen(self.frozen_encode(), self.encoder.identity, f"{self.encoder.name}, tuned")
+        return Frozen(self.frozen_encode(), self.encoder, f"{self.encoder.name}, tuned")
 
     def save_model(self, folder: Path, adapter: QueryAdapter | None = None) -> None:
         """Save the weights as they are now, in sentence-transformers' format, safetensors only.
