@@ -62,11 +62,11 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def nearest(name: str, valid: list[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the closest valid name, or the list of all."""
+def nearest(name: str, valid: list[str], listed: list[str] | None = None) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest valid name, or the list of all, or of those ``listed``."""
     import difflib
 
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; valid: {', '.join(sorted(valid))}"
+    return f"; valid: {', '.join(listed or sorted(valid))}"

@@ -123,7 +123,8 @@ def _set(params: RunParams, key: str, value: str, where: str) -> tuple[str, str]
     step, dot, name = key.rpartition(".")
     if not dot:
         if key not in SHARED:
-            raise ParameterError(f"{where}: unknown shared parameter {key!r}{nearest(key, _all_keys())}")
+            hint = nearest(key, _all_keys(), [*SHARED, "a step's own such as 14.steps"])
+            raise ParameterError(f"{where}: unknown shared parameter {key!r}{hint}")
         params.shared[key] = check_value("01", key, _parse(key, "01", value, where), where)
         return "01", key
     number = _step(step, where)
@@ -207,6 +208,18 @@ def require_files(params: RunParams, steps: Iterable[Step]) -> None:
             value = params.for_step(step.number)[name]
             if value and name not in NAMES_OR_FILES and not Path(value).exists():
                 raise ParameterError(f"{name} of step {step.number}: there is no such file or folder: {value}")
+
+
+def require_collection(params: RunParams) -> None:
+    """Raise a ParameterError where no such source is, or where it is given no data, or data that it does not take."""
+    from embedlab.data.sources.registry import options_for, source_named
+
+    cell = params.for_step("01")
+    name, path = cell["source"], cell["path"]
+    options_for(name, {"path": path})
+    source = source_named(name)
+    if source.package is None and "path" in source.options and not path:
+        raise ParameterError(f"source {name} needs your data: --set path=FOLDER, found no path")
 
 
 def _convert(value: Any, annotation: str) -> Any:

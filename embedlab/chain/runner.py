@@ -12,7 +12,7 @@ from typing import Any
 
 from embedlab.chain.keys import is_current
 from embedlab.chain.lock import TOKEN
-from embedlab.chain.params import RunParams, require_files
+from embedlab.chain.params import RunParams, require_collection, require_files
 from embedlab.chain.paths import NOTEBOOKS, notebook_path, registry_path, run_folder
 from embedlab.chain.steps import STEPS, Step
 from embedlab.chain.store import Store
@@ -53,11 +53,13 @@ def run_chain(
         report: told about every change of state.
 
     Raises:
-        ParameterError: if a file that a step is given is not there.
+        ParameterError: if a file that a step is given is not there, or if there is nothing to load the collection from.
         LockedError: if another process writes this run folder.
         StepFailedError: if a notebook stops; its half-executed copy lies in the run's ``notebooks/``.
     """
     require_files(params, steps)
+    if any(step.number == "01" for step in steps):
+        require_collection(params)
     run = str(params.for_step("01")["run"])
     store = Store(run_folder(run))
     _require_writable(store.folder)

@@ -17,6 +17,7 @@ from embedlab.data.characters import printable
 from embedlab.errors import MissingInputError
 from embedlab.evaluation.results import with_interval
 from embedlab.files import replace_file
+from embedlab.models.identity import EmbeddingIdentity
 from embedlab.report.content import caveats
 from embedlab.verdict.rule import read_verdict
 from embedlab.verdict.words import WORDS, sentence
@@ -51,7 +52,8 @@ def write_card(store: Store) -> Path:
 def card_text(store: Store, verdict: Mapping[str, Any], training: Training) -> str:
     """Return the card: its head for the hub, then what a reader wants to know."""
     settings, contract = store.artifact(Settings), store.artifact(Contract)
-    base = store.artifact(Choice).identity.name
+    choice = store.artifact(Choice)
+    base = choice.identity.name
     parts = [
         f"# {store.folder.name}: {_plain(base)}, tuned to search",
         f"**{WORDS[verdict['verdict']]}.** {_plain(sentence(verdict).partition(': ')[2])}",
@@ -65,7 +67,7 @@ def card_text(store: Store, verdict: Mapping[str, Any], training: Training) -> s
         "## Limits",
         "\n".join(f"- {_plain(line)}" for line in caveats(verdict)) or "None were found.",
         "## How to use it",
-        _usage(store),
+        _usage(choice.identity),
         "## What it was trained on",
         _trained_on(settings, training),
         "## How it was trained",
@@ -73,16 +75,16 @@ def card_text(store: Store, verdict: Mapping[str, Any], training: Training) -> s
         f"Weights `{training.weights}`, from weights `{training.base}` of {_plain(base)}; step {training.best_step}, "
         f"{training.share:.0%} of the way from the base.",
     ]
-    return f"---\n{_head(store, verdict, base).to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+    return f"---\n{_head(store, verdict, choice).to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
 
 
-def _head(store: Store, verdict: Mapping[str, Any], base: str) -> ModelCardData:
+def _head(store: Store, verdict: Mapping[str, Any], choice: Choice) -> ModelCardData:
     """Return what the hub reads, with the model's own results."""
     from huggingface_hub import EvalResult, ModelCardData
 
     settings = store.artifact(Settings)
     candidates = CANDIDATES.read(store.path(CANDIDATES.step, CANDIDATES.file)).set_index("model")
-    chosen = candidates.loc[store.artifact(Choice).model]
+    chosen, base = candidates.loc[choice.model], choice.identity.name
     result = EvalResult(
         task_type="information-retrieval",
         task_name="Information Retrieval",
@@ -141,9 +143,8 @@ def _opening(verdict: Mapping[str, Any]) -> str:
     return f"This was opening {found['opening']} of {found['allowed']} of this test." if found else ""
 
 
-def _usage(store: Store) -> str:
+def _usage(identity: EmbeddingIdentity) -> str:
     """Return how the model is loaded, with the prompts that it wants."""
-    identity = store.artifact(Choice).identity
     prompts = "It wants no prompt before a text."
     if identity.query_prompt or identity.document_prompt:
         prompts = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -31,17 +32,37 @@ def _axes(title: str, size: tuple[float, float] = (7.0, 3.2)) -> Any:
     return axes
 
 
+LABEL = 44
+"""Characters of a row's label on one line: longer ones would leave no room for what is drawn."""
+
+
+def _labels(names: Iterable[object]) -> list[str]:
+    """Return the labels of rows, long ones on several lines."""
+    return [fill(str(name), LABEL) for name in names]
+
+
+def _height(labels: Sequence[str], around: float, row: float) -> float:
+    """Return the height of a figure of rows in inches: of what stands around them, of each, and of their labels."""
+    further = sum(label.count("\n") for label in labels)
+    return around + row * len(labels) + 0.15 * further
+
+
+def _whole(values: Iterable[float]) -> bool:
+    return all(float(value).is_integer() for value in values)
+
+
 def differences(table: pd.DataFrame, title: str, xlabel: str, reference: float = 0.0) -> None:
     """Draw differences with intervals; ``table`` is indexed by name with ``delta, low, high``."""
     # The figure grows with its rows, so that they stand equally far apart in every figure.
-    axes = _axes(title, (7.0, 1.2 + 0.4 * len(table)))
+    labels = _labels(table.index)
+    axes = _axes(title, (7.0, _height(labels, 1.2, 0.4)))
     for position, (name, row) in enumerate(table.iterrows()):
         shade = colour(str(name))
         interval = [row["low"], row["high"]]
         axes.plot(interval, [position, position], color=shade, lw=2)
         axes.plot(row["delta"], position, "o", color=shade)
     axes.axvline(reference, color=COLOURS["light"], lw=1, zorder=0)
-    axes.set_yticks(range(len(table)), [str(name) for name in table.index])
+    axes.set_yticks(range(len(table)), labels)
     # Upwards is the default; the first row of a table belongs on top.
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
@@ -49,10 +70,12 @@ def differences(table: pd.DataFrame, title: str, xlabel: str, reference: float =
 
 def bars(values: Mapping[str, float], title: str, xlabel: str) -> None:
     """Draw one horizontal bar a name."""
-    axes = _axes(title, (7.0, 1.2 + 0.35 * len(values)))
     names = list(values)
+    labels = _labels(names)
+    axes = _axes(title, (7.0, _height(labels, 1.2, 0.35)))
     shades = [colour(name) for name in names]
-    axes.barh(names, [values[name] for name in names], color=shades)
+    axes.barh(labels, [values[name] for name in names], color=shades)
+    axes.xaxis.get_major_locator().set_params(integer=_whole(values.values()))
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
 
@@ -67,11 +90,12 @@ def two_sided(right: pd.Series, left: pd.Series, title: str, xlabel: str, names:
         xlabel: what is counted.
         names: of right and left, for the legend.
     """
-    axes = _axes(title, (7.0, 1.4 + 0.35 * len(right)))
-    rows = [str(name) for name in right.index]
+    rows = _labels(right.index)
+    axes = _axes(title, (7.0, _height(rows, 1.4, 0.35)))
     axes.barh(rows, right.to_numpy(), color=COLOURS["tuned"], label=names[0])
     axes.barh(rows, -left.to_numpy(), color=COLOURS["other"], label=names[1])
     axes.axvline(0, color=COLOURS["base"], lw=1)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 CELLS = 8_000_000
 """Scores of queries and documents that are in memory at a time: 32 MB."""
 
+NO_WORD = "\0"
+"""Stands for the words of a corpus that has none: bm25s indexes no empty vocabulary, and no text holds this."""
+
 
 class BM25:
     """BM25 (Robertson et al. 1995, bm25s' Lucene variant) over document texts.
+
+    Of documents without any word, such as signs or stop words alone, nothing is found.
 
     Args:
         documents: texts by document id.
@@ -42,7 +47,8 @@ class BM25:
         self._ids = documents.index.to_numpy()
         self._language = language_of(language, documents.tolist())
         self._index = bm25s.BM25(k1=k1, b=b)
-        self._index.index(self.tokens(documents.tolist()), show_progress=False)
+        words = self.tokens(documents.tolist())
+        self._index.index(words if any(words) else [[NO_WORD] for _ in words], show_progress=False)
 
     @property
     def language(self) -> str:

@@ -107,6 +107,16 @@ def test_what_was_not_measured_stands_in_the_table_without_a_number():
     assert best_rung(ladder) == ""
 
 
+def test_a_rung_that_lowers_the_measure_is_no_remedy_though_it_fixes_more_than_it_breaks():
+    today = run_of({"q0": 1, "q1": 1, "q2": 1, "q3": 1, "q4": 3, "q5": 3})
+    second = run_of({f"q{i}": 2 for i in range(6)})
+    ladder = climb([Rung("all second", "hybrid", second)], today, QRELS, "RR@10", SHOWN)
+    row = ladder.table.iloc[0]
+    assert row["net"] == 2
+    assert row["delta"] < 0
+    assert best_rung(ladder) == ""
+
+
 def test_a_rung_without_a_run_cannot_call_itself_measured():
     with pytest.raises(DataError, match="a run is what makes it measured"):
         Rung("none", "hybrid")

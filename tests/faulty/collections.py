@@ -250,7 +250,7 @@ FILES = tuple(
         Row(name, "one array over many lines", "finding", "not JSON: Expecting value", recode(name, lambda text: json.dumps([json.loads(line) for line in text.splitlines()], indent=1).encode())),
         Row(name, "one array on one line", "finding", "found a list; one object a line", recode(name, lambda text: json.dumps([json.loads(line) for line in text.splitlines()]).encode())),
         Row(name, "a line of CSV", "finding", "not JSON", add(name, "id,title,text")),
-        Row(name, "a line cut off", "finding", "not JSON", add(name, '{"_id": "x", "text": "y')),
+        Row(name, "a line cut off", "finding", "character 22 of the line; one object a line", add(name, '{"_id": "x", "text": "y')),
         Row(name, "two objects on a line", "finding", "not JSON: Extra data", add(name, '{"_id": "x"}{"_id": "y"}')),
         Row(name, "a text for an object", "finding", "found a text", add(name, '"x"')),
         Row(name, "null for an object", "finding", "found null", add(name, "null")),

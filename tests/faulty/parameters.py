@@ -131,6 +131,10 @@ VALUES = (
     _set("22", "released", "tomorrow", "a day in words", "must be a day, or ''; found 'tomorrow'"),
     Row("`--set`", "no value", "error", "expected key=value", ["14.steps"]),
     Row("`--set`", "no step", "error", "did you mean '14.learning_rate'", ["learning_rate=1e-5"]),
+    Row("`source`", "a mistyped source", "error", "did you mean 'beir'", ["source=bier"]),
+    Row("`source`", "a folder's source without a folder", "error", "found no path", ["source=beir"]),
+    Row("`path`", "a folder for a source that takes none", "error", "takes no path", ["source=attack", "path=."]),
+    Row("`--set`", "a name like no other", "error", "valid: run, source, path,", ["bogus=1"]),
     Row("`--set`", "a step that does not exist", "error", "no step", ["23.steps=1"]),
     Row(
         "`--set`", "a path longer than any file system takes", "error", "path of step 01", ["path=" + "a/" + "a" * 5000]

@@ -1,6 +1,7 @@
 """The side-by-side review and the report: what they show, and that corpus text stays text."""
 
 import re
+import warnings
 from dataclasses import asdict
 from html import unescape
 
@@ -214,6 +215,31 @@ def test_the_gain_over_the_share_is_drawn_with_its_interval_and_the_share_that_d
     low, high = axes.collections[0].get_paths()[0].get_extents().intervaly
     assert (low, high) == (-0.1, 0.15)
     plt.close()
+
+
+STACK = "hybrid (scores) + glossary + late interaction + filter on platforms in the query + spelling"
+
+
+def test_a_label_as_long_as_a_stack_of_remedies_leaves_room_for_the_figure():
+    names = [f"the probe with {STACK} - {STACK}", "today"]
+    plots.differences(pd.DataFrame({"delta": 0.1, "low": 0.0, "high": 0.2}, index=names), "title", "gain")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns where the labels take all
+        plt.gcf().canvas.draw()
+    assert plt.gcf().axes[0].get_position().width > 0.4
+    plt.close()
+
+
+def test_counts_are_drawn_over_whole_numbers():
+    counts = pd.Series({"one": 3.0, "other": 0.0})
+    for draw in (
+        lambda: plots.bars(dict(counts), "title", "queries"),
+        lambda: plots.two_sided(counts, counts, "title", "queries", ("fixed", "broken")),
+    ):
+        draw()
+        plt.gcf().canvas.draw()
+        assert all(float(tick).is_integer() for tick in plt.gcf().axes[0].get_xticks())
+        plt.close()
 
 
 def test_a_route_numbers_the_ways_taken_and_draws_them_above_the_others():

@@ -11,6 +11,7 @@ from conftest import frame_of_run
 from embedlab.errors import ParameterError
 from embedlab.retrieval import (
     BM25,
+    RM3,
     Chunked,
     Dense,
     Filter,
@@ -61,6 +62,15 @@ def test_fewer_documents_than_asked_for_are_all_returned():
     run = Dense(Rolls(), DOCUMENTS).search(pd.Series({"q": "x"}), 100)
     assert sorted(run["doc_id"]) == sorted(DOCUMENTS.index)
     assert len(BM25(DOCUMENTS).search(pd.Series({"q": "credentials"}), 100)) == 2
+
+
+@pytest.mark.parametrize("texts", [["!!!", "…"], ["the", "of and"]], ids=["signs", "stop words"])
+def test_bm25_finds_nothing_where_no_document_has_a_word(texts):
+    queries = pd.Series({"q": "credentials", "signs": "!!!"})
+    bm25 = BM25(pd.Series(texts, index=["a", "b"]))
+    assert bm25.search(queries).empty
+    assert RM3(bm25).search(queries).empty
+    assert bm25.scores("credentials").tolist() == [0, 0]
 
 
 def test_bm25_scores_by_its_formula():

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from embedlab.errors import ParameterError
 from embedlab.retrieval import BM25, Rewritten, Spelling
 
 TEXTS = [
@@ -58,6 +59,14 @@ def test_everything_else_stays(spelling, query):
 
 def test_among_equally_near_words_a_clearly_more_frequent_one_is_taken(spelling):
     assert mended(spelling, "the tractior") == "the tractor"
+    equally_near = ["tractor, tractor, tractor, tracker"]
+    assert mended(Spelling.of(equally_near, lead=3), "the tracter") == "the tractor"
+    assert mended(Spelling.of(equally_near, lead=4), "the tracter") == "the tracter"
+
+
+def test_a_lead_below_one_is_refused():
+    with pytest.raises(ParameterError, match="a lead of 1 or more, found 0"):
+        Spelling.of(TEXTS, lead=0.5)
     assert mended(Spelling.of(["a tractor, a traitor"]), "the trantor") == "the trantor"
 
 

@@ -183,9 +183,12 @@ def _object(line: str) -> dict[str, Any]:
         ValueError: if there is none, or one without ``_id``; says what was found.
     """
     try:
-        row = json.loads(line)
+        # Without its end, which in a text that is cut off would be called an invalid character.
+        row = json.loads(line.rstrip("\r\n"))
     except RecursionError:
         raise ValueError("not JSON that can be read: it is nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg}: character {error.pos + 1} of the line; one object a line") from None
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(row, dict):

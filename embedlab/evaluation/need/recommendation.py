@@ -39,8 +39,8 @@ class Recommendation:
     Attributes:
         advice: :data:`SIMPLER`, :data:`FINE_TUNE`, :data:`BOTH` or :data:`CANNOT_TELL`.
         sentence: the advice with its reasons.
-        simpler: the rung, or the stack of rungs, that fixes most queries net of those that it breaks; blank where none
-            fixes more than it breaks.
+        simpler: of the rungs and stacks that raise the measure, the one that fixes most queries net of those that it
+            breaks; blank where none fixes more than it breaks.
         kind: its kind; blank likewise.
         simpler_gain: over today, at a confidence that is split over all rungs that were measured; None likewise.
         best_stack: likewise of the best stack of rungs; None where no stack was measured.
@@ -111,11 +111,13 @@ def recommend(
 
 
 def best_rung(ladder: Ladder, stacks_alone: bool = False) -> str:
-    """Return the rung that fixes most queries net of those that it breaks; blank where none fixes more.
+    """Return the rung that raises the measure and fixes most queries net of those that it breaks; blank where none is.
 
     Of equals the one with the larger gain, then the earlier one.
     """
     table = ladder.table[(ladder.table["status"] == MEASURED) & (ladder.table["net"] > 0)]
+    # More queries with a first answer in view can cost the order of all others: no remedy, where the measure decides.
+    table = table[table["delta"] > 0]
     if stacks_alone:
         table = table[table["kind"] == "stack"]
     if table.empty:
@@ -181,7 +183,7 @@ def _sentence(
         BOTH: f"Both: {VERBS.get(kind, '')}, and fine-tune",
         CANNOT_TELL: "Cannot tell yet",
     }[advice]
-    reasons = ["no simpler rung fixes more queries than it breaks"]
+    reasons = ["no simpler rung raises the measure and fixes more queries than it breaks"]
     if simpler is not None:
         reasons = [f"{best} changes the measure by {simpler} over today ({simpler.confidence:.1%})"]
     reasons.append(f"tuning is not measured: {why_not}" if tuning is None else f"the tuning probe by {tuning}")

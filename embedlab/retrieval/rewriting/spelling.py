@@ -9,12 +9,13 @@ from unicodedata import normalize
 import pandas as pd
 import regex
 
+from embedlab.errors import ParameterError
 from embedlab.retrieval.languages import AUTO, language_of
 
 ONE_SLIP, TWO_SLIPS = 6, 10
 """A word of so many letters may have one slip, and one of so many two; shorter ones are left alone."""
 
-CLEARLY = 3
+LEAD = 3.0
 """Of words equally near, one is taken that stands this many times as often in the corpus as the next."""
 
 _WORDS = regex.compile(r"[\p{L}\p{M}]+")
@@ -38,6 +39,10 @@ class Spelling:
         counts: how often the corpus has each word, in lower case.
         known: further words that are right.
         language: whose stemmer tells inflections of one word; see :class:`embedlab.retrieval.BM25`.
+        lead: of words equally near, one is taken that stands this many times as often as the next; 1 or more.
+
+    Raises:
+        ParameterError: if the lead is below 1.
 
     Attributes:
         changes: ``word, instead, queries``: what was changed by all calls so far, and in how many queries.
@@ -45,8 +50,12 @@ class Spelling:
 
     name = "spelling"
 
-    def __init__(self, counts: Counter[str], known: Iterable[str] = (), language: str = AUTO) -> None:
-        self._counts = counts
+    def __init__(
+        self, counts: Counter[str], known: Iterable[str] = (), language: str = AUTO, lead: float = LEAD
+    ) -> None:
+        if not lead >= 1:
+            raise ParameterError(f"spelling: expected a lead of 1 or more, found {lead}")
+        self._counts, self._lead = counts, lead
         # Wrong words in the corpus are near to nothing but themselves; short ones are never asked for.
         self._words: dict[str, list[str]] = {}
         for word in sorted(counts):
@@ -58,12 +67,12 @@ class Spelling:
         self._changed: Counter[str] = Counter()
 
     @classmethod
-    def of(cls, texts: Iterable[str], known: Iterable[str] = (), language: str = AUTO) -> Spelling:
+    def of(cls, texts: Iterable[str], known: Iterable[str] = (), language: str = AUTO, lead: float = LEAD) -> Spelling:
         """Return the spelling of the texts' words; those of ``known``, texts too, are right but put in for nothing."""
         texts = list(texts)
         counts = Counter(word for text in texts for word in _words(text))
         others = {word for text in known for word in _words(text)}
-        return cls(counts, others, language_of(language, texts).name)
+        return cls(counts, others, language_of(language, texts).name, lead)
 
     @property
     def changes(self) -> pd.DataFrame:
@@ -105,7 +114,7 @@ class Spelling:
         near = extract(word, others, scorer=OSA.distance, score_cutoff=reach, limit=None)
         least = min((distance for _, distance, _ in near), default=0)
         best = sorted((found for found, distance, _ in near if distance == least), key=lambda w: (-self._counts[w], w))
-        if not best or (len(best) > 1 and self._counts[best[0]] < CLEARLY * self._counts[best[1]]):
+        if not best or (len(best) > 1 and self._counts[best[0]] < self._lead * self._counts[best[1]]):
             return word
         return best[0]
 
