@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ class BM25:
     """
 
     def __init__(self, documents: pd.Series, k1: float = 1.5, b: float = 0.75, language: str = AUTO) -> None:
+        # Where JAX is installed bm25s starts it, and JAX would take three quarters of a GPU's memory at once.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         import bm25s
 
         self.name = "BM25"
@@ -77,7 +80,10 @@ class BM25:
         if not query_ids:
             return as_run([], self._ids, np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32))
         mask = None if may is None else may.astype(np.float32)
-        positions, scores = self._index.retrieve(tokens, k=k, show_progress=False, weight_mask=mask)
+        # JAX, which bm25s would take where it is installed, puts documents of equal score in another order.
+        positions, scores = self._index.retrieve(
+            tokens, k=k, show_progress=False, weight_mask=mask, backend_selection="numpy"
+        )
         positions = np.where(scores > 0, positions, -1).astype(np.int64)
         return as_run(query_ids, self._ids, positions, scores)
 

@@ -1,6 +1,9 @@
 """Retrievers against plain formulas."""
 
 import math
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -71,6 +74,29 @@ def test_bm25_finds_nothing_where_no_document_has_a_word(texts):
     assert bm25.search(queries).empty
     assert RM3(bm25).search(queries).empty
     assert bm25.scores("credentials").tolist() == [0, 0]
+
+
+def test_bm25_leaves_jax_to_others(tmp_path):
+    """bm25s starts JAX where it is installed; it must neither sort nor take a GPU's memory for itself."""
+    package = tmp_path / "jax"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "lax.py").write_text(
+        "import os\n"
+        "assert os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'] == 'false'\n"
+        "calls = []\n"
+        "def top_k(scores, k):\n"
+        "    calls.append(k)\n"
+    )
+    asked = (
+        "import pandas as pd, sys\n"
+        "from embedlab.retrieval import BM25\n"
+        "run = BM25(pd.Series({'a': 'red fox', 'b': 'blue whale'})).search(pd.Series({'q': 'whale'}), 2)\n"
+        "print(run['doc_id'].tolist(), sys.modules['jax.lax'].calls)"
+    )
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run([sys.executable, "-c", asked], env={"PYTHONPATH": paths}, capture_output=True, text=True)
+    assert done.stdout.split("\n")[0] == "['b'] [1]", done.stderr  # the one call is bm25s' own at its import
 
 
 def test_bm25_scores_by_its_formula():
