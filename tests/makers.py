@@ -346,7 +346,18 @@ def formats(**changes) -> Formats:
 
 
 def loss(**changes) -> Loss:
-    return replace(Loss(loss="mnr_hard", leader="mnr_hard", steps=12, metric=METRIC), **changes)
+    found = Loss(
+        loss="mnr_hard",
+        leader="mnr_hard",
+        steps=12,
+        metric=METRIC,
+        seeds=1,
+        not_run={},
+        long_steps=0,
+        pairs=0,
+        pairs_alike=0,
+    )
+    return replace(found, **changes)
 
 
 def effect(**changes) -> Effect:

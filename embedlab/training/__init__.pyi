@@ -12,7 +12,9 @@ from .collisions import random_batches as random_batches
 from .cross_encoder import CrossEncoderSettings as CrossEncoderSettings
 from .cross_encoder import train_cross_encoder as train_cross_encoder
 from .job import Job as Job
+from .losses import FORMATS as FORMATS
 from .losses import LOSSES as LOSSES
+from .losses import unfed as unfed
 from .mined import count_mined as count_mined
 from .probes import probe as probe
 from .probes import validation_of as validation_of

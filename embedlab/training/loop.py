@@ -13,8 +13,10 @@ import pandas as pd
 import torch
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset
+from numpy.typing import NDArray
 from safetensors.torch import load_model, save_model
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from sentence_transformers.util.distributed import all_gather_with_grad, get_rank
 from torch import Tensor
 from torch.nn.functional import normalize as unit
@@ -22,12 +24,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback
 
-from embedlab.errors import TrainingError
+from embedlab.errors import ParameterError, TrainingError
 from embedlab.models.encoder import Encoder, Kind
 from embedlab.progress import Progress
-from embedlab.training.batches import BatchSampler
+from embedlab.training.batches import Batch, BatchSampler
 from embedlab.training.checkpoints import WEIGHTS, Checkpoints
-from embedlab.training.losses import Loss
+from embedlab.training.losses import GUIDED, Loss, guided
 from embedlab.training.recipe import Recipe
 from embedlab.training.validation import History
 
@@ -91,8 +93,17 @@ class SharedBatches:
             chunk = [queries[at] for at in order[start : start + QUERY_CHUNK]]
             sets[f"queries{start}"] = self.reader.features(chunk, "query")
         inputs = {f"{name}_{key}": value for name, found in sets.items() for key, value in found.items()}
-        label = {"back": np.argsort(order), "target": batch.target, "allowed": batch.allowed}
+        label = {"back": np.argsort(order), "target": batch.target, "allowed": self._allowed(batch)}
         return inputs | {"label": {name: torch.from_numpy(value) for name, value in label.items()}}
+
+    def _allowed(self, batch: Batch) -> NDArray[np.bool_]:
+        """Return what is allowed in a batch; a guided loss asks the base, whose vectors are cached."""
+        if self.reader.recipe.loss not in GUIDED:
+            return batch.allowed
+        base = self.reader.encoder
+        documents = base.encode([self.documents[doc_id] for doc_id in batch.documents])
+        cosines = base.encode(batch.queries, "query") @ documents.T
+        return guided(batch.allowed, batch.target, cosines)
 
     def _share(self, texts: list[str]) -> list[str]:
         """Return this process' share of the texts; the shares in order, less the filling at the end, are the texts."""
@@ -101,30 +112,68 @@ class SharedBatches:
         return own + texts[:1] * (size - len(own))
 
 
-class InBatchLoss(torch.nn.Module):
+class InBatchLoss(CachedLossMixin, torch.nn.Module):
     """A loss over the cosines between a batch's queries and all of its documents.
 
     Over several processes the embeddings of all are gathered with their gradients, so that each computes the loss of
-    the whole batch.
+    the whole batch. Where the recipe names a chunk, the library's cache of gradients embeds so many texts at a time.
 
     Args:
         model: embeds features.
         rule: from cosines ``[queries, documents]``, each query's target and what is allowed to the loss.
+        recipe: says whether vectors are cut (``matryoshka_dims``) and cached (``chunk``); None for neither.
+
+    Raises:
+        ParameterError: if vectors are to be cut to more numbers than they have, or the model takes no chunks.
     """
 
-    def __init__(self, model: SentenceTransformer, rule: Loss) -> None:
+    def __init__(self, model: SentenceTransformer, rule: Loss, recipe: Recipe | None = None) -> None:
         super().__init__()
         self.model = model
         self.rule = rule
+        recipe = recipe or Recipe()
+        self.mini_batch_size = recipe.chunk
+        whole = model.get_embedding_dimension()
+        if max(recipe.matryoshka_dims, default=0) > whole:
+            raise ParameterError(
+                f"matryoshka_dims must be at most {whole}, the length of the model's vectors; "
+                f"found {max(recipe.matryoshka_dims)}"
+            )
+        if recipe.chunk and has_static_embedding_input(model):
+            raise ParameterError(f"chunk must be 0 for a table of word vectors, found {recipe.chunk}")
+        self.shares = recipe.matryoshka or {whole: 1.0}
 
     def forward(self, features: list[dict[str, Tensor]], labels: dict[str, Tensor]) -> Tensor:
         """Return the loss of one batch: first the features of its documents, then those of its queries."""
-        documents, *queries = [self.model(found)["sentence_embedding"] for found in features]
+        if self.mini_batch_size:
+            return self.forward_cached(features, labels)
+        return self.calculate_loss([[self.model(found)["sentence_embedding"]] for found in features], labels)
+
+    def calculate_loss(
+        self, reps: list[list[Tensor]], labels: dict[str, Tensor], *, with_backward: bool = False
+    ) -> Tensor:
+        """Return the loss of embeddings, each set in chunks; the cache of gradients asks for them, too."""
+        documents, *queries = [torch.cat(chunks) for chunks in reps]
         found = torch.cat(queries)[labels["back"]]
-        count, width = labels["allowed"].shape
         with torch.autocast(documents.device.type, enabled=False):  # cosines that nearly tie must not become equal
-            scores = _all_units(found)[:count] @ _all_units(documents)[:width].T
-            return self.rule(scores, labels["target"], labels["allowed"])
+            loss = self._loss(_all_units(found), _all_units(documents), labels)
+        if with_backward:
+            loss.backward()
+        return loss.detach() if with_backward else loss
+
+    def _loss(self, queries: Tensor, documents: Tensor, labels: dict[str, Tensor]) -> Tensor:
+        """Return the loss of unit vectors, the mean over the lengths that they are cut to."""
+        count, width = labels["allowed"].shape
+        losses = []
+        for dim, share in self.shares.items():
+            cosines = _cut(queries[:count], dim) @ _cut(documents[:width], dim).T
+            losses.append(share * self.rule(cosines, labels["target"], labels["allowed"]))
+        return torch.stack(losses).sum()
+
+
+def _cut(vectors: Tensor, dim: int) -> Tensor:
+    """Return unit vectors cut to so many numbers, of unit length again."""
+    return vectors if dim == vectors.shape[1] else unit(vectors[:, :dim], dim=1)
 
 
 def _all_units(embeddings: Tensor) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +30,22 @@ def multiple_negatives(scores: Tensor, target: Tensor, allowed: Tensor) -> Tenso
     return cross_entropy((scores * SCALE).masked_fill(~allowed, float("-inf")), target)
 
 
+def symmetric(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
+    """Multiple negatives in both directions: also each positive picks its query (as in CLIP, Radford et al. 2021).
+
+    Half of it is :func:`multiple_negatives`, half the same from document to query. A batch may hold several queries of
+    one document: the others of its own, and those that it would answer, are no negatives of it.
+    """
+    import torch
+
+    negative = allowed.scatter(1, target[:, None], False)
+    own = torch.eye(len(target), dtype=torch.bool, device=target.device)
+    from_document = multiple_negatives(
+        scores.T[target], torch.arange(len(target), device=target.device), negative.T[target] | own
+    )
+    return (multiple_negatives(scores, target, allowed) + from_document) / 2
+
+
 def triplet(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
     """Triplet loss with the hardest allowed negative (Schroff et al. 2015), margin .3 in cosine."""
     positive = scores.gather(1, target[:, None])
@@ -36,16 +55,47 @@ def triplet(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
 
 
 def cosent(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
-    """CoSENT (Su 2022): every positive pair above every allowed negative pair of the batch.
+    """CoSENT (Su 2022) by sentence-transformers: every positive pair above every allowed negative pair of the batch.
 
     ``log(1 + Σ exp(20 · (negative - positive)))`` over all pairs of pairs.
     """
+    from sentence_transformers.sentence_transformer.losses import CoSENTLoss
+
+    cosines, labels = _pairs(scores, target, allowed)
+    # It wants two embeddings a pair and what their similarity is; here that is known.
+    loss = CoSENTLoss(None, SCALE, similarity_fct=lambda known, _: known)
+    found: Tensor = loss.compute_loss_from_embeddings([cosines, cosines], labels)
+    return found
+
+
+def cosine(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
+    """Cosine similarity loss (Reimers and Gurevych 2019): squared distances, of a positive to 1, of a negative to 0."""
+    from torch.nn.functional import mse_loss
+
+    return mse_loss(*_pairs(scores, target, allowed))
+
+
+def _pairs(scores: Tensor, target: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the cosines of all pairs that count, ``[pairs]``, and their labels: 1 for a positive, 0 for a negative."""
     import torch
 
-    positive = scores.gather(1, target[:, None])[:, 0]
-    negative = scores[allowed.scatter(1, target[:, None], False)]
-    gaps = (negative[:, None] - positive[None, :]) * SCALE
-    return torch.logsumexp(torch.cat([gaps.flatten(), gaps.new_zeros(1)]), dim=0)
+    labels = torch.zeros_like(scores).scatter(1, target[:, None], 1.0)
+    return scores[allowed], labels[allowed]
+
+
+def guided(allowed: NDArray[np.bool_], target: NDArray[np.int64], cosines: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return what is allowed where a guide has been asked, bool ``[queries, documents]`` (GIST, Solatorio 2024).
+
+    A negative that is nearer to the query than the positive, as the guide sees it, is likely a right answer that nobody
+    judged, and does not count.
+
+    Args:
+        allowed: what was allowed before, bool ``[queries, documents]``.
+        target: the positive's column of each query, ``[queries]``.
+        cosines: of the guide's vectors, ``[queries, documents]``.
+    """
+    positive = np.take_along_axis(cosines, target[:, None], axis=1)
+    return allowed & (cosines <= positive)
 
 
 Loss = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
@@ -53,7 +103,39 @@ Loss = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
 LOSSES: dict[str, tuple[Loss, bool]] = {
     "mnr": (multiple_negatives, False),
     "mnr_hard": (multiple_negatives, True),
+    "mnr_symmetric": (symmetric, False),
     "triplet": (triplet, True),
     "cosent": (cosent, True),
+    "cosine": (cosine, True),
+    "gist": (multiple_negatives, True),
 }
 """By name: the loss, and whether mined hard negatives stand in its batches."""
+
+GUIDED = frozenset({"gist"})
+"""Losses of which the untuned base is the guide; see :func:`guided`."""
+
+FORMATS = {
+    "mnr": "pairs",
+    "mnr_hard": "triplets",
+    "mnr_symmetric": "pairs",
+    "triplet": "triplets",
+    "cosent": "scored_pairs",
+    "cosine": "scored_pairs",
+    "gist": "pairs",
+}
+"""By loss: the format (:data:`embedlab.trainset.formats.FITS`) of which the training rows must make an example."""
+
+
+def unfed(loss: str, examples: Mapping[str, int], hard_negatives: int) -> str:
+    """Return why a loss cannot be fed, blank where it can.
+
+    Args:
+        loss: one of :data:`LOSSES`.
+        examples: how many the training rows make, by format.
+        hard_negatives: mined documents that are added to a batch.
+    """
+    if not examples.get(FORMATS[loss]):
+        return f"no row makes an example of {FORMATS[loss]}"
+    if loss == "mnr_hard" and not hard_negatives:
+        return "hard_negatives is 0: it would be mnr again"
+    return ""

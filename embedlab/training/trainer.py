@@ -146,7 +146,7 @@ class Trainer:
             trainer = loop.SharedBatchTrainer(
                 self.model,
                 self.recipe,
-                loop.InBatchLoss(self.model, self.rule),
+                loop.InBatchLoss(self.model, self.rule, self.recipe),
                 collator,
                 watch,
                 self.checkpoints,

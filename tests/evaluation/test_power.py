@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from paired_scores import spread
+from scipy import stats
 
 from embedlab.errors import DataError
 from embedlab.evaluation import design_effect, detectable_gain, queries_needed, seed_spread, unit_error
@@ -18,6 +19,13 @@ def test_the_spread_over_seeds_stands_beside_the_spread_over_queries():
     repeats = np.repeat(query[:40], 10) + seeds[:, None]
     grouped = seed_spread(repeats, [str(i // 10) for i in range(400)])
     assert grouped.query_se == pytest.approx(query[:40].std(ddof=1) / np.sqrt(40), rel=0.03)
+
+
+def test_the_interval_over_seeds_is_students_t_of_their_means():
+    means = np.array([0.48, 0.5, 0.55, 0.51])
+    found = seed_spread(means[:, None] + spread(20, 0))
+    expected = stats.ttest_1samp(found.mean + means - means.mean(), 0).confidence_interval(0.95)
+    assert found.over_seeds == pytest.approx((expected.low, expected.high))
 
 
 def test_one_seed_has_no_spread():

@@ -112,6 +112,7 @@ VALUES = (
     _set("09", "last_rank", "0", "ranks that end before they begin", "found 0, first_rank is 1"),
     _set("09", "margins", "[0.9, 2.0]", "a share above one", "must be one or more, each 0.01 to 1"),
     _set("11", "losses", "[]", "no loss", "must be one or more, each"),
+    _set("11", "rates", "[0.0]", "a learning rate of nought", "must be one or more, each 0.000001 to 0.1; found [0.0]"),
     _set("12", "batch_rows", "0", "a batch of no rows", "must be 1 to 100000; found 0"),
     _set("13", "validation_share", "1", "everything held out", "must be above 0, below 1; found 1.0"),
     _set("14", "hard_negatives", "-1", "a negative number of negatives", "must be 0 to 1000; found -1"),

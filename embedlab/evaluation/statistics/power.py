@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from embedlab.errors import DataError
+from embedlab.evaluation.results import Ends
 from embedlab.evaluation.statistics.intervals import Floats, Groups, labels_of, worth_of
 
 POWER = 0.80
@@ -133,11 +134,20 @@ def effective_groups(sizes: pd.Series) -> float:
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """How far a mean moves by the training seed (SD) and by the choice of queries (SE)."""
+    """How far a mean moves by the training seed (SD, of so many seeds) and by the choice of queries (SE)."""
 
     mean: float
     seed_sd: float
     query_se: float
+    seeds: int
+
+    @property
+    def over_seeds(self) -> Ends:
+        """The 95 % interval of the mean over training seeds, on the same queries (Student's t, 1908)."""
+        from scipy import stats
+
+        half = float(stats.t.ppf(0.975, self.seeds - 1)) * self.seed_sd / math.sqrt(self.seeds)
+        return self.mean - half, self.mean + half
 
 
 def seed_spread(scores: Floats, labels: list[str] | None = None) -> SeedSpread:
@@ -164,6 +174,7 @@ def seed_spread(scores: Floats, labels: list[str] | None = None) -> SeedSpread:
         mean=float(scores.mean()),
         seed_sd=float(np.std(of_seed, ddof=1)),
         query_se=math.sqrt(variance),
+        seeds=len(scores),
     )
 
 
