@@ -15,6 +15,12 @@ class Recipe:
     Each step takes ``documents`` positives with up to ``queries_per_document`` of their queries
     and ``hard_negatives`` mined documents. A document is encoded once for all of its queries,
     which is what makes the step cheap.
+
+    Gradients of several batches are not accumulated: each query would still meet the negatives of its own batch alone.
+    What widens the choice is more ``documents``, with ``gradient_checkpointing`` where memory ends.
+
+    With ``lora_rank`` above 0 that many dimensions of each layer's change are learned instead of all weights (LoRA,
+    Hu et al. 2021); it takes a higher ``learning_rate``.
     """
 
     loss: str = "mnr_hard"
@@ -28,6 +34,8 @@ class Recipe:
     document_tokens: int = 96
     query_tokens: int = 64
     seed: int = 0
+    lora_rank: int = 0
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "documents", "queries_per_document", "document_tokens", "query_tokens"):
@@ -35,6 +43,8 @@ class Recipe:
                 raise ParameterError(f"{name} must be 1 or more, found {getattr(self, name)}")
         if not 0 < self.learning_rate < 1:
             raise ParameterError(f"learning_rate must lie between 0 and 1, found {self.learning_rate}")
+        if self.lora_rank < 0:
+            raise ParameterError(f"lora_rank must be 0 or more, found {self.lora_rank}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, for JSON."""

@@ -114,6 +114,10 @@ class History:
         error = float(np.std(loss, ddof=1)) / math.sqrt(len(loss)) if len(loss) > 1 else 0.0
         return float(loss.mean()), error
 
+    def mean(self, step: int) -> float:
+        """Return the mean validation score of a check."""
+        return self._means()[step]
+
     def _means(self) -> dict[int, float]:
         """Return the mean validation score of each check, by step."""
         return {step: float(np.mean(list(scores.values()))) for step, scores in self.checks.items()}
