@@ -210,6 +210,7 @@ class Watch(TrainerCallback):
             # The first process asks, for all must stop at the same step.
             found = [self.scores() if get_rank() == 0 else None]
             [self.history.checks[step]] = broadcast_object_list(found)
+            self.bar.note = self.history.drawn()
 
 
 class SharedBatchTrainer(SentenceTransformerTrainer):

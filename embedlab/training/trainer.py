@@ -158,6 +158,7 @@ class Trainer:
             self.model = self._fresh()
         step = self._resume()
         with Progress(f"Training ({self.recipe.loss})", self.recipe.steps) as bar:
+            bar.note = self.history.drawn()
             bar.advance(step)
             if step < self.recipe.steps and not self.history.is_exhausted(patience):
                 self._train(step, bar, check_every, patience)

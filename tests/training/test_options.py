@@ -12,6 +12,7 @@ from transformers import BertModel
 import embedlab
 from embedlab.errors import IntegrityError, ModelError, ParameterError
 from embedlab.models.hardware import peak_memory
+from embedlab.progress import Progress
 from embedlab.training import Job, Recipe, Trainer, Validation
 from embedlab.training.loop import InBatchLoss, SharedBatches
 from embedlab.training.lora import has_lora
@@ -220,6 +221,23 @@ def test_a_job_keeps_its_trackers(base, validation, tmp_path):
     job = Job.write(tmp_path, base, word_rows(), word_documents(), {}, RECIPE, validation, 2, 0, ["wandb"])
     assert Job.read(tmp_path) == job
     assert Job.read(tmp_path).report_to == ["wandb"]
+
+
+# --- what is seen while it runs ---------------------------------------------------------------------
+
+
+def test_the_bar_ends_with_what_validation_said_whether_it_trained_or_found_it_done(trainer_of, tmp_path, monkeypatch):
+    seen = []
+
+    class Kept(Progress):
+        def __init__(self, *words):
+            super().__init__(*words)
+            seen.append(self)
+
+    monkeypatch.setattr("embedlab.training.trainer.Progress", Kept)
+    histories = [trainer_of(RECIPE, tmp_path).fit(check_every=3) for _ in range(2)]
+    assert repr(seen[0]) == repr(seen[1])
+    assert repr(seen[0]).endswith(f"6 of 6, {histories[0].drawn()}")
 
 
 # --- what a run used ------------------------------------------------------------------------------
