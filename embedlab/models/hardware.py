@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -107,3 +108,29 @@ def require_memory(needed: float, what: str) -> None:
             f"{what} take {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free: close other programs, "
             "take a model with fewer dimensions or fewer documents, or a machine with more memory"
         )
+
+
+def reset_peak_memory(device: str) -> None:
+    """Let :func:`peak_memory` begin anew where it can: on a CUDA device."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory(device: str) -> int:
+    """Return the most bytes that were in use at once.
+
+    On a CUDA device what torch had allocated there; elsewhere the resident memory of this process, since it began.
+    """
+    import psutil
+    import torch
+
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,7 @@ class Job:
         patience: validations without a new best after which it stops.
         metric: of the validation, an ir-measures name.
         relatives: family by document id.
+        report_to: names of trackers that follow the run.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Job:
     patience: int
     metric: str
     relatives: Mapping[str, str]
+    report_to: Sequence[str] = ()
 
     @classmethod
     def write(
@@ -65,6 +67,7 @@ class Job:
         validation: Validation,
         check_every: int,
         patience: int,
+        report_to: Sequence[str] = (),
     ) -> Job:
         """Write down a run; arguments as for :class:`~embedlab.training.Trainer` and its ``fit``."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +79,7 @@ class Job:
             replace_file(folder / f"{name}.parquet", partial(frame.to_parquet, index=False))
         job = cls(
             folder, encoder.files.source, encoder.identity.precision, encoder.device, recipe, check_every, patience,
-            validation.metric, dict(relatives),
+            validation.metric, dict(relatives), list(report_to),
         )  # fmt: skip
         told = {name: value for name, value in asdict(job).items() if name != "folder"}
         replace_file(folder / JOB, json.dumps(told, indent=2))
@@ -113,6 +116,7 @@ class Job:
             self.recipe,
             Validation(queries, qrels, searched, self.metric),
             self.folder,
+            self.report_to,
         )
 
     def run(self) -> History:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from torch.nn.functional import normalize as unit
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback
+from transformers.integrations import integration_utils
 
-from embedlab.errors import ParameterError, TrainingError
+from embedlab.errors import ParameterError, TrainingError, nearest
 from embedlab.models.encoder import Encoder, Kind
 from embedlab.progress import Progress
 from embedlab.training.batches import Batch, BatchSampler
@@ -35,6 +37,9 @@ from embedlab.training.validation import History
 
 QUERY_CHUNK = 64
 """Queries of like length that go through the model together: little of what it reads is padding."""
+
+TRACKERS = ("mlflow", "tensorboard", "trackio", "wandb")
+"""Programs that can follow a run, as transformers calls them and as their packages are called."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class SharedBatches:
         reader: makes features of texts.
         process: number of this process.
         processes: how many there are.
+        counted: by step, the tokens of its texts, the places in its features and its queries.
     """
 
     sampler: BatchSampler
@@ -81,6 +87,7 @@ class SharedBatches:
     reader: Reader
     process: int = 0
     processes: int = 1
+    counted: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
         """Return the inputs of one step: features by name, and under ``label`` what the loss has to know."""
@@ -92,6 +99,8 @@ class SharedBatches:
         for start in range(0, len(order), QUERY_CHUNK):
             chunk = [queries[at] for at in order[start : start + QUERY_CHUNK]]
             sets[f"queries{start}"] = self.reader.features(chunk, "query")
+        tokens, places = _lengths(sets.values())
+        self.counted[rows[0]["step"]] = (tokens, places, len(queries))
         inputs = {f"{name}_{key}": value for name, found in sets.items() for key, value in found.items()}
         label = {"back": np.argsort(order), "target": batch.target, "allowed": self._allowed(batch)}
         return inputs | {"label": {name: torch.from_numpy(value) for name, value in label.items()}}
@@ -105,11 +114,27 @@ class SharedBatches:
         cosines = base.encode(batch.queries, "query") @ documents.T
         return guided(batch.allowed, batch.target, cosines)
 
+    def read_before(self, step: int) -> tuple[int, int, int]:
+        """Return tokens, places and queries of the steps before one; a loader asks for one more than is trained."""
+        done = [counts for at, counts in self.counted.items() if at < step]
+        tokens, places, queries = (sum(column) for column in zip(*done, strict=True)) if done else (0, 0, 0)
+        return tokens, places, queries
+
     def _share(self, texts: list[str]) -> list[str]:
         """Return this process' share of the texts; the shares in order, less the filling at the end, are the texts."""
         size = math.ceil(len(texts) / self.processes)
         own = texts[self.process * size : (self.process + 1) * size]
         return own + texts[:1] * (size - len(own))
+
+
+def _lengths(sets: Iterable[dict[str, Tensor]]) -> tuple[int, int]:
+    """Return the tokens and the places in some features; where there is no mask, no place is padding."""
+    tokens = places = 0
+    for found in sets:
+        mask = found.get("attention_mask")
+        places += found["input_ids"].numel()
+        tokens += found["input_ids"].numel() if mask is None else int(mask.sum())
+    return tokens, places
 
 
 class InBatchLoss(CachedLossMixin, torch.nn.Module):
@@ -192,6 +217,9 @@ class Watch(TrainerCallback):
         check_every: validate and save after so many steps and after the last one; 0 for never.
         patience: stop after so many checks without a new best; 0 for never.
         keeps: whether checkpoints are kept.
+
+    Attributes:
+        seconds: in the steps so far, without validations.
     """
 
     def __init__(
@@ -205,14 +233,20 @@ class Watch(TrainerCallback):
     ) -> None:
         self.scores, self.history, self.bar = scores, history, bar
         self.check_every, self.patience, self.keeps = check_every, patience, keeps
+        self.seconds = self._began = 0.0
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_others: Any) -> None:
         """Validate the base, unless a checkpoint knows what it scored."""
         if self.check_every and not self.history.checks:
             self._check(state.global_step)
 
+    def on_step_begin(self, *_args: Any, **_others: Any) -> None:
+        """Look at the clock."""
+        self._began = time.perf_counter()
+
     def on_step_end(self, _args: Any, state: Any, control: Any, **_others: Any) -> None:
         """Validate where it is time to."""
+        self.seconds += time.perf_counter() - self._began
         self.bar.advance()
         step = state.global_step
         if self.check_every and (step % self.check_every == 0 or step == state.max_steps):
@@ -225,6 +259,7 @@ class Watch(TrainerCallback):
             # The first process asks, for all must stop at the same step.
             found = [self.scores() if get_rank() == 0 else None]
             [self.history.checks[step]] = broadcast_object_list(found)
+            self.bar.note = self.history.drawn()
 
 
 class SharedBatchTrainer(SentenceTransformerTrainer):
@@ -235,7 +270,8 @@ class SharedBatchTrainer(SentenceTransformerTrainer):
         recipe: its settings.
         loss: of the library's kind.
         collator: makes the inputs of a step.
-        watch: what watches the run.
+        callbacks: what watches the run.
+        history: what the run has seen so far; it grows.
         checkpoints: where they are kept; None keeps none.
         options: further arguments of the library's trainer.
     """
@@ -246,11 +282,12 @@ class SharedBatchTrainer(SentenceTransformerTrainer):
         recipe: Recipe,
         loss: torch.nn.Module,
         collator: SharedBatches,
-        watch: Watch,
+        callbacks: list[TrainerCallback],
+        history: History,
         checkpoints: Checkpoints | None,
         **options: Any,
     ) -> None:
-        self.recipe, self.history, self.checkpoints = recipe, watch.history, checkpoints
+        self.recipe, self.history, self.checkpoints = recipe, history, checkpoints
         args = SentenceTransformerTrainingArguments(
             max_steps=recipe.steps,
             per_device_train_batch_size=1,
@@ -266,7 +303,7 @@ class SharedBatchTrainer(SentenceTransformerTrainer):
         )
         steps = Dataset.from_dict({"step": list(range(recipe.steps))})
         collator = replace(collator, process=args.process_index, processes=args.world_size)
-        super().__init__(model, args, steps, loss=loss, data_collator=collator, callbacks=[watch])
+        super().__init__(model, args, steps, loss=loss, data_collator=collator, callbacks=callbacks)
         self.remove_callback(PrinterCallback)  # it prints the times, which differ each time
 
     def add_model_card_callback(self, _defaults: dict[str, Any]) -> None:
@@ -294,9 +331,11 @@ class SharedBatchTrainer(SentenceTransformerTrainer):
         return loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Note the loss of a step, beside whatever the library logs to."""
+        """Note the loss of a step, and let whatever the library logs to know what validation said after it."""
         if "loss" in logs:
             self.history.loss.append(logs["loss"])
+            if self.state.global_step in self.history.checks:
+                logs = logs | {"eval_validation": self.history.mean(self.state.global_step)}
         super().log(logs, *args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -317,3 +356,28 @@ class SharedBatchTrainer(SentenceTransformerTrainer):
 
     def _load_from_checkpoint(self, checkpoint_path: str, model: Any = None) -> None:
         load_model(self.model, str(Path(checkpoint_path) / WEIGHTS))
+
+
+# --- trackers -------------------------------------------------------------------------------------
+
+
+def require_trackers(names: Sequence[str]) -> None:
+    """Raise a ParameterError where a tracker is unknown or its package is not installed; names it."""
+    for name in names:
+        if name not in TRACKERS:
+            raise ParameterError(f"report_to: unknown tracker {name!r}{nearest(name, list(TRACKERS))}")
+        if not getattr(integration_utils, f"is_{name}_available")():
+            raise ParameterError(
+                f"report_to names {name!r}, whose package is not installed: pip install {name}, or take it out"
+            )
+
+
+def trackers(names: Sequence[str], logs: Path) -> list[TrainerCallback]:
+    """Return transformers' callbacks of some trackers; one that writes files writes them into ``logs``."""
+    found = []
+    for name in names:
+        callback = integration_utils.INTEGRATION_TO_CALLBACK[name]()
+        if name == "tensorboard" and callback.logging_dir is None:
+            callback.logging_dir = str(logs)  # its own choice would go with the folder of unfinished checkpoints
+        found.append(callback)
+    return found

@@ -16,12 +16,18 @@ class Recipe:
     and ``hard_negatives`` mined documents. A document is encoded once for all of its queries,
     which is what makes the step cheap.
 
+    Gradients of several batches are not accumulated: each query would still meet the negatives of its own batch alone.
+    What widens the choice is more ``documents``, with ``chunk`` or ``gradient_checkpointing`` where memory ends.
+
     Attributes:
         matryoshka_dims: the loss is the mean over vectors cut to these many numbers and brought to unit length again
             (Kusupati et al. 2022); the full length is trained only where it is one of them. Empty for whole vectors.
         matryoshka_weights: how much each of them counts in the mean; empty for alike.
         chunk: texts that are embedded at once where vectors and their gradients are cached (Gao et al. 2021): large
             batches in little memory, for one further pass forward. 0 embeds a batch as a whole.
+        lora_rank: so many dimensions of each layer's change are learned instead of all weights (LoRA, Hu et al. 2021);
+            it takes a higher ``learning_rate``. 0 learns all weights.
+        gradient_checkpointing: activations are computed twice instead of kept.
     """
 
     loss: str = "mnr_hard"
@@ -38,6 +44,8 @@ class Recipe:
     matryoshka_dims: tuple[int, ...] = ()
     matryoshka_weights: tuple[float, ...] = ()
     chunk: int = 0
+    lora_rank: int = 0
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "documents", "queries_per_document", "document_tokens", "query_tokens"):
@@ -47,6 +55,8 @@ class Recipe:
             raise ParameterError(f"learning_rate must lie between 0 and 1, found {self.learning_rate}")
         if self.chunk < 0:
             raise ParameterError(f"chunk must be 0 or more, found {self.chunk}")
+        if self.lora_rank < 0:
+            raise ParameterError(f"lora_rank must be 0 or more, found {self.lora_rank}")
         for name in ("matryoshka_dims", "matryoshka_weights"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # a file has lists
         _check_matryoshka(self.matryoshka_dims, self.matryoshka_weights)

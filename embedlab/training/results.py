@@ -74,3 +74,40 @@ class MinedUse:
     def share(self) -> float:
         """Share of the pairs that were used; 0 where nothing was mined."""
         return self.used / self.pairs if self.pairs else 0.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the steps of a training run read and took; it hangs on the machine, so it is no result.
+
+    Of several processes it is that of this one, and of a run that was taken up again, of what was done since.
+
+    Attributes:
+        tokens: that the model read, without padding.
+        places: in its batches, padding included.
+        pairs: queries of the batches, each beside its positive.
+        seconds: in forward passes, backward passes and updates; validations do not count.
+        memory: most bytes in use; see :func:`embedlab.models.hardware.peak_memory`.
+    """
+
+    tokens: int = 0
+    places: int = 0
+    pairs: int = 0
+    seconds: float = 0.0
+    memory: int = 0
+
+    @property
+    def padding(self) -> float:
+        """Share of the places that held padding; 0 where nothing was read."""
+        return 1 - self.tokens / self.places if self.places else 0.0
+
+    def figures(self) -> dict[str, float]:
+        """Return it by name and unit; nothing a second where nothing was done."""
+        seconds = self.seconds or float("inf")
+        return {
+            "tokens read in training": self.tokens,
+            "tokens a second": self.tokens / seconds,
+            "pairs a second": self.pairs / seconds,
+            "share of padding": self.padding,
+            "peak memory (GB)": self.memory / 1e9,
+        }

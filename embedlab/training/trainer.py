@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +16,16 @@ from embedlab.errors import ModelError, ParameterError, nearest
 from embedlab.files import sha256_json
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind, encode_texts
+from embedlab.models.hardware import peak_memory, reset_peak_memory
 from embedlab.models.loading import load_sentence_transformer, quiet
 from embedlab.progress import Progress
 from embedlab.training.adapter import Frozen, QueryAdapter, add_route
 from embedlab.training.batches import BatchSampler
 from embedlab.training.checkpoints import WEIGHTS, Checkpoints
+from embedlab.training.lora import add_lora, has_lora, merge_lora, plain_copy, require_peft
 from embedlab.training.losses import LOSSES
 from embedlab.training.recipe import Recipe
+from embedlab.training.results import Usage
 from embedlab.training.validation import History, Validation
 
 if TYPE_CHECKING:
@@ -49,6 +51,14 @@ class Trainer:
         recipe: all settings.
         validation: what the model is scored on while it learns; None for a run without.
         folder: where checkpoints go; a run with the same inputs continues from there, and one with others is refused.
+        report_to: names of trackers that follow the run: ``tensorboard`` (files in ``folder/logs``), ``wandb``,
+            ``mlflow``, ``trackio``; each sees the loss of every step and the mean of every validation.
+
+    Attributes:
+        usage: what the steps of the last :meth:`fit` read and took.
+
+    Raises:
+        ParameterError: if loss or tracker is unknown, or the recipe or a tracker needs a package that is not installed.
     """
 
     def __init__(
@@ -60,14 +70,22 @@ class Trainer:
         recipe: Recipe,
         validation: Validation | None = None,
         folder: Path | None = None,
+        report_to: Sequence[str] = (),
     ) -> None:
         if recipe.loss not in LOSSES:
             raise ParameterError(f"unknown loss {recipe.loss!r}{nearest(recipe.loss, list(LOSSES))}")
+        require_peft(recipe.lora_rank)
+        self.report_to = tuple(report_to)
+        if self.report_to:
+            from embedlab.training.loop import require_trackers
+
+            require_trackers(self.report_to)
         self.rule, wants_hard = LOSSES[recipe.loss]
         self.recipe = recipe if wants_hard else replace(recipe, hard_negatives=0)
         self.encoder, self.documents, self.validation = encoder, documents, validation
         self.sampler = BatchSampler(rows, relatives, self.recipe)
         self.history = History()
+        self.usage = Usage()
         self.checkpoints = None
         if folder is not None:
             self.checkpoints = Checkpoints(folder, self._made_from(rows, relatives))
@@ -88,6 +106,25 @@ class Trainer:
         return found
 
     def _fresh(self) -> SentenceTransformer:
+        """Return the base as it is before the first step."""
+        model = self._base()
+        self._prepare(model)
+        return model.to(self.encoder.device)
+
+    def _prepare(self, model: SentenceTransformer) -> None:
+        """Make of the base what the recipe trains."""
+        if self.recipe.lora_rank:
+            add_lora(model, self.recipe.lora_rank)
+        transformer = model.transformers_model
+        if self.recipe.gradient_checkpointing and transformer is not None:
+            if not transformer.supports_gradient_checkpointing:
+                raise ModelError(
+                    f"{self.encoder.name}: gradient_checkpointing is on, and {type(transformer).__name__} cannot do "
+                    "it; set it to False"
+                )
+            transformer.activation_checkpointing_enable({"use_reentrant": False})
+
+    def _base(self) -> SentenceTransformer:
         """Load the base in fp32, without dropout, and on a CPU with eager attention, which is faster to train there."""
         import torch
 
@@ -117,8 +154,11 @@ class Trainer:
             TrainingError: if the loss is no number any more.
             IntegrityError: if a checkpoint is damaged, or of a run that was made from something else.
         """
+        if self.recipe.lora_rank and not has_lora(self.model):  # load_step has merged them
+            self.model = self._fresh()
         step = self._resume()
         with Progress(f"Training ({self.recipe.loss})", self.recipe.steps) as bar:
+            bar.note = self.history.drawn()
             bar.advance(step)
             if step < self.recipe.steps and not self.history.is_exhausted(patience):
                 self._train(step, bar, check_every, patience)
@@ -142,13 +182,16 @@ class Trainer:
         keeps = self.checkpoints is not None
         watch = loop.Watch(self._scores if self.validation else None, self.history, bar, check_every, patience, keeps)
         collator = loop.SharedBatches(self.sampler, self.documents, self.reader)
+        logs = self.checkpoints.folder / "logs" if self.checkpoints is not None else Path("logs")
+        reset_peak_memory(self.encoder.device)
         with quiet(), tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=self._scratch()) as scratch:
             trainer = loop.SharedBatchTrainer(
                 self.model,
                 self.recipe,
                 loop.InBatchLoss(self.model, self.rule, self.recipe),
                 collator,
-                watch,
+                [watch, *loop.trackers(self.report_to, logs)],
+                self.history,
                 self.checkpoints,
                 output_dir=scratch,
                 use_cpu=self.encoder.device == "cpu",
@@ -157,6 +200,8 @@ class Trainer:
             )
             trainer.train(resume_from_checkpoint=str(self.checkpoints.of(step)) if step and self.checkpoints else None)
             trainer.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        read = collator.read_before(trainer.state.global_step)
+        self.usage = Usage(*read, seconds=watch.seconds, memory=peak_memory(self.encoder.device))
 
     def _scratch(self) -> Path | None:
         """Return where a checkpoint is written before it is taken over: on the same file system."""
@@ -186,7 +231,7 @@ class Trainer:
         """Return a function that encodes (texts, kind) with the weights as they are now."""
         import torch
 
-        frozen = copy.deepcopy(self.model)
+        frozen = plain_copy(self.model)
         frozen.__dict__.pop("forward", None)  # autocast stands round it while it is trained
         frozen.to(getattr(torch, self.encoder.identity.precision))
         frozen.eval()
@@ -217,9 +262,8 @@ class Trainer:
         if backend is not None:  # a tokenizer saves how it cut its last batch: files would differ by history
             backend.no_truncation()
             backend.no_padding()
-        saved = self.model
+        saved = plain_copy(self.model)
         if adapter is not None:
-            saved = copy.deepcopy(self.model)
             add_route(saved, adapter)
         saved.save(str(folder), create_model_card=False, safe_serialization=True)
 
@@ -240,12 +284,14 @@ class Trainer:
 
         if not 0 < share <= 1:
             raise ParameterError(f"a share of the tuned weights must lie above 0 and up to 1, found {share}")
-        self.model = self._fresh()
+        self.model = self._base()
         if step == 0:
             return
         assert self.checkpoints is not None
         base = {name: weight.clone() for name, weight in self.model.state_dict().items()}
+        self._prepare(self.model)
         load_model(self.model, str(self.checkpoints.weights(step)))
+        merge_lora(self.model)
         if share != 1.0:
             for name, weight in self.model.state_dict().items():
                 if weight.is_floating_point():

@@ -16,6 +16,8 @@ from embedlab.retrieval.base import DEPTH, as_run
 from embedlab.retrieval.dense import exact_search
 from embedlab.training.results import Checkpoint
 
+BLOCKS = "▁▂▃▄▅▆▇█"
+
 Encode = Callable[[list[str], Literal["query", "document"]], Any]
 """Encodes texts as queries or documents: unit vectors, ``[texts, dimensions]``."""
 
@@ -113,6 +115,19 @@ class History:
         # A single query has no spread; only what loses nothing on it is as good.
         error = float(np.std(loss, ddof=1)) / math.sqrt(len(loss)) if len(loss) > 1 else 0.0
         return float(loss.mean()), error
+
+    def mean(self, step: int) -> float:
+        """Return the mean validation score of a check."""
+        return self._means()[step]
+
+    def drawn(self) -> str:
+        """Return the mean scores so far as a line of blocks, the lowest to the highest of them, and the last one."""
+        means = [self.mean(step) for step in sorted(self.checks)]
+        if not means:
+            return ""
+        low, spread = min(means), max(means) - min(means)
+        heights = [round((len(BLOCKS) - 1) * (mean - low) / spread) if spread else 0 for mean in means]
+        return f"validation {''.join(BLOCKS[height] for height in heights)} {means[-1]:.3f}"
 
     def _means(self) -> dict[int, float]:
         """Return the mean validation score of each check, by step."""

@@ -10,10 +10,9 @@ import sys
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from tiny_models import WORDS, save_tiny
+from tiny_models import save_encoder, save_tiny, word_documents, word_rows
 from transformers import BertModel
 
 import embedlab
@@ -28,32 +27,19 @@ RECIPE = Recipe(steps=6, documents=4, queries_per_document=2, hard_negatives=2, 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A bi-encoder of a few hundred random weights."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-
     folder = tmp_path_factory.mktemp("tiny")
-    body = Transformer(str(save_tiny(folder / "body", BertModel)))
-    pooling = Pooling(body.get_embedding_dimension(), pooling_mode="mean")
-    SentenceTransformer(modules=[body, pooling], device="cpu").save(str(folder / "model"), create_model_card=False)
-    return embedlab.load_model(str(folder / "model"), "float32")
+    saved = save_encoder(save_tiny(folder / "body", BertModel), folder / "model")
+    return embedlab.load_model(str(saved), "float32")
 
 
 @pytest.fixture(scope="module")
 def documents():
-    return pd.Series({f"d{at}": f"a {word} starts with a {word}" for at, word in enumerate(WORDS)})
+    return word_documents()
 
 
 @pytest.fixture(scope="module")
 def rows():
-    """Two queries a document; the next document is a mined negative of both."""
-    made = []
-    for at, word in enumerate(WORDS):
-        negatives = [{"id": f"d{(at + 1) % len(WORDS)}", "miner": "bm25", "score": 0.5}]
-        for number, text in enumerate((f"{word} river", f"road {word} key")):
-            made.append(
-                {"query_id": f"q{at}-{number}", "text": text, "positive_ids": [f"d{at}"], "negatives": negatives}
-            )
-    return pd.DataFrame(made)
+    return word_rows()
 
 
 @pytest.fixture(scope="module")

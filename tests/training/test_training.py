@@ -214,6 +214,13 @@ def test_a_later_checkpoint_goes_on_unless_validation_tells_it_from_the_best():
     assert History(checks={0: {"q": 1.0}}).chosen() == 0
 
 
+def test_the_validation_so_far_is_drawn_from_its_lowest_to_its_highest():
+    assert History().drawn() == ""
+    assert History(checks={0: {"a": 0.2, "b": 0.4}}).drawn() == "validation ▁ 0.300"
+    checks = {10: {"a": 1.0}, 0: {"a": 0.0}, 20: {"a": 0.5}}
+    assert History(checks=checks).drawn() == "validation ▁█▅ 0.500"
+
+
 def test_heavier_rows_are_drawn_more_often():
     rows = pd.DataFrame(
         {

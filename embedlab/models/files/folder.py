@@ -46,7 +46,7 @@ CALLED = {
     SPARSE: "a sparse encoder, for load_sparse_encoder",
 }
 
-WIDTHS = ("hidden_size", "d_model", "dim", "n_embd")
+WIDTHS = ("word_embed_proj_dim", "hidden_size", "d_model", "dim", "n_embd")
 """What different kinds of transformers call the length of a token's vector in ``config.json``."""
 
 LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "num_decoder_layers")
@@ -68,6 +68,9 @@ OPTIONS = (
     *("tokenizer_name_or_path", "backend"),
 )
 """Entries of ``sentence_bert_config.json`` by which a model would say how it is loaded."""
+
+CODED = ("config.json", "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
+"""JSON files in which a model may name classes of its own."""
 
 LONGEST = 1_000_000
 """More tokens no text is cut at, and no vector has more numbers."""
@@ -103,6 +106,7 @@ def check_folder(folder: Path, kind: str = DENSE) -> None:
     for name in SETTINGS:
         json_of(folder / name)
     _check_options(folder)
+    _check_code(folder)
     for module in modules_of(folder):
         _check_module(module)
 
@@ -156,6 +160,21 @@ def _check_options(folder: Path) -> None:
                     f"{module.folder / 'config.json'}: {name} {shown(module.config[name])!r} is code from the hub, "
                     "which is not executed; take that out"
                 )
+
+
+def _check_code(folder: Path) -> None:
+    """Raise a ModelError where a folder names classes of its own.
+
+    They are not executed. The library's class of the same name may compute something else, and would not say so.
+    """
+    places = sorted({module.folder for module in modules_of(folder)})
+    for file in [place / name for place in places for name in CODED]:
+        named = json_of(file).get("auto_map")
+        if named:
+            raise ModelError(
+                f"{file}: it names code of its own (auto_map: {shown(named)}), and code that comes with a model is not "
+                "executed: choose another model, or take auto_map out of a copy if the library's own class will do"
+            )
 
 
 def kind_of(folder: Path) -> str:
@@ -238,12 +257,18 @@ def width_of(folder: Path) -> int:
 
 def _pooled(config: Mapping[str, Any], where: Path, before: Any) -> int:
     """Return the length of a pooled vector: that of a token's, once for each way of pooling."""
-    length = config.get("embedding_dimension", config.get("word_embedding_dimension", before))
+    stated = config.get("embedding_dimension", config.get("word_embedding_dimension", before))
+    length = _whole(stated, where, "the length of the vectors")
+    if isinstance(before, int) and length != before:
+        raise ModelError(
+            f"{where}: it pools vectors of {length} numbers, but by the config.json of the module before it they have "
+            f"{before}; {MEND}"
+        )
     mode = config.get("pooling_mode")
     modes = len(mode) if isinstance(mode, list) else 1
     if mode is None:
         modes = sum(config.get(name) is True for name in MODES) or 1
-    return _whole(length, where, "the length of the vectors") * modes
+    return length * modes
 
 
 def _whole(value: Any, where: Path, what: str) -> int:
