@@ -126,7 +126,7 @@ class Comparison:
         """Return the verdict and why, in two sentences of plain English."""
         low, high = self.ci
         least = f"the minimum gain of {self.min_gain:+.4f}" if self.min_gain else "zero"
-        span = f"the {self.confidence * 100:g} % interval of the gain, {low:+.4f} to {high:+.4f},"
+        span = f"the {round(self.confidence * 100, 1):g} % interval of the gain, {low:+.4f} to {high:+.4f},"
         if self.verdict == "SHIP" and self.min_gain < 0:
             return f"The candidate is not worse by more than {-self.min_gain:.4f}: {span} lies above {least}."
         if self.verdict == "SHIP":

@@ -238,9 +238,11 @@ def _options(store: Store, contract: Contract | None) -> dict[str, Any]:
 
 
 def _shown_number(name: str, value: Any) -> Any:
-    """Return None for a number that is missing, which templates tell from a number, and money in words."""
+    """Return None for a number that is missing, which templates tell from a number; money and sizes in words."""
     if isinstance(value, float) and math.isnan(value):
         return None
+    if name == "index_gb":
+        return f"{value:,.1f} GB" if value >= 1 else f"{1000 * value:,.1f} MB"
     return money(value) if name in ("once", "monthly") else value
 
 

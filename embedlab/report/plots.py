@@ -32,6 +32,9 @@ def _axes(title: str, size: tuple[float, float] = (7.0, 3.2)) -> Any:
     return axes
 
 
+LABELLED = 10
+"""Points that are all labelled; of more, those on the front alone, for their labels would cover one another."""
+
 LABEL = 44
 """Characters of a row's label on one line: longer ones would leave no room for what is drawn."""
 
@@ -170,7 +173,8 @@ def front(table: pd.DataFrame, x: str, y: str, on_front: pd.Series, title: str, 
     """Draw a point a row, filled where it lies on the Pareto front, hollow where another beats it in everything.
 
     Args:
-        table: indexed by the names that label the points; those beyond a slash are shown without what is before it.
+        table: indexed by the names that label the points, of many only those on the front; those beyond a slash are
+            shown without what is before it.
         x: the column of which less is better, all above 0; on a logarithmic axis.
         y: the column of which more is better.
         on_front: bool by the table's index; see :func:`embedlab.evaluation.pareto`.
@@ -179,17 +183,32 @@ def front(table: pd.DataFrame, x: str, y: str, on_front: pd.Series, title: str, 
         ylabel: of the axis.
     """
     axes = _axes(title, (7.0, 3.8))
-    best = table[on_front].sort_values([x, y])
+    best, labels = table[on_front].sort_values([x, y]), {}
     axes.step(best[x], best[y], where="post", color=COLOURS["light"], lw=1.5, zorder=0)
     for (name, row), is_best in zip(table.iterrows(), on_front, strict=True):
         shade = COLOURS["tuned"] if is_best else COLOURS["base"]
         axes.plot(row[x], row[y], "o", color=shade, mfc=shade if is_best else "white")
-        label = str(name).rsplit("/", 1)[-1]
-        axes.annotate(label, (row[x], row[y]), xytext=(6, 4), textcoords="offset points", fontsize=8, color=shade)
+        if is_best or len(table) <= LABELLED:
+            label = str(name).rsplit("/", 1)[-1]
+            place = {"xytext": (6, 4), "textcoords": "offset points"}
+            labels[name] = axes.annotate(label, (row[x], row[y]), fontsize=8, color=shade, **place)
     axes.set_xscale("log")
     axes.margins(x=0.25, y=0.15)  # room for the labels
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
+    _apart(
+        axes, [labels[name] for name in table[y].sort_values(ascending=False, kind="stable").index if name in labels]
+    )
+
+
+def _apart(axes: Any, labels: Sequence[Any]) -> None:
+    """Move labels down, in their order, until none covers one before it."""
+    axes.figure.canvas.draw()  # only what is laid out has a place
+    taken: list[Any] = []
+    for label in labels:
+        while any(label.get_window_extent().overlaps(other) for other in taken):
+            label.xyann = (label.xyann[0], label.xyann[1] - 4)
+        taken.append(label.get_window_extent())
 
 
 def route(

@@ -13,7 +13,7 @@ from embedlab.chain.artifacts.evaluate import Prices
 from embedlab.chain.artifacts.test_pipeline import OPTIONS
 from embedlab.errors import DataError
 from embedlab.evaluation.comparison import compare_scores
-from embedlab.evaluation.need.ladder import MEASURED
+from embedlab.evaluation.need.ladder import MEASURED, TODAY
 from embedlab.evaluation.pareto import pareto
 from embedlab.evaluation.results import Comparison, split_confidence, with_interval
 from embedlab.evaluation.statistics.intervals import Groups
@@ -112,9 +112,10 @@ def option_table(
         if option.scores is not None:
             known = option.scores.reindex(production.scores.index)
             gain = compare_scores(production.scores, known, metric, groups=groups, seed=seed, confidence=confidence)
-            row |= {"delta": gain.delta, "ci_low": gain.ci95[0], "ci_high": gain.ci95[1]}
+            low, high = (0.0, 0.0) if option is production else gain.ci95  # nothing can differ from itself
+            row |= {"delta": gain.delta, "ci_low": low, "ci_high": high}
             row["surely"] = bool(gain.ci[0] >= least)
-        rows.append(row | _on_test(option) | _prices(option, production, prices, documents))
+        rows.append(row | _on_test(option, production) | _prices(option, production, prices, documents))
     table = pd.DataFrame(rows, columns=list(OPTIONS.columns))
     table["surely"] = table["surely"].eq(True)
     numbers = [name for name, kind in OPTIONS.columns.items() if kind == NUMBER]
@@ -123,10 +124,10 @@ def option_table(
     return table
 
 
-def _on_test(option: Option) -> dict[str, float]:
+def _on_test(option: Option, production: Option) -> dict[str, float]:
     if option.on_test is None:
         return {}
-    low, high = option.on_test.ci95
+    low, high = (0.0, 0.0) if option is production else option.on_test.ci95
     return {"test_delta": option.on_test.delta, "test_low": low, "test_high": high}
 
 
@@ -186,13 +187,29 @@ def _money(row: pd.Series) -> str:
 # --- what earlier steps measured --------------------------------------------------------------------
 
 
-def rung_options(facts: Facts, documents: int, bytes_a_document: float) -> list[Option]:
+def _as_now(milliseconds: float | None, then: float | None, now: float | None) -> float | None:
+    """Return a time that another step took, as long as it would take now.
+
+    A machine that is busy in one step and idle in another makes their times unlike; today's model was timed in both.
+
+    Args:
+        milliseconds: of a query, in that step.
+        then: of today's model in that step.
+        now: of today's model in this one; None, or 0 for either: the time stays as it is.
+    """
+    if milliseconds is None or not then or not now:
+        return milliseconds
+    return milliseconds * now / then
+
+
+def rung_options(facts: Facts, documents: int, bytes_a_document: float, today_ms: float | None = None) -> list[Option]:
     """Return the remedies of step 02, those that could not be run there included.
 
     Args:
         facts: of the run.
         documents: of the collection.
         bytes_a_document: of today's index.
+        today_ms: of a query by today's model alone, timed beside the other options; what 02 timed is scaled to it.
     """
     ladder, scores = _table(facts, confirm_need.LADDER), _table(facts, confirm_need.PER_QUERY).set_index("query_id")
     took = facts.decision(confirm_need.LADDER.step, confirm_need.MILLISECONDS) or {}
@@ -211,7 +228,7 @@ def rung_options(facts: Facts, documents: int, bytes_a_document: float) -> list[
                 name=row["rung"],
                 step=confirm_need.LADDER.step,
                 scores=scores[row["rung"]],
-                query_ms=took.get(row["rung"]),
+                query_ms=_as_now(took.get(row["rung"]), took.get(TODAY), today_ms),
                 bytes_a_document=bytes_a_document + row["added_bytes"] / documents,
                 seconds_a_document=embedding.get(row["rung"]) if anew else 0.0,
                 reembed=DOCUMENTS if anew else NOTHING,
@@ -220,8 +237,13 @@ def rung_options(facts: Facts, documents: int, bytes_a_document: float) -> list[
     return found
 
 
-def candidate_options(facts: Facts) -> list[Option]:
-    """Return the other base models of step 03, and today's in other forms, those that could not be had included."""
+def candidate_options(facts: Facts, today_ms: float | None = None) -> list[Option]:
+    """Return the other base models of step 03, and today's in other forms, those that could not be had included.
+
+    Args:
+        facts: of the run.
+        today_ms: as in :func:`rung_options`; what 03 timed is scaled to it.
+    """
     table = _table(facts, choose_base_model.CANDIDATES)
     scores = _table(facts, choose_base_model.PER_QUERY).set_index("query_id")
     speed = facts.decision(choose_base_model.CANDIDATES.step, "speed") or {}
@@ -238,17 +260,17 @@ def candidate_options(facts: Facts) -> list[Option]:
         rate = speed.get(row["model"], [None])[0]
         seconds = 0.0 if is_form else None if not rate else 1 / rate
         anew = NOTHING if is_form else DOCUMENTS
-        own = scores[row["model"]]
-        found.append(Option(name, step, own, False, row["query_ms"], row["bytes_per_document"], seconds, anew))
+        own, took = scores[row["model"]], _as_now(row["query_ms"], table["query_ms"].iloc[0], today_ms)
+        found.append(Option(name, step, own, False, took, row["bytes_per_document"], seconds, anew))
     return found
 
 
 def mix_options(facts: Facts, query_ms: float | None, bytes_a_document: float, seconds: float | None) -> list[Option]:
-    """Return the mixes of tuned and base weights that step 14 tried beside the tuned ones alone."""
+    """Return the mixes of tuned and base weights that step 14 tried beside the one that became the tuned model."""
     scores = _table(facts, train.MIXES).set_index("query_id")
-    found = []
+    training, found = facts.read(train.Training), []
     for share in scores.columns:
-        if share != "1":
+        if training is None or float(share) != training.share:
             name = f"tuned, {float(share):.0%} of the way from the base"
             own = Option(name, train.MIXES.step, scores[share], True, query_ms, bytes_a_document, seconds, DOCUMENTS)
             found.append(own)

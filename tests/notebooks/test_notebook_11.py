@@ -73,9 +73,11 @@ def test_by_default_each_of_three_losses_trains_once(start):
     assert names["trust"] == "No longer race was run."
 
 
-def test_every_loss_can_race(start):
+def test_every_loss_can_race_and_stands_beside_the_examples_of_its_format(start):
     store = start(EVERY)
-    run_cells("11", losses=list(LOSSES), **FEW)
+    entered = run_cells("11", losses=list(LOSSES), **FEW)["entered"]
+    assert entered["format"].to_dict() == FORMATS
+    assert entered["examples"].to_dict() == {name: EVERY[form] for name, form in FORMATS.items()}
     assert list(table_of(store).index) == list(LOSSES)
     assert np.isfinite(table_of(store)["delta"]).all()
 
@@ -143,10 +145,3 @@ def test_pairs_that_the_long_race_turns_round_are_counted(start, monkeypatch):
     run_cells("11", long_steps=24)
     found = store.artifact(Loss)
     assert (found.pairs_alike, found.pairs) == (2, 3)
-
-
-def test_the_formats_that_losses_want_are_what_the_table_shows(start):
-    start(EVERY)
-    entered = run_cells("11", losses=list(LOSSES), **FEW)["entered"]
-    assert entered["format"].to_dict() == FORMATS
-    assert entered["examples"].to_dict() == {name: EVERY[form] for name, form in FORMATS.items()}

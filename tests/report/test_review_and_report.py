@@ -230,6 +230,18 @@ def test_a_label_as_long_as_a_stack_of_remedies_leaves_room_for_the_figure():
     plt.close()
 
 
+def test_labels_on_a_front_do_not_cover_one_another():
+    names = [f"option number {i} of many" for i in range(14)]
+    table = pd.DataFrame({"ms": 10.0, "gain": [0.1 + 0.0001 * i for i in range(14)]}, index=names)
+    on_front = pd.Series([i >= 9 for i in range(14)], index=names)
+    plots.front(table, "ms", "gain", on_front, "title", "milliseconds", "gain")
+    labels = plt.gcf().axes[0].texts
+    assert sorted(label.get_text() for label in labels) == sorted(names[9:]), "of many only the front is labelled"
+    boxes = [label.get_window_extent() for label in labels]
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    plt.close()
+
+
 def test_counts_are_drawn_over_whole_numbers():
     counts = pd.Series({"one": 3.0, "other": 0.0})
     for draw in (
@@ -256,8 +268,8 @@ def test_a_route_numbers_the_ways_taken_and_draws_them_above_the_others():
 
 def _options():
     """Return three options, one of them of an engine with a hostile name, one that could not be measured."""
-    rows = [("today", 0.0, 0.0), (EVIL, 0.12, 0.02)]
-    costs = {"query_ms": 12.0, "added_ms": 0.0, "index_gb": 1.5, "once": 0.0, "monthly": 3.0}
+    rows = [("today", 0.0, 0.0, 1.5), (EVIL, 0.12, 0.02, 0.0672)]
+    costs = {"query_ms": 12.0, "added_ms": 0.0, "once": 0.0, "monthly": 3.0}
     says = {
         "step": "02",
         "tuned": False,
@@ -267,9 +279,9 @@ def _options():
         "front": True,
     }
     measured = []
-    for name, delta, width in rows:
+    for name, delta, width, size in rows:
         gain = {"delta": delta, "ci_low": delta - width, "ci_high": delta + width, "surely": delta > 0.05}
-        measured.append({"option": name, **gain, **costs, **says})
+        measured.append({"option": name, "index_gb": size, **gain, **costs, **says})
     skipped = {"option": "a reranker", "step": "02", "status": "not measured: none is named"}
     found = pd.DataFrame([*measured, skipped], columns=list(test_pipeline.OPTIONS.columns))
     flags, texts = ["tuned", "surely", "front"], ["reembed", "undo"]
@@ -287,6 +299,8 @@ def test_every_option_stands_in_the_report_with_its_interval_and_what_was_not_me
     assert "<script>" not in text
     assert "+0.120" in text
     assert 'aria-label="+0.100 to +0.140"' in text
+    assert "1.5 GB" in text
+    assert "67.2 MB" in text, "a small index is no 6.72e-02 GB"
     assert "Not measured: a reranker (none is named)." in unescape(text)
 
 

@@ -1,10 +1,13 @@
 """Every option on one page: gain over what answers today, price, and the cheapest that surely gains enough."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from embedlab.chain.artifacts.evaluate import Prices
 from embedlab.errors import DataError
+from embedlab.evaluation import compare_scores
 from embedlab.verdict import Option, best_for_the_money, option_table
 
 PRICES = Prices(
@@ -44,6 +47,12 @@ def test_gains_are_over_production_and_costs_follow_the_prices():
     # A million documents of .036 s are 10 hours; 1.536 GB of the new index beside the old one for a month.
     assert table.loc["tuned", "once"] == pytest.approx(10 * 2 + 1.536 * 0.5)
     assert table.loc["tuned", "undo"] == "point back to the old index, kept meanwhile"
+
+
+def test_what_answers_today_differs_from_itself_by_nothing_and_without_an_interval():
+    today = replace(TODAY, on_test=compare_scores(TODAY.scores, TODAY.scores, "RR@10"))
+    row = option_table([today, HYBRID], today, PRICES, 1_000_000, "RR@10", 0.05).set_index("option").loc["today"]
+    assert (row[["delta", "ci_low", "ci_high", "test_delta", "test_low", "test_high"]] == 0).all()
 
 
 def test_what_was_not_measured_stands_there_without_a_number_and_off_the_front():
