@@ -29,16 +29,26 @@ class Finished:
     page: str
 
 
-def run_all(outputs: Path, path: object, run: str, settings: dict) -> Finished:
-    """Run every step on a folder, and ask what came of it."""
+def run_steps(outputs: Path, path: object, run: str, settings: dict, *more: str) -> Path:
+    """Run the steps on a folder, all or those that further words of the command line name; return the run's folder."""
     options = [w for key, value in settings.items() for w in ("--set", f"{key}={value}")]
     shared = ["--set", "source=beir", "--set", f"path={path}", "--set", f"run={run}"]
-    done = command(outputs, "embedlab", "run", "params/own_data.yaml", *shared, *options)
+    done = command(outputs, "embedlab", "run", "params/own_data.yaml", *shared, *options, *more)
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = outputs / run
+    return outputs / run
+
+
+def page_of(folder: Path) -> str:
+    """Return the front page of a run's report."""
+    return (folder / "report/index.html").read_text(encoding="utf-8")
+
+
+def run_all(outputs: Path, path: object, run: str, settings: dict) -> Finished:
+    """Run every step on a folder, and ask what came of it."""
+    folder = run_steps(outputs, path, run, settings)
     files = {s.number: folder / "artifacts" / s.name / "summary.json" for s in STEPS}
     conclusions = {number: json.loads(file.read_text())["conclusion"] for number, file in files.items()}
     verdict = json.loads((folder / "verdict.json").read_text())
     checked = command(outputs, "embedlab", "check", str(folder))
     assert checked.returncode == CODES[verdict["verdict"]], checked.stderr
-    return Finished(folder, verdict, conclusions, (folder / "report/index.html").read_text(encoding="utf-8"))
+    return Finished(folder, verdict, conclusions, page_of(folder))
