@@ -10,7 +10,8 @@ def count_mined(sampler: BatchSampler, steps: int) -> MinedUse:
     """Count the mined negatives that the first ``steps`` batches of a sampler use.
 
     A mined document counts where the mask lets it count as a negative of the query that it was mined for; whether
-    it was drawn as a hard negative or is there as the positive of another query makes no difference to the loss.
+    it was drawn as a hard negative or is there as the positive of another query makes no difference to the loss. What
+    a guided loss leaves out besides (:func:`embedlab.training.losses.guided`) is counted, too.
     """
     mined = sampler.mined
     used: set[tuple[int, str]] = set()

@@ -36,6 +36,19 @@ def test_steps_after_a_change_make_the_verdict_stale(copied):
     assert re.search(r"Out of date.*to be run again: steps 14, 15", page)
 
 
+def test_step_14_trains_in_chunks_what_may_be_cut(copied):
+    done = run(copied.outputs, "--only", "14", "--set", "14.chunk=4", "--set", "14.matryoshka_dims=[384, 64]")
+    assert done.returncode == 0, done.stderr
+    recipe = json.loads((copied.folder / "artifacts/14_train/training.json").read_text(encoding="utf-8"))["recipe"]
+    assert (recipe["chunk"], recipe["matryoshka_dims"]) == (4, [384, 64])
+
+
+def test_a_model_is_not_trained_for_vectors_longer_than_its_own(copied):
+    done = run(copied.outputs, "--only", "14", "--set", "14.matryoshka_dims=[512]")
+    assert done.returncode != 0
+    assert "matryoshka_dims must be at most 384" in done.stderr
+
+
 @pytest.mark.parametrize("number", ["01", "04", "13"])
 def test_a_changed_byte_of_an_artifact_is_noticed_and_repaired(copied, number):
     path = next(o["path"] for o in copied.manifest()[number]["outputs"] if o["path"].endswith("parquet"))

@@ -138,6 +138,15 @@ def test_a_lead_that_other_seeds_may_turn_replaces_nothing(start, monkeypatch, b
     assert (found.leader, found.loss) == ("mnr", wins)
 
 
+def test_a_lead_from_one_seed_replaces_nothing(start, monkeypatch):
+    store = start(EVERY, documents=144)
+    planted(monkeypatch, lambda loss, seed, steps: 0.9 if loss == "mnr" else 0.2)
+    names = run_cells("11", losses=["mnr", "mnr_hard"])
+    assert names["duel"].ci95[0] > 0
+    assert store.artifact(Loss).loss == "mnr_hard"
+    assert "one seed, which cannot tell luck" in names["why"]
+
+
 def test_pairs_that_the_long_race_turns_round_are_counted(start, monkeypatch):
     store = start(EVERY)
     short, long = {"mnr": 0.3, "mnr_hard": 0.2, "triplet": 0.1}, {"mnr": 0.5, "mnr_hard": 0.6, "triplet": 0.4}
