@@ -109,4 +109,4 @@ def _say(store: Store, found: Export) -> None:
     if not found.is_faithful:
         out.print(f"[red]Not the same model:[/] a cosine lies below {LEAST_COSINE}; do not use it")
     else:
-        out.print(f"How it is loaded says its {README}.")
+        out.print(f"Its {README} says how it is loaded.")
