@@ -20,7 +20,6 @@ import copy
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -193,12 +192,12 @@ def train(name: str, run: Path, options: dict) -> None:
     """Train one way; print the checks, and the most bytes of memory that it took."""
     import torch
 
+    from embedlab.models.hardware import peak_memory
+
     given = inputs(run, options["device"], options["queries"], options["documents"])
     clock = TRAINERS[name](*given, options)
     encoder = given[0]
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if encoder.device == "cuda":
-        most = torch.cuda.max_memory_allocated()
+    most = peak_memory(encoder.device)
     told = {"checks": clock.rows, "memory": most, "device": encoder.device, "precision": encoder.identity.precision}
     told["threads"] = torch.get_num_threads()
     told["gpu"] = torch.cuda.get_device_name() if encoder.device == "cuda" else None

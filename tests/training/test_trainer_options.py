@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from interrupted import KilledAfter
 from tiny_models import save_encoder, save_tiny, word_documents, word_rows
 from transformers import BertModel
 
@@ -123,19 +124,6 @@ def test_a_share_of_lora_is_mixed_from_the_merged_weights(trainer_of, tmp_path):
     for name, weight in weights_of(trainer.model).items():
         if weight.is_floating_point():
             assert torch.allclose(weight, base[name] + 0.25 * (tuned[name] - base[name]), atol=1e-6), name
-
-
-class KilledAfter:
-    """A validation that is interrupted once it has been asked so many times."""
-
-    def __init__(self, times, validation):
-        self.left, self.validation, self.digest = times, validation, validation.digest
-
-    def scores(self, encode):
-        if not self.left:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return self.validation.scores(encode)
 
 
 @needs_peft

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from interrupted import KilledAfter
 from scipy.special import logsumexp
 
 import embedlab
@@ -132,19 +133,6 @@ def validation(rows, documents):
     pairs = rows.explode("positive_ids").rename(columns={"positive_ids": "doc_id"})
     qrels = pairs[["query_id", "doc_id"]].assign(relevance=1)
     return Validation(queries, qrels, documents, "nDCG@10")
-
-
-class KilledAfter:
-    """A validation that is interrupted once it has been asked so many times."""
-
-    def __init__(self, times, validation):
-        self.left, self.validation, self.digest = times, validation, validation.digest
-
-    def scores(self, encode):
-        if not self.left:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return self.validation.scores(encode)
 
 
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(minilm, rows, documents, validation, tmp_path):
