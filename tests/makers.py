@@ -59,7 +59,7 @@ from embedlab.retrieval.indexes.stamp import STAMP
 from embedlab.rollout import CollectionInfo, Release, Releases, State
 from embedlab.rollout.results import Check, Stage
 from embedlab.rollout.service.state import SERVICE
-from embedlab.training.results import AdapterUse, Checkpoint, MinedUse, Mix
+from embedlab.training.results import AdapterUse, Checkpoint, MinedUse, Mix, SeedRun
 
 WEIGHTS = "a" * 64
 """The sha256 of the tuned model's weights."""
@@ -389,6 +389,8 @@ def training(**changes) -> Training:
         mined=MinedUse(pairs=3600, used=900, queries=1200, met=700),
         base=BASE_WEIGHTS,
         checkpoints=[Checkpoint(0, None, 0.4, 0.1, 0.02), Checkpoint(36, 1.2, 0.5, 0.0, 0.0)],
+        seeds=[SeedRun(0, 36, 0.1)],
+        averaged=False,
         mixes=[Mix(0.5, 0.49), Mix(1.0, 0.5)],
         adapter=AdapterUse(10.0, 150, comparison()),
         route=AdapterUse(30.0, 100, comparison()),

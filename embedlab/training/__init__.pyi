@@ -24,6 +24,7 @@ from .results import AdapterUse as AdapterUse
 from .results import Checkpoint as Checkpoint
 from .results import MinedUse as MinedUse
 from .results import Mix as Mix
+from .results import SeedRun as SeedRun
 from .trainer import Trainer as Trainer
 from .validation import History as History
 from .validation import Validation as Validation

@@ -40,6 +40,15 @@ class Mix:
 
 
 @dataclass(frozen=True)
+class SeedRun:
+    """One of several runs of the same recipe: its seed, the step that was taken, and its gain on validation."""
+
+    seed: int
+    step: int
+    gain: float
+
+
+@dataclass(frozen=True)
 class AdapterUse:
     """A linear map of a model's query vectors; see :func:`embedlab.training.fit_adapter`.
 

@@ -137,8 +137,8 @@ class Trainer:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        if self.encoder.device == "cpu" and hasattr(model[0], "auto_model"):
-            model[0].auto_model.set_attn_implementation("eager")
+        if self.encoder.device == "cpu":
+            _attend(model, "eager")
         return model.to(self.encoder.device)
 
     # --- the run --------------------------------------------------------------------------
@@ -235,8 +235,7 @@ class Trainer:
         frozen.__dict__.pop("forward", None)  # autocast stands round it while it is trained
         frozen.to(getattr(torch, self.encoder.identity.precision))
         frozen.eval()
-        if hasattr(frozen[0], "auto_model"):
-            frozen[0].auto_model.set_attn_implementation("sdpa")  # faster without gradients
+        _attend(frozen, "sdpa")  # faster without gradients
         if self.encoder.identity.max_length:
             frozen.max_seq_length = self.encoder.identity.max_length
 
@@ -267,7 +266,12 @@ class Trainer:
             add_route(saved, adapter)
         saved.save(str(folder), create_model_card=False, safe_serialization=True)
 
-    def load_step(self, step: int, share: float = 1.0) -> None:
+    def weights(self, step: int) -> Path:
+        """Return the file of a checked step's weights, for another trainer to average with its own."""
+        assert self.checkpoints is not None
+        return self.checkpoints.weights(step)
+
+    def load_step(self, step: int, share: float = 1.0, others: Sequence[Path] = ()) -> None:
         """Take the weights of a checked step, mixed with the base's: ``base + share · (tuned - base)``.
 
         A mix often serves what training did not see better than either end (WiSE-FT, Wortsman et al. 2022).
@@ -275,24 +279,46 @@ class Trainer:
         Args:
             step: one with a checkpoint, or 0 for the base.
             share: of the tuned weights, 1 for them alone.
+            others: weights of runs that began from the same base with other seeds; the mean of all is then the tuned
+                model (model soups, Wortsman et al. 2022).
 
         Raises:
             ParameterError: if the share does not lie above 0 and up to 1.
         """
-        import torch
-        from safetensors.torch import load_model
-
         if not 0 < share <= 1:
             raise ParameterError(f"a share of the tuned weights must lie above 0 and up to 1, found {share}")
         self.model = self._base()
         if step == 0:
             return
-        assert self.checkpoints is not None
-        base = {name: weight.clone() for name, weight in self.model.state_dict().items()}
-        self._prepare(self.model)
-        load_model(self.model, str(self.checkpoints.weights(step)))
-        merge_lora(self.model)
-        if share != 1.0:
-            for name, weight in self.model.state_dict().items():
-                if weight.is_floating_point():
-                    weight.copy_(torch.lerp(base[name], weight, share))
+        files = [self.weights(step), *others]
+        tuned = self._merged(files[0])
+        for number, file in enumerate(files[1:], start=2):  # the mean so far, so that two models are held at a time
+            _move(tuned, self._merged(file), 1 / number)
+        _move(self.model, tuned, share)
+
+    def _merged(self, file: Path) -> SentenceTransformer:
+        """Return the model of saved weights, as an ordinary one."""
+        from safetensors.torch import load_model
+
+        model = self._base()
+        self._prepare(model)
+        load_model(model, str(file))
+        merge_lora(model)
+        return model
+
+
+def _move(model: SentenceTransformer, other: SentenceTransformer, share: float) -> None:
+    """Move a model's weights by a share of the way to another's."""
+    import torch
+
+    ends = other.state_dict()
+    for name, weight in model.state_dict().items():
+        if weight.is_floating_point():
+            weight.copy_(ends[name] if share == 1.0 else torch.lerp(weight, ends[name], share))
+
+
+def _attend(model: SentenceTransformer, implementation: str) -> None:
+    """Let a transformer attend as is fastest; one that knows a single way keeps to it, and need not say so."""
+    if hasattr(model[0], "auto_model"):
+        with quiet():
+            model[0].auto_model.set_attn_implementation(implementation)

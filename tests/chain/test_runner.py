@@ -43,6 +43,17 @@ def test_step_14_trains_in_chunks_what_may_be_cut(copied):
     assert (recipe["chunk"], recipe["matryoshka_dims"]) == (4, [384, 64])
 
 
+def test_step_14_trains_several_seeds_and_takes_the_mean_of_their_weights(copied):
+    done = run(copied.outputs, "--only", "14", "--set", "14.seeds=3", "--set", "14.average=true")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((copied.folder / "artifacts/14_train/training.json").read_text(encoding="utf-8"))
+    assert [run["seed"] for run in found["seeds"]] == [0, 1, 2]
+    assert len({run["gain"] for run in found["seeds"]}) == 3
+    assert found["averaged"]
+    summary = json.loads((copied.folder / "artifacts/14_train/summary.json").read_text(encoding="utf-8"))
+    assert "over 3 training seeds" in json.dumps(summary)
+
+
 def test_a_model_is_not_trained_for_vectors_longer_than_its_own(copied):
     done = run(copied.outputs, "--only", "14", "--set", "14.matryoshka_dims=[512]")
     assert done.returncode != 0

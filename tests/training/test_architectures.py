@@ -53,7 +53,7 @@ def base(request, tmp_path):
     return embedlab.load_model(str(save_encoder(tmp_path / "body", tmp_path / "base", pooling)), "float32")
 
 
-def test_what_a_step_of_training_saves_is_loaded_by_sentence_transformers_alone(base, tmp_path):
+def test_what_a_step_of_training_saves_is_loaded_by_sentence_transformers_alone(base, tmp_path, capfd):
     texts = [*word_documents().tolist(), "otter"]  # of different lengths, so that there is padding
     before = base.encode(texts)
     trainer = Trainer(base, word_rows(), word_documents(), {}, RECIPE)
@@ -65,6 +65,8 @@ def test_what_a_step_of_training_saves_is_loaded_by_sentence_transformers_alone(
     assert np.abs(plain.encode(texts, normalize_embeddings=True) - trained).max() < 1e-5
     alone = np.concatenate([plain.encode([text], normalize_embeddings=True) for text in texts])
     assert np.abs(alone - trained).max() < 1e-5
+    printed = capfd.readouterr()
+    assert "attention implementation" not in printed.out + printed.err  # MPNet knows one alone
 
 
 def test_the_last_token_of_qwen_is_one_that_it_read(tmp_path):

@@ -126,6 +126,27 @@ def test_a_share_of_lora_is_mixed_from_the_merged_weights(trainer_of, tmp_path):
             assert torch.allclose(weight, base[name] + 0.25 * (tuned[name] - base[name]), atol=1e-6), name
 
 
+@pytest.mark.parametrize("recipe", [RECIPE, pytest.param(LORA, marks=needs_peft)], ids=["all weights", "LoRA"])
+def test_the_weights_of_several_runs_are_averaged_before_they_are_mixed(trainer_of, recipe, tmp_path):
+    trainers = [trainer_of(replace(recipe, seed=seed), tmp_path / str(seed)) for seed in range(3)]
+    found = []
+    for trainer in trainers:
+        trainer.fit(check_every=6)
+        trainer.load_step(6)
+        found.append(weights_of(trainer.model))
+    first, *others = trainers
+    files = [other.weights(6) for other in others]
+    first.load_step(0)
+    base = weights_of(first.model)
+    first.load_step(6, 0.5, files)
+    for name, weight in weights_of(first.model).items():
+        if weight.is_floating_point():
+            mean = torch.stack([weights[name] for weights in found]).mean(dim=0)
+            assert torch.allclose(weight, (base[name] + mean) / 2, atol=1e-6), name
+    first.load_step(0, 1.0, files)  # the base is the base
+    assert all(torch.equal(weight, base[name]) for name, weight in weights_of(first.model).items())
+
+
 @needs_peft
 def test_a_killed_run_with_lora_ends_where_an_uninterrupted_one_does(trainer_of, validation, tmp_path):
     whole = trainer_of(LORA, tmp_path / "whole")

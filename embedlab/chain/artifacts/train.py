@@ -7,7 +7,7 @@ from typing import Any
 
 from embedlab.chain.artifacts.base import INTEGER, NUMBER, TEXT, Artifact, Table
 from embedlab.evaluation.results import Comparison
-from embedlab.training.results import AdapterUse, Checkpoint, MinedUse, Mix
+from embedlab.training.results import AdapterUse, Checkpoint, MinedUse, Mix, SeedRun
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Training(Artifact, step="14", file="training.json"):
         mined: how many of the mined negatives stood in the batches that led to the checkpoint.
         base: sha256 of the weights that training began with.
         checkpoints: what the choice of the step rests on.
+        seeds: every training run; the first one goes on, or with ``averaged`` the mean of their weights.
+        averaged: whether it is that mean.
         mixes: what the choice of the share rests on.
         adapter: what a map of the untuned base's query vectors gains on dev, where no document is embedded again.
         route: what a map of the tuned model's query vectors gains on validation and dev together.
@@ -45,6 +47,8 @@ class Training(Artifact, step="14", file="training.json"):
     mined: MinedUse
     base: str
     checkpoints: list[Checkpoint]
+    seeds: list[SeedRun]
+    averaged: bool
     mixes: list[Mix]
     adapter: AdapterUse
     route: AdapterUse
