@@ -354,6 +354,7 @@ def loss(**changes) -> Loss:
         seeds=1,
         not_run={},
         long_steps=0,
+        teacher="",
         pairs=0,
         pairs_alike=0,
     )

@@ -10,6 +10,7 @@ from .models import FromCache as FromCache
 from .models import lab_model as lab_model
 from .models import service_models as service_models
 from .models import service_name as service_name
+from .models import teacher_model as teacher_model
 from .models import tuned_model as tuned_model
 from .params import load_params as load_params
 from .paths import run_folder as run_folder

@@ -7,16 +7,22 @@ before them shall not be stale because their artifacts are defined anew.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from embedlab.chain.lab import Lab
+from embedlab.chain.store import Store
+from embedlab.data.text import fold
+from embedlab.errors import DataError, shown
 from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind, load_model
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
 
-CHOOSES, TRAINS = "03", "14"
-"""The steps that choose the base model and train it."""
+DEFINES, CHOOSES, SPLITS, TRAINS = "01", "03", "13", "14"
+"""The steps that define the problem, choose the base model, divide the training rows and train it."""
 
 
 def lab_model(lab: Lab, name: str | None = None) -> Encoder:
@@ -32,6 +38,31 @@ def lab_model(lab: Lab, name: str | None = None) -> Encoder:
 def tuned_model(lab: Lab) -> Encoder:
     """Return the model that training put forward, after checking its recorded hashes."""
     return lab_model(lab, str(lab.path(TRAINS, "models/tuned/model.safetensors").parent))
+
+
+def teacher_model(lab: Lab, name: str) -> Encoder:
+    """Return a model that others are to learn from, unless it was trained on queries that judge them.
+
+    What a model learned before it came here is not known; of one that a run trained, the run says it.
+
+    Args:
+        lab: the open step.
+        name: hub id or folder, such as another run's ``models/tuned``.
+
+    Raises:
+        DataError: if it was trained on queries of this run's dev or test; names how many and one of them.
+    """
+    rows = Path(name).resolve().parent.parent / Store.place(SPLITS, "training.parquet")
+    if rows.is_file():
+        queries = lab.read(DEFINES, "queries.parquet")
+        held = queries.loc[queries["part"].isin(["dev", "test"]), "text"].map(fold)
+        taught = sorted(set(pd.read_parquet(rows)["text"].map(fold)) & set(held))
+        if taught:
+            raise DataError(
+                f"{name}: was trained on {len(taught):,} queries that judge this run, such as {shown(taught[0])!r} "
+                f"({rows}); train the teacher with this run's parts and seed"
+            )
+    return lab_model(lab, name)
 
 
 class FromCache:

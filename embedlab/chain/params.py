@@ -17,7 +17,7 @@ SHARED = ("run", "source", "path", "base_model", "seed", "strict", "dev_from", "
 """Keys that stand at the top of a params file; step 01 writes them down for all others."""
 
 NAMES_OR_FILES = {
-    **dict.fromkeys(("base_model", "cross_encoder", "sparse_encoder", "phrasing"), Path.is_dir),
+    **dict.fromkeys(("base_model", "cross_encoder", "sparse_encoder", "phrasing", "teacher"), Path.is_dir),
     "production": Path.is_file,
 }
 """Parameters that may be a name instead of a folder or file, and what tells which."""

@@ -13,7 +13,7 @@ from embedlab.data.trec import parse_run, run_text
 from embedlab.files import sha256_json
 from embedlab.models.encoder import Encoder, encoding_bar
 from embedlab.progress import Progress
-from embedlab.training.losses import LOSSES
+from embedlab.training.losses import LOSSES, TAUGHT
 from embedlab.training.probes import probe as train_and_score
 from embedlab.training.probes import probe_run as train_and_search
 from embedlab.training.probes import validation_of, validation_on
@@ -29,6 +29,7 @@ def probe(
     recipe: Recipe,
     steps: int = 12,
     validation: Validation | None = None,
+    teacher: Encoder | None = None,
 ) -> pd.Series:
     """Train briefly and return scores by query id; the same probe is never trained twice in a run.
 
@@ -40,14 +41,15 @@ def probe(
         recipe: settings; ``steps`` replaces its number of steps.
         steps: how many steps to train.
         validation: what is scored; None for the dev part with the contract's measure.
+        teacher: of the losses that learn from one; None for none.
     """
     short = replace(recipe, steps=steps)
     validation = validation or validation_on(lab.collection("dev"), lab.contract.primary_metric)
-    path = f"probes/{_key(encoder, rows, relatives, short, validation)[:24]}.json"
+    path = f"probes/{_key(encoder, rows, relatives, short, validation, teacher)[:24]}.json"
     file = lab.store.folder / path
     if not file.exists():
         documents = lab.collection().document_texts()
-        scores = train_and_score(encoder, rows, documents, relatives, short, validation, steps)
+        scores = train_and_score(encoder, rows, documents, relatives, short, validation, steps, teacher)
         lab.store.write(path, {str(q): float(v) for q, v in scores.items()})
     else:
         _show_again(short, validation)
@@ -106,7 +108,12 @@ def probe_by_seed(
 
 
 def _key(
-    encoder: Encoder, rows: pd.DataFrame, relatives: dict[str, str], recipe: Recipe, validation: Validation
+    encoder: Encoder,
+    rows: pd.DataFrame,
+    relatives: dict[str, str],
+    recipe: Recipe,
+    validation: Validation,
+    teacher: Encoder | None = None,
 ) -> str:
     """Return a hash of all that a probe's scores depend on, and of nothing else: so that steps share one."""
     seen = [name for name in ("text", "positive_ids", "known_ids", "weight") if name in rows]
@@ -118,7 +125,9 @@ def _key(
     content = rows[seen].to_json(orient="split", index=False, default_handler=str)
     asked = validation.queries.to_dict(), list(validation.documents.index), validation.metric
     judged = validation.qrels.to_json(orient="values")
-    return sha256_json([encoder.identity.digest, recipe.as_dict(), content, sorted(relatives.items()), asked, judged])
+    taught_by = [teacher.identity.digest] if teacher is not None and recipe.loss in TAUGHT else []
+    told = [encoder.identity.digest, recipe.as_dict(), content, sorted(relatives.items()), asked, judged, *taught_by]
+    return sha256_json(told)
 
 
 def split_probe(

@@ -199,6 +199,7 @@ STEPS: tuple[Step, ...] = (
         "Which loss learns most here?",
         reads=("01", "03", "09", "10"),
         writes=("tournament.parquet", "loss.json", "removed.parquet"),
+        files=("teacher",),
         scores=True,
     ),
     Step(

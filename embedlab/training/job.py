@@ -42,6 +42,7 @@ class Job:
         metric: of the validation, an ir-measures name.
         relatives: family by document id.
         report_to: names of trackers that follow the run.
+        teacher: name of the model that some losses learn from; blank for none.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Job:
     metric: str
     relatives: Mapping[str, str]
     report_to: Sequence[str] = ()
+    teacher: str = ""
 
     @classmethod
     def write(
@@ -68,6 +70,7 @@ class Job:
         check_every: int,
         patience: int,
         report_to: Sequence[str] = (),
+        teacher: Encoder | None = None,
     ) -> Job:
         """Write down a run; arguments as for :class:`~embedlab.training.Trainer` and its ``fit``."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +82,7 @@ class Job:
             replace_file(folder / f"{name}.parquet", partial(frame.to_parquet, index=False))
         job = cls(
             folder, encoder.files.source, encoder.identity.precision, encoder.device, recipe, check_every, patience,
-            validation.metric, dict(relatives), list(report_to),
+            validation.metric, dict(relatives), list(report_to), teacher.files.source if teacher else "",
         )  # fmt: skip
         told = {name: value for name, value in asdict(job).items() if name != "folder"}
         replace_file(folder / JOB, json.dumps(told, indent=2))
@@ -108,6 +111,7 @@ class Job:
         """
         rows, qrels = self._table("rows"), self._table("qrels")
         documents, queries, searched = (self._table(name).set_index("id")["text"] for name in SERIES)
+        teacher = load_model(self.teacher, self.precision, device=self.device) if self.teacher else None
         return Trainer(
             load_model(self.model, self.precision, device=self.device),
             rows,
@@ -117,6 +121,7 @@ class Job:
             Validation(queries, qrels, searched, self.metric),
             self.folder,
             self.report_to,
+            teacher,
         )
 
     def run(self) -> History:

@@ -27,7 +27,9 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations import integration_utils
 
 from embedlab.errors import ParameterError, TrainingError, nearest
+from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind
+from embedlab.models.variants import EncodesTexts
 from embedlab.progress import Progress
 from embedlab.training.batches import Batch, BatchSampler
 from embedlab.training.checkpoints import WEIGHTS, Checkpoints
@@ -79,6 +81,7 @@ class SharedBatches:
         reader: makes features of texts.
         process: number of this process.
         processes: how many there are.
+        teacher: of the losses that learn from one; None for none.
         counted: by step, the tokens of its texts, the places in its features and its queries.
     """
 
@@ -87,6 +90,7 @@ class SharedBatches:
     reader: Reader
     process: int = 0
     processes: int = 1
+    teacher: EncodesTexts | None = None
     counted: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
@@ -102,17 +106,25 @@ class SharedBatches:
         tokens, places = _lengths(sets.values())
         self.counted[rows[0]["step"]] = (tokens, places, len(queries))
         inputs = {f"{name}_{key}": value for name, found in sets.items() for key, value in found.items()}
-        label = {"back": np.argsort(order), "target": batch.target, "allowed": self._allowed(batch)}
+        label: dict[str, NDArray[Any]] = {
+            "back": np.argsort(order),
+            "target": batch.target,
+            "allowed": self._allowed(batch),
+        }
+        if self.teacher is not None:
+            label["teacher"] = self._cosines(self.teacher, batch)
         return inputs | {"label": {name: torch.from_numpy(value) for name, value in label.items()}}
 
     def _allowed(self, batch: Batch) -> NDArray[np.bool_]:
         """Return what is allowed in a batch; a guided loss asks the base, whose vectors are cached."""
         if self.reader.recipe.loss not in GUIDED:
             return batch.allowed
-        base = self.reader.encoder
-        documents = base.encode([self.documents[doc_id] for doc_id in batch.documents])
-        cosines = base.encode(batch.queries, "query") @ documents.T
-        return guided(batch.allowed, batch.target, cosines)
+        return guided(batch.allowed, batch.target, self._cosines(self.reader.encoder, batch))
+
+    def _cosines(self, model: EncodesTexts, batch: Batch) -> Vectors:
+        """Return another model's cosines between a batch's queries and documents, ``[queries, documents]``."""
+        documents = model.encode([self.documents[doc_id] for doc_id in batch.documents])
+        return model.encode(batch.queries, "query") @ documents.T
 
     def read_before(self, step: int) -> tuple[int, int, int]:
         """Return tokens, places and queries of the steps before one; a loader asks for one more than is trained."""
@@ -145,7 +157,7 @@ class InBatchLoss(CachedLossMixin, torch.nn.Module):
 
     Args:
         model: embeds features.
-        rule: from cosines ``[queries, documents]``, each query's target and what is allowed to the loss.
+        rule: what is made of the cosines.
         recipe: says whether vectors are cut (``matryoshka_dims``) and cached (``chunk``); None for neither.
 
     Raises:
@@ -189,10 +201,11 @@ class InBatchLoss(CachedLossMixin, torch.nn.Module):
     def _loss(self, queries: Tensor, documents: Tensor, labels: dict[str, Tensor]) -> Tensor:
         """Return the loss of unit vectors, the mean over the lengths that they are cut to."""
         count, width = labels["allowed"].shape
+        given = [labels[name] for name in ("target", "allowed", "teacher") if name in labels]
         losses = []
         for dim, share in self.shares.items():
             cosines = _cut(queries[:count], dim) @ _cut(documents[:width], dim).T
-            losses.append(share * self.rule(cosines, labels["target"], labels["allowed"]))
+            losses.append(share * self.rule(cosines, *given))
         return torch.stack(losses).sum()
 
 

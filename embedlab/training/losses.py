@@ -75,6 +75,35 @@ def cosine(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
     return mse_loss(*_pairs(scores, target, allowed))
 
 
+def kl(scores: Tensor, _target: Tensor, _allowed: Tensor, teacher: Tensor) -> Tensor:
+    """KL divergence of the student's from the teacher's distribution over the batch's documents (Lin et al. 2020).
+
+    Every document counts, also those that a mask would leave out: the teacher says how right they are.
+
+    Args:
+        scores: cosine similarities ``[queries, documents]``.
+        teacher: those of the teacher, of the same shape.
+    """
+    from torch.nn.functional import kl_div, log_softmax, softmax
+
+    return kl_div(log_softmax(scores * SCALE, dim=1), softmax(teacher * SCALE, dim=1), reduction="batchmean")
+
+
+def ranked_and_taught(scores: Tensor, target: Tensor, allowed: Tensor, teacher: Tensor) -> Tensor:
+    """:func:`multiple_negatives` and :func:`kl` together: the judgments, and what the teacher makes of the others."""
+    return multiple_negatives(scores, target, allowed) + kl(scores, target, allowed, teacher)
+
+
+def margin_mse(scores: Tensor, target: Tensor, allowed: Tensor, teacher: Tensor) -> Tensor:
+    """Margin-MSE (Hofstätter et al. 2020): a positive as far above each allowed negative as the teacher has it."""
+    from torch.nn.functional import mse_loss
+
+    others = allowed.scatter(1, target[:, None], False)
+    own = scores.gather(1, target[:, None]) - scores
+    taught = teacher.gather(1, target[:, None]) - teacher
+    return mse_loss(own[others], taught[others])
+
+
 def _pairs(scores: Tensor, target: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
     """Return the cosines of all pairs that count, ``[pairs]``, and their labels: 1 for a positive, 0 for a negative."""
     import torch
@@ -98,7 +127,9 @@ def guided(allowed: NDArray[np.bool_], target: NDArray[np.int64], cosines: NDArr
     return allowed & (cosines <= positive)
 
 
-Loss = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
+Loss = Callable[..., "Tensor"]
+"""From cosines ``[queries, documents]``, each query's target and what is allowed, and for those of :data:`TAUGHT` the
+teacher's cosines, to the loss."""
 
 LOSSES: dict[str, tuple[Loss, bool]] = {
     "mnr": (multiple_negatives, False),
@@ -108,11 +139,17 @@ LOSSES: dict[str, tuple[Loss, bool]] = {
     "cosent": (cosent, True),
     "cosine": (cosine, True),
     "gist": (multiple_negatives, True),
+    "kl": (kl, True),
+    "mnr_kl": (ranked_and_taught, True),
+    "margin_mse": (margin_mse, True),
 }
 """By name: the loss, and whether mined hard negatives stand in its batches."""
 
 GUIDED = frozenset({"gist"})
 """Losses of which the untuned base is the guide; see :func:`guided`."""
+
+TAUGHT = frozenset({"kl", "mnr_kl", "margin_mse"})
+"""Losses that learn from a teacher's scores."""
 
 FORMATS = {
     "mnr": "pairs",
@@ -122,18 +159,24 @@ FORMATS = {
     "cosent": "scored_pairs",
     "cosine": "scored_pairs",
     "gist": "pairs",
+    "kl": "pairs",
+    "mnr_kl": "pairs",
+    "margin_mse": "triplets",
 }
 """By loss: the format (:data:`embedlab.trainset.formats.FITS`) of which the training rows must make an example."""
 
 
-def unfed(loss: str, examples: Mapping[str, int], hard_negatives: int) -> str:
+def unfed(loss: str, examples: Mapping[str, int], hard_negatives: int, teacher: str = "") -> str:
     """Return why a loss cannot be fed, blank where it can.
 
     Args:
         loss: one of :data:`LOSSES`.
         examples: how many the training rows make, by format.
         hard_negatives: mined documents that are added to a batch.
+        teacher: the model that some learn from; blank for none.
     """
+    if loss in TAUGHT and not teacher:
+        return "it learns from a teacher, and none is named"
     if not examples.get(FORMATS[loss]):
         return f"no row makes an example of {FORMATS[loss]}"
     if loss == "mnr_hard" and not hard_negatives:

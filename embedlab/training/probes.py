@@ -9,6 +9,7 @@ import pandas as pd
 from embedlab.data.collection import Collection
 from embedlab.data.text import stable_hash
 from embedlab.models.encoder import Encoder
+from embedlab.models.variants import EncodesTexts
 from embedlab.training.recipe import Recipe
 from embedlab.training.trainer import Trainer
 from embedlab.training.validation import Validation
@@ -58,9 +59,10 @@ def probe(
     recipe: Recipe,
     validation: Validation,
     steps: int = 12,
+    teacher: EncodesTexts | None = None,
 ) -> pd.Series:
     """Train briefly and return scores by query id; arguments as for :func:`probe_run`."""
-    return validation.judged(probe_run(encoder, rows, documents, relatives, recipe, validation, steps))
+    return validation.judged(probe_run(encoder, rows, documents, relatives, recipe, validation, steps, teacher))
 
 
 def probe_run(
@@ -71,6 +73,7 @@ def probe_run(
     recipe: Recipe,
     validation: Validation,
     steps: int = 12,
+    teacher: EncodesTexts | None = None,
 ) -> pd.DataFrame:
     """Train briefly and return the run of the validation queries.
 
@@ -82,7 +85,8 @@ def probe_run(
         recipe: settings; ``steps`` replaces its number of steps.
         validation: what is scored.
         steps: how many steps to train.
+        teacher: see :class:`~embedlab.training.Trainer`.
     """
-    trainer = Trainer(encoder, rows, documents, relatives, replace(recipe, steps=steps))
+    trainer = Trainer(encoder, rows, documents, relatives, replace(recipe, steps=steps), teacher=teacher)
     trainer.fit()
     return validation.run(trainer.frozen_encode())

@@ -18,12 +18,13 @@ from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind, encode_texts
 from embedlab.models.hardware import peak_memory, reset_peak_memory
 from embedlab.models.loading import load_sentence_transformer, quiet
+from embedlab.models.variants import EncodesTexts
 from embedlab.progress import Progress
 from embedlab.training.adapter import Frozen, QueryAdapter, add_route
 from embedlab.training.batches import BatchSampler
 from embedlab.training.checkpoints import WEIGHTS, Checkpoints
 from embedlab.training.lora import add_lora, has_lora, merge_lora, plain_copy, require_peft
-from embedlab.training.losses import LOSSES
+from embedlab.training.losses import LOSSES, TAUGHT
 from embedlab.training.recipe import Recipe
 from embedlab.training.results import Usage
 from embedlab.training.validation import History, Validation
@@ -53,12 +54,14 @@ class Trainer:
         folder: where checkpoints go; a run with the same inputs continues from there, and one with others is refused.
         report_to: names of trackers that follow the run: ``tensorboard`` (files in ``folder/logs``), ``wandb``,
             ``mlflow``, ``trackio``; each sees the loss of every step and the mean of every validation.
+        teacher: a model whose cosines the losses ``kl``, ``mnr_kl`` and ``margin_mse`` learn; others take no notice.
 
     Attributes:
         usage: what the steps of the last :meth:`fit` read and took.
 
     Raises:
-        ParameterError: if loss or tracker is unknown, or the recipe or a tracker needs a package that is not installed.
+        ParameterError: if loss or tracker is unknown, the loss wants a teacher and there is none, or the recipe or a
+            tracker needs a package that is not installed.
     """
 
     def __init__(
@@ -71,9 +74,13 @@ class Trainer:
         validation: Validation | None = None,
         folder: Path | None = None,
         report_to: Sequence[str] = (),
+        teacher: EncodesTexts | None = None,
     ) -> None:
         if recipe.loss not in LOSSES:
             raise ParameterError(f"unknown loss {recipe.loss!r}{nearest(recipe.loss, list(LOSSES))}")
+        if recipe.loss in TAUGHT and teacher is None:
+            raise ParameterError(f"the loss {recipe.loss} learns from a teacher, and none is given")
+        self.teacher = teacher if recipe.loss in TAUGHT else None
         require_peft(recipe.lora_rank)
         self.report_to = tuple(report_to)
         if self.report_to:
@@ -103,6 +110,8 @@ class Trainer:
         }
         if self.validation is not None:
             found["validation"] = self.validation.digest
+        if self.teacher is not None:
+            found["teacher"] = self.teacher.identity.digest
         return found
 
     def _fresh(self) -> SentenceTransformer:
@@ -181,7 +190,8 @@ class Trainer:
 
         keeps = self.checkpoints is not None
         watch = loop.Watch(self._scores if self.validation else None, self.history, bar, check_every, patience, keeps)
-        collator = loop.SharedBatches(self.sampler, self.documents, self.reader)
+        self._ask_teacher()
+        collator = loop.SharedBatches(self.sampler, self.documents, self.reader, teacher=self.teacher)
         logs = self.checkpoints.folder / "logs" if self.checkpoints is not None else Path("logs")
         reset_peak_memory(self.encoder.device)
         with quiet(), tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=self._scratch()) as scratch:
@@ -202,6 +212,13 @@ class Trainer:
             trainer.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         read = collator.read_before(trainer.state.global_step)
         self.usage = Usage(*read, seconds=watch.seconds, memory=peak_memory(self.encoder.device))
+
+    def _ask_teacher(self) -> None:
+        """Let the teacher read all texts of the training at once, which is faster than batch by batch."""
+        if self.teacher is not None:
+            met = self.sampler.everything()
+            self.teacher.encode([self.documents[doc_id] for doc_id in met.documents])
+            self.teacher.encode(list(dict.fromkeys(met.queries)), "query")
 
     def _scratch(self) -> Path | None:
         """Return where a checkpoint is written before it is taken over: on the same file system."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -52,6 +53,17 @@ def test_step_14_trains_several_seeds_and_takes_the_mean_of_their_weights(copied
     assert found["averaged"]
     summary = json.loads((copied.folder / "artifacts/14_train/summary.json").read_text(encoding="utf-8"))
     assert "over 3 training seeds" in json.dumps(summary)
+
+
+@pytest.mark.full
+def test_what_another_run_tuned_teaches_steps_11_and_14(copied, tmp_path):
+    teacher = shutil.copytree(copied.folder, tmp_path / "teacher") / "models" / "tuned"
+    chosen = "--set", "11.losses=[mnr_kl]", "--set", f"11.teacher={teacher}"
+    done = run(copied.outputs, "--from", "11", "--to", "14", *chosen)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((copied.folder / "artifacts/11_choose_loss/loss.json").read_text())["teacher"] == str(teacher)
+    found = json.loads((copied.folder / "artifacts/14_train/training.json").read_text(encoding="utf-8"))
+    assert found["loss"] == found["recipe"]["loss"] == "mnr_kl"
 
 
 def test_a_model_is_not_trained_for_vectors_longer_than_its_own(copied):

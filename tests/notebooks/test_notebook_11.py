@@ -1,5 +1,7 @@
 """Notebook 11 with a tiny model: what cannot be fed does not race; rates, seeds and steps are luck that is shown."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,8 @@ import embedlab
 from embedlab.chain.artifacts.choose_base_model import Choice
 from embedlab.chain.artifacts.choose_loss import TOURNAMENT, Loss
 from embedlab.chain.artifacts.create_negatives import TRAINING
+from embedlab.chain.artifacts.define_problem import QUERIES
+from embedlab.errors import DataError
 from embedlab.models import load_model
 from embedlab.training import FORMATS, LOSSES
 from embedlab.trainset import judged_rows
@@ -73,9 +77,9 @@ def test_by_default_each_of_three_losses_trains_once(start):
     assert names["trust"] == "No longer race was run."
 
 
-def test_every_loss_can_race_and_stands_beside_the_examples_of_its_format(start):
+def test_every_loss_can_race_and_stands_beside_the_examples_of_its_format(start, tmp_path):
     store = start(EVERY)
-    entered = run_cells("11", losses=list(LOSSES), **FEW)["entered"]
+    entered = run_cells("11", losses=list(LOSSES), teacher=str(tmp_path / "tiny"), **FEW)["entered"]
     assert entered["format"].to_dict() == FORMATS
     assert entered["examples"].to_dict() == {name: EVERY[form] for name, form in FORMATS.items()}
     assert list(table_of(store).index) == list(LOSSES)
@@ -97,6 +101,29 @@ def test_with_no_hard_negatives_in_a_batch_the_hard_race_would_be_the_plain_one(
     store = start(EVERY)
     run_cells("11", hard_negatives=0, **FEW)
     assert store.artifact(Loss).not_run == {"mnr_hard": "hard_negatives is 0: it would be mnr again"}
+
+
+def test_without_a_teacher_what_learns_from_one_does_not_race(start):
+    store = start(EVERY)
+    run_cells("11", losses=["mnr", "kl"], **FEW)
+    assert store.artifact(Loss).not_run == {"kl": "it learns from a teacher, and none is named"}
+    assert store.artifact(Loss).teacher == ""
+
+
+def test_a_teacher_that_was_trained_on_queries_that_judge_is_refused(start, tmp_path):
+    store = start(EVERY)
+    tuned = tmp_path / "other" / "models" / "tuned"
+    shutil.copytree(tmp_path / "tiny", tuned)
+    rows = tuned.parents[1] / "artifacts" / "13_split_data" / "training.parquet"
+    rows.parent.mkdir(parents=True)
+    queries = QUERIES.read(store.path("01", QUERIES.file)).set_index("part")["text"]
+    pd.DataFrame({"text": [queries["train"].iloc[0]]}).to_parquet(rows)
+    run_cells("11", losses=["mnr_kl"], teacher=str(tuned), **FEW)
+    assert store.artifact(Loss).teacher == str(tuned)
+    for part in ("dev", "test"):
+        pd.DataFrame({"text": [queries["train"].iloc[0], queries[part].iloc[0]]}).to_parquet(rows)
+        with pytest.raises(DataError, match=r"trained on 1 queries that judge this run, such as .*this run's parts"):
+            run_cells("11", losses=["mnr_kl"], teacher=str(tuned), **FEW)
 
 
 def test_where_no_loss_can_be_fed_the_reasons_are_told(start):
@@ -121,7 +148,7 @@ def test_rates_seeds_and_the_long_race_are_trained_and_kept(start):
 def planted(monkeypatch, score):
     """Let every probe score what a function of its loss, seed and steps says, on every query alike."""
 
-    def probe(lab, encoder, rows, relatives, recipe, steps):
+    def probe(lab, encoder, rows, relatives, recipe, steps, teacher):
         ids = lab.collection("dev").queries["query_id"]
         return pd.Series(score(recipe.loss, recipe.seed, steps), index=pd.Index(ids, name="query_id"))
 

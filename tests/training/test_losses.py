@@ -13,19 +13,20 @@ from scipy.special import logsumexp
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses as library
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-from tiny_models import WORDS, save_tiny
+from sentence_transformers.util import pairwise_cos_sim
+from tiny_models import WORDS, save_encoder, save_tiny
 from transformers import BertModel
 
 import embedlab
-from embedlab.errors import ParameterError
+from embedlab.errors import IntegrityError, ParameterError
 from embedlab.training import LOSSES, Job, Recipe, Trainer, Validation
 from embedlab.training.loop import InBatchLoss, SharedBatches
-from embedlab.training.losses import FORMATS, GUIDED, guided
+from embedlab.training.losses import FORMATS, GUIDED, TAUGHT, guided
 from embedlab.trainset import FITS
 
 RECIPE = Recipe(documents=4, queries_per_document=1, hard_negatives=4)
-EACH = [pytest.param(name, marks=[pytest.mark.model] * (name in GUIDED)) for name in LOSSES]
-"""Every loss; a guided one loads the base."""
+EACH = [pytest.param(name, marks=[pytest.mark.model] * (name in GUIDED | TAUGHT)) for name in LOSSES]
+"""Every loss; one with a guide or a teacher loads that."""
 
 CUT = {"matryoshka_dims": (16, 4), "matryoshka_weights": (3.0, 1.0)}
 
@@ -56,12 +57,20 @@ def rows():
     return pd.DataFrame(made)
 
 
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """Another bi-encoder, which knows other things."""
+    folder = tmp_path_factory.mktemp("teacher")
+    saved = save_encoder(save_tiny(folder / "body", BertModel, seed=5), folder / "model")
+    return embedlab.load_model(str(saved), "float32")
+
+
 @pytest.fixture
-def trainer_of(base, rows, documents):
+def trainer_of(base, rows, documents, teacher):
     """Return a function that makes a trainer whose weights have left the base's."""
 
     def make(recipe, encoder=base, moved=0.1):
-        trainer = Trainer(encoder, rows, documents, {}, recipe)
+        trainer = Trainer(encoder, rows, documents, {}, recipe, teacher=teacher)
         torch.manual_seed(1)
         for weight in trainer.model.parameters():
             weight.data += moved * torch.randn_like(weight)
@@ -72,7 +81,7 @@ def trainer_of(base, rows, documents):
 
 def inputs_of(trainer):
     """Return the features of the first step, the documents' first, and its labels."""
-    inputs = SharedBatches(trainer.sampler, trainer.documents, trainer.reader)([{"step": 0}])
+    inputs = SharedBatches(trainer.sampler, trainer.documents, trainer.reader, teacher=trainer.teacher)([{"step": 0}])
     labels = inputs.pop("label")
     names = dict.fromkeys(key.split("_")[0] for key in inputs)
     features = []
@@ -138,10 +147,47 @@ class Columns:
         features = [self.reader.features(queries, "query"), self.reader.features(self.texts * 4, "document")]
         return features, torch.eye(4, len(self.texts)).flatten()
 
+    def ranked(self):
+        """The queries, their documents, and all other documents of the batch, each a column."""
+        others = [[at for at in range(len(self.texts)) if at != own] for own in range(4)]
+        columns = [[self.texts[found[rank]] for found in others] for rank in range(len(self.texts) - 1)]
+        return [*self.pairs(), *[self.reader.features(column, "document") for column in columns]]
+
+    def taught(self, teacher):
+        """What the teacher says of :meth:`ranked`, ``[queries, documents]``, the own document first."""
+        cosines = teacher.encode(self.batch.queries, "query") @ teacher.encode(self.texts).T
+        return torch.tensor(np.array([[row[own], *np.delete(row, own)] for own, row in enumerate(cosines)]))
+
+
+class Together(torch.nn.Module):
+    """The library's ranking loss and its KL divergence, each of what it wants."""
+
+    def __init__(self, ranking, pairs, divergence):
+        super().__init__()
+        self.ranking, self.pairs, self.divergence = ranking, pairs, divergence
+
+    def forward(self, features, labels):
+        return self.ranking(self.pairs, torch.empty(0)) + 400 * self.divergence(features, labels)
+
+
+def taught_reference(name, trainer, columns):
+    """Return the library's loss of what a teacher says, with what it is given."""
+    model, cosine = trainer.model, pairwise_cos_sim
+    given = columns.ranked(), columns.taught(trainer.teacher)
+    if name == "margin_mse":
+        return library.MarginMSELoss(model, similarity_fct=cosine), *given
+    divergence = library.DistillKLDivLoss(model, similarity_fct=cosine, temperature=1 / 20)
+    if name == "kl":
+        return lambda *found: 400 * divergence(*found), *given  # the library takes the temperature's square out again
+    ranking = library.MultipleNegativesRankingLoss(model, scale=20.0)
+    return Together(ranking, columns.with_negatives(), divergence), *given
+
 
 def reference(name, trainer, columns):
     """Return the library's loss, with what it is given."""
     model, nothing = trainer.model, torch.empty(0)
+    if name in TAUGHT:
+        return taught_reference(name, trainer, columns)
     if name == "mnr":
         return library.MultipleNegativesRankingLoss(model, scale=20.0), columns.pairs(), nothing
     if name == "mnr_hard":
@@ -244,13 +290,27 @@ def random_scores():
     return scores, target, allowed
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in TAUGHT])
 def test_what_is_masked_moves_nothing_and_a_positive_does(name):
     scores, target, allowed = random_scores()
     LOSSES[name][0](scores, target, allowed).backward()
     assert not scores.grad[~allowed].any()
     assert scores.grad[torch.arange(6), target].sum() < 0
     assert (scores.grad.scatter(1, target[:, None], 0.0) >= 0).all() or name == "cosine"
+
+
+def test_a_margin_to_what_is_masked_moves_nothing():
+    scores, target, allowed = random_scores()
+    LOSSES["margin_mse"][0](scores, target, allowed, torch.zeros(6, 5)).backward()
+    assert not scores.grad[~allowed].any()
+    assert scores.grad[allowed].any()
+
+
+def test_a_teacher_also_says_what_is_masked():
+    """What the mask leaves out may be right: the teacher tells how right, and is followed there, too."""
+    scores, target, allowed = random_scores()
+    LOSSES["kl"][0](scores, target, allowed, torch.eye(6, 5)).backward()
+    assert scores.grad[~allowed].any()
 
 
 def test_from_a_document_other_queries_of_its_own_and_masked_ones_are_no_negatives():
@@ -269,6 +329,57 @@ def test_a_guide_takes_negatives_out_that_it_finds_nearer_than_the_positive():
     cosines = np.array([[0.5, 0.6, 0.5], [0.9, 0.1, 0.2]], dtype=np.float32)
     allowed = np.array([[True, True, True], [True, True, False]])
     assert guided(allowed, np.array([0, 1]), cosines).tolist() == [[True, False, True], [False, True, False]]
+
+
+# --- teachers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", sorted(TAUGHT))
+def test_a_pupil_comes_nearer_to_its_teacher(trainer_of, teacher, documents, name):
+    trainer = trainer_of(replace(RECIPE, loss=name, steps=30, queries_per_document=2, learning_rate=1e-2), moved=0)
+    met = trainer.sampler.everything()
+    taught = teacher.encode(met.queries, "query") @ teacher.encode(documents.tolist()).T
+
+    def distance():
+        encode = trainer.frozen_encode()
+        cosines = encode(met.queries, "query") @ encode(documents.tolist(), "document").T
+        others = np.arange(len(documents)) != met.target[:, None]
+        own = cosines[~others][:, None] - cosines[others].reshape(len(cosines), -1)
+        return float(np.abs(own - (taught[~others][:, None] - taught[others].reshape(len(taught), -1))).mean())
+
+    before = distance()
+    trainer.fit()
+    assert distance() < (0.5 if name == "margin_mse" else 0.9) * before
+
+
+@pytest.mark.model
+def test_who_has_learned_all_learns_nothing_more(base, rows, documents):
+    trainer = Trainer(base, rows, documents, {}, replace(RECIPE, loss="kl"), teacher=base)
+    loss = InBatchLoss(trainer.model, trainer.rule, trainer.recipe)
+    value, found = gradients(trainer, loss, *inputs_of(trainer))
+    assert value == pytest.approx(0, abs=1e-5)
+    assert max(float(gradient.abs().max()) for gradient in found.values()) < 1e-4
+
+
+def test_a_loss_that_wants_a_teacher_is_refused_without_one(base, rows, documents):
+    with pytest.raises(ParameterError, match="the loss kl learns from a teacher, and none is given"):
+        Trainer(base, rows, documents, {}, replace(RECIPE, loss="kl"))
+
+
+@pytest.mark.model
+def test_a_run_under_another_teacher_is_another_run(base, teacher, rows, documents, tmp_path):
+    qrels = pd.DataFrame({"query_id": ["q0-0"], "doc_id": ["d0"], "relevance": [1]})
+    validation = Validation(pd.Series({"q0-0": rows["text"][0]}), qrels, documents, "nDCG@10")
+    recipe = replace(RECIPE, loss="kl", steps=2)
+    job = Job.write(tmp_path / "job", base, rows, documents, {}, recipe, validation, 1, 0, teacher=teacher)
+    assert Job.read(job.folder).trainer().teacher.identity == teacher.identity
+    assert len(job.run().loss) == 2
+    other = Job.write(job.folder, base, rows, documents, {}, recipe, validation, 1, 0, teacher=base)
+    with pytest.raises(IntegrityError, match="made from other teacher"):
+        other.run()
+    unasked = Trainer(base, rows, documents, {}, replace(RECIPE, loss="mnr"), teacher=teacher)
+    assert unasked.teacher is None, "a loss that does not ask takes no notice"
 
 
 # --- recipes --------------------------------------------------------------------------------------

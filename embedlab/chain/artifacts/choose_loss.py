@@ -20,6 +20,7 @@ class Loss(Artifact, step="11", file="loss.json"):
         seeds: of each loss, at its learning rate.
         not_run: by loss that could not race, why.
         long_steps: of the second, longer race; 0 where there was none.
+        teacher: the model that some losses learn from; blank for none.
         pairs: of losses that ran both races.
         pairs_alike: those of them that both races put in the same order.
     """
@@ -31,6 +32,7 @@ class Loss(Artifact, step="11", file="loss.json"):
     seeds: int
     not_run: dict[str, str]
     long_steps: int
+    teacher: str
     pairs: int
     pairs_alike: int
 
