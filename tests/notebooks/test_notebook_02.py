@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from conftest import ANIMALS, PLACES, embedlab_here, write_beir
 from planted_models import shallow_minilm
+from tiny_causal import save_tiny_causal
 
 from embedlab.data import fold, read_raw
 
@@ -138,3 +139,25 @@ def test_what_could_not_be_run_is_named_and_nothing_rests_on_it(tmp_path):
     assert pd.isna(row["delta"])
     assert "base nobody/has-this" in found.need["not_measured"]
     assert "cross-encoder" in found.need["not_measured"]
+
+
+def test_a_language_model_says_queries_otherwise_and_is_timed_anew(tmp_path):
+    corpus = [{"_id": f"d{i}", "title": "", "text": f"the {a} was near the {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
+    queries = [{"_id": f"q{i}", "text": f"{a} near {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
+    judgments = [(f"q{i}", f"d{i}", 1) for i in range(40)]
+    writer = save_tiny_causal(tmp_path / "writer", positions=1024)
+    found = confirmed(tmp_path, corpus, queries, judgments, **{"02.phrasing": writer, "02.probe_steps": 1})
+    rows = found.ladder.loc[["several phrasings", "hypothetical answer"]]
+    assert (rows["status"] == "measured").all()
+    assert (rows["added_ms"] > 20).all(), "a kept reply takes no time; these are 128 tokens, written one after another"
+
+
+def test_a_language_model_that_cannot_be_loaded_is_a_row_that_says_so(tmp_path):
+    corpus = [{"_id": f"d{i}", "title": "", "text": f"the {a} was near the {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
+    queries = [{"_id": f"q{i}", "text": f"{a} near {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
+    judgments = [(f"q{i}", f"d{i}", 1) for i in range(40)]
+    (tmp_path / "none").mkdir()
+    found = confirmed(tmp_path, corpus, queries, judgments, **{"02.phrasing": tmp_path / "none", "02.probe_steps": 1})
+    statuses = found.ladder.loc[["several phrasings", "hypothetical answer"], "status"]
+    assert statuses.str.startswith("not measured").all()
+    assert statuses.str.contains("none").all()
