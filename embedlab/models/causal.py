@@ -15,7 +15,7 @@ from embedlab.errors import ModelError, ParameterError, shown
 from embedlab.files import sha256_file, sha256_json
 from embedlab.models.chat import Endpoint, KeepsReplies, Reply, keep_reply, kept_reply
 from embedlab.models.files.resolve import resolve
-from embedlab.models.hardware import precision_of
+from embedlab.models.hardware import device_of, precision_of
 from embedlab.models.loading import naming, quiet
 from embedlab.progress import Progress
 
@@ -53,7 +53,7 @@ class CausalFiles:
 
 @dataclass
 class LocalCausal(KeepsReplies):
-    """A causal language model that answers prompts on this machine's processor.
+    """A causal language model that answers prompts on this machine.
 
     A reply is kept under the hash of weights, prompt and settings; a model whose replies are all kept is not loaded.
 
@@ -65,6 +65,7 @@ class LocalCausal(KeepsReplies):
         temperature: 0 takes the likeliest token each time; more draws among them.
         seed: of these draws.
         precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
         failures: what went wrong, one text a prompt without a reply.
     """
 
@@ -74,6 +75,7 @@ class LocalCausal(KeepsReplies):
     temperature: float = 0.0
     seed: int = 0
     precision: str = "auto"
+    device: str = "cpu"
     failures: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -83,7 +85,8 @@ class LocalCausal(KeepsReplies):
                 f"{self.max_tokens} and {self.temperature}"
             )
         self.files = causal_files(self.name)
-        self.precision = precision_of(self.precision)
+        self.device = device_of(self.device)
+        self.precision = precision_of(self.precision, self.device)
 
     def complete(self, prompts: Sequence[str]) -> list[Reply | None]:
         """Return the reply to each prompt, None where it is too long for the model.
@@ -130,7 +133,7 @@ class LocalCausal(KeepsReplies):
     def _loaded(self) -> Any:
         import torch
 
-        return load_causal(self.files).to(getattr(torch, self.precision))
+        return load_causal(self.files).to(self.device, getattr(torch, self.precision))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -157,8 +160,8 @@ class LocalCausal(KeepsReplies):
 
         width, ends = max(map(len, prompts)), self._ends
         # Padding stands before a prompt, so that each reply follows its own.
-        padded = torch.tensor([[ends[0]] * (width - len(ids)) + ids for ids in prompts])
-        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts])
+        padded = torch.tensor([[ends[0]] * (width - len(ids)) + ids for ids in prompts], device=self.device)
+        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=self.device)
         drawing = {"temperature": self.temperature, "top_k": 0} if self.temperature else {}
         with torch.random.fork_rng(devices=[]), torch.inference_mode(), quiet():
             torch.manual_seed(self.seed)
@@ -278,7 +281,7 @@ def _loading(files: CausalFiles) -> Iterator[None]:
         yield
 
 
-def language_model(name: str, cache: Path, budget: int) -> Endpoint | LocalCausal:
+def language_model(name: str, cache: Path, budget: int, device: str = "cpu") -> Endpoint | LocalCausal:
     """Return a language model by what it is called.
 
     Args:
@@ -286,6 +289,7 @@ def language_model(name: str, cache: Path, budget: int) -> Endpoint | LocalCausa
             :class:`LocalCausal` takes.
         cache: folder of the replies.
         budget: tokens that a service may cost, prompts and replies together.
+        device: of a model on this machine.
 
     Raises:
         ParameterError: if an address names no model.
@@ -294,4 +298,4 @@ def language_model(name: str, cache: Path, budget: int) -> Endpoint | LocalCausa
     address, _, model = name.partition("#")
     if address.startswith(("http://", "https://")):
         return Endpoint(address, model, cache, budget)
-    return LocalCausal(name, cache)
+    return LocalCausal(name, cache, device=device)

@@ -13,7 +13,7 @@ from embedlab.models.cache import Vectors
 from embedlab.models.encoder import ALONE, BATCH
 from embedlab.models.files.folder import CROSS, MEND, length_of
 from embedlab.models.files.resolve import ModelFiles, resolve
-from embedlab.models.hardware import precision_of
+from embedlab.models.hardware import device_of, precision_of
 from embedlab.models.loading import LoadedOnUse, check_loaded, check_size, naming, quiet, safe_options
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ class CrossScorer(LoadedOnUse["CrossEncoder"]):
         files: the model's verified files.
         precision: ``float32`` or ``bfloat16``; the last layer always computes in float32, for bfloat16 knows too few
             numbers to tell scores apart.
+        device: ``cpu``, ``cuda`` or ``mps``.
 
     Attributes:
         max_length: tokens of a pair that it can read.
     """
 
-    def __init__(self, files: ModelFiles, precision: str) -> None:
-        super().__init__(files, precision)
+    def __init__(self, files: ModelFiles, precision: str, device: str = "cpu") -> None:
+        super().__init__(files, precision, device)
         self.max_length = length_of(files.folder)
 
     @cached_property
@@ -48,7 +49,7 @@ class CrossScorer(LoadedOnUse["CrossEncoder"]):
             check_loaded(model, self.files.folder)
             if self.precision != "float32":
                 model.set_keep_in_fp32_modules(_heads(model))
-            return model.to(getattr(torch, self.precision))
+            return model.to(self.device, getattr(torch, self.precision))
 
     def scores(self, pairs: Sequence[tuple[str, str]], max_tokens: int = 0) -> Vectors:
         """Return how well each document matches its query: the more the better, on no scale (logits).
@@ -74,18 +75,20 @@ class CrossScorer(LoadedOnUse["CrossEncoder"]):
         return found.reshape(len(pairs))
 
 
-def load_cross_encoder(name: str, precision: str = "auto") -> CrossScorer:
+def load_cross_encoder(name: str, precision: str = "auto", device: str = "cpu") -> CrossScorer:
     """Resolve and verify a cross-encoder; weights are loaded on first use.
 
     Args:
         name: a local folder, or any hub id.
         precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
 
     Raises:
-        ModelError: if it cannot be had here, is no cross-encoder, or its files are not what they should be; what
-            only shows when weights are loaded, :meth:`CrossScorer.load` or the first scoring says.
+        ModelError: if it or the device cannot be had here, it is no cross-encoder, or its files are not what they should
+            be; what only shows when weights are loaded, :meth:`CrossScorer.load` or the first scoring says.
     """
-    return CrossScorer(resolve(name, CROSS), precision_of(precision))
+    found = device_of(device)
+    return CrossScorer(resolve(name, CROSS), precision_of(precision, found), found)
 
 
 def _loaded(files: ModelFiles) -> CrossEncoder:

@@ -112,10 +112,11 @@ class LoadedOnUse(Generic[Model]):
     Args:
         files: the model's verified files.
         precision: ``float32`` or ``bfloat16``.
+        device: ``cpu``, ``cuda`` or ``mps``.
     """
 
-    def __init__(self, files: ModelFiles, precision: str) -> None:
-        self.files, self.precision = files, precision
+    def __init__(self, files: ModelFiles, precision: str, device: str = "cpu") -> None:
+        self.files, self.precision, self.device = files, precision, device
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from embedlab.errors import ModelError
 from embedlab.models.encoder import ALONE, BATCH, Kind, encoding_bar
 from embedlab.models.files.folder import MEND, SPARSE, json_of, modules_of, prompts_of
 from embedlab.models.files.resolve import ModelFiles, resolve
-from embedlab.models.hardware import precision_of
+from embedlab.models.hardware import device_of, precision_of
 from embedlab.models.loading import LoadedOnUse, check_loaded, check_size, naming, quiet, safe_options
 
 if TYPE_CHECKING:
@@ -28,10 +28,11 @@ class SparseEncoder(LoadedOnUse["Loaded"]):
     Args:
         files: the model's verified files.
         precision: ``float32`` or ``bfloat16``.
+        device: ``cpu``, ``cuda`` or ``mps``.
     """
 
-    def __init__(self, files: ModelFiles, precision: str) -> None:
-        super().__init__(files, precision)
+    def __init__(self, files: ModelFiles, precision: str, device: str = "cpu") -> None:
+        super().__init__(files, precision, device)
         self.prompts: dict[Kind, str] = dict(zip(("query", "document"), prompts_of(files.folder), strict=True))
 
     @cached_property
@@ -43,7 +44,7 @@ class SparseEncoder(LoadedOnUse["Loaded"]):
             check_size(self.files.folder)
             model = _loaded(self.files)
             check_loaded(model, self.files.folder)
-            return model.to(getattr(torch, self.precision))
+            return model.to(self.device, getattr(torch, self.precision))
 
     def encode(self, texts: list[str], kind: Kind = "document") -> csr_matrix:
         """Encode texts, the longest first.
@@ -86,20 +87,22 @@ class SparseEncoder(LoadedOnUse["Loaded"]):
         return csr_matrix(numbers)
 
 
-def load_sparse_encoder(name: str, precision: str = "auto") -> SparseEncoder:
+def load_sparse_encoder(name: str, precision: str = "auto", device: str = "cpu") -> SparseEncoder:
     """Resolve and verify a sparse encoder; weights are loaded on first use.
 
     Args:
         name: a local folder, or any hub id.
         precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
 
     Raises:
-        ModelError: if it cannot be had here, is no sparse encoder, or its files are not what they should be; what
-            only shows when weights are loaded, :meth:`SparseEncoder.load` or the first encoding says.
+        ModelError: if it or the device cannot be had here, it is no sparse encoder, or its files are not what they should
+            be; what only shows when weights are loaded, :meth:`SparseEncoder.load` or the first encoding says.
     """
     files = resolve(name, SPARSE)
     _check_is_sparse(files)
-    return SparseEncoder(files, precision_of(precision))
+    found = device_of(device)
+    return SparseEncoder(files, precision_of(precision, found), found)
 
 
 def _check_is_sparse(files: ModelFiles) -> None:

@@ -86,7 +86,7 @@ def train_cross_encoder(
     nothing is trained again.
 
     Args:
-        encoder: the base model; its precision is that of the training, too.
+        encoder: the base model; its device and its precision are those of the training, too.
         rows: of the canonical store: ``query_id, text, positive_ids, negatives`` and, where judged, ``known_ids``.
         documents: texts by document id.
         settings: of the training.
@@ -127,7 +127,7 @@ def _trained(encoder: Encoder, lists: Dataset, settings: CrossEncoderSettings, b
     with tempfile.TemporaryDirectory() as scratch:
         trainer = CrossEncoderTrainer(
             model=model,
-            args=_arguments(settings, encoder.identity.precision, scratch),
+            args=_arguments(settings, encoder, scratch),
             train_dataset=lists,
             loss=_loss(model, settings),
             callbacks=[_bar_mover(bar)],
@@ -188,7 +188,7 @@ def _lists(rows: pd.DataFrame, documents: pd.Series, settings: CrossEncoderSetti
 
 
 def _headed(encoder: Encoder, settings: CrossEncoderSettings) -> CrossEncoder:
-    """Return the base in fp32 with a new head for one number, without dropout and with eager attention.
+    """Return the base in fp32 with a new head for one number, without dropout, and on a CPU with eager attention.
 
     Both make training on a processor about twice as fast.
     """
@@ -198,16 +198,17 @@ def _headed(encoder: Encoder, settings: CrossEncoderSettings) -> CrossEncoder:
     if encoder.files.is_static:
         raise ModelError(f"{encoder.name}: it reads no token in context, and cannot compare a query with a document")
     place = next(module.folder for module in modules_of(encoder.files.folder) if module.kind == "Transformer")
+    attention = {"attn_implementation": "eager"} if encoder.device == "cpu" else {}
     torch.manual_seed(settings.seed)  # the head is drawn at random
     model = CrossEncoder(
         str(place),
         num_labels=1,
         max_length=min(settings.max_tokens, encoder.identity.max_length),
         activation_fn=torch.nn.Identity(),
-        device="cpu",
+        device=encoder.device,
         local_files_only=True,
         trust_remote_code=False,
-        model_kwargs={"use_safetensors": True, "attn_implementation": "eager"},
+        model_kwargs={"use_safetensors": True} | attention,
     )
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -225,7 +226,7 @@ def _loss(model: CrossEncoder, settings: CrossEncoderSettings) -> Any:
     return kind(model, mini_batch_size=-1)
 
 
-def _arguments(settings: CrossEncoderSettings, precision: str, scratch: str) -> Any:
+def _arguments(settings: CrossEncoderSettings, encoder: Encoder, scratch: str) -> Any:
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
     pairs = settings.negatives + 1 if settings.loss == "pointwise" else 1
@@ -237,8 +238,8 @@ def _arguments(settings: CrossEncoderSettings, precision: str, scratch: str) -> 
         warmup_steps=round(settings.warmup * settings.steps),
         weight_decay=settings.weight_decay,
         seed=settings.seed,
-        bf16=precision == "bfloat16",
-        use_cpu=True,
+        bf16=encoder.identity.precision == "bfloat16",
+        use_cpu=encoder.device == "cpu",
         save_strategy="no",
         logging_strategy="no",
         report_to="none",
