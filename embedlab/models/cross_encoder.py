@@ -84,8 +84,8 @@ def load_cross_encoder(name: str, precision: str = "auto", device: str = "cpu") 
         device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
 
     Raises:
-        ModelError: if it or the device cannot be had here, it is no cross-encoder, or its files are not what they should
-            be; what only shows when weights are loaded, :meth:`CrossScorer.load` or the first scoring says.
+        ModelError: if it or the device cannot be had here, it is no cross-encoder, or its files are not what they
+            should be; what only shows when weights are loaded, :meth:`CrossScorer.load` or the first scoring says.
     """
     found = device_of(device)
     return CrossScorer(resolve(name, CROSS), precision_of(precision, found), found)

@@ -96,8 +96,8 @@ def load_sparse_encoder(name: str, precision: str = "auto", device: str = "cpu")
         device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
 
     Raises:
-        ModelError: if it or the device cannot be had here, it is no sparse encoder, or its files are not what they should
-            be; what only shows when weights are loaded, :meth:`SparseEncoder.load` or the first encoding says.
+        ModelError: if it or the device cannot be had here, it is no sparse encoder, or its files are not what they
+            should be; what only shows when weights are loaded, :meth:`SparseEncoder.load` or the first encoding says.
     """
     files = resolve(name, SPARSE)
     _check_is_sparse(files)
