@@ -64,7 +64,7 @@ class LocalCausal(KeepsReplies):
         max_tokens: the most that a reply has; 1 or more.
         temperature: 0 takes the likeliest token each time; more draws among them.
         seed: of these draws.
-        precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
+        precision: ``float32``, ``bfloat16``, ``float16`` or ``auto``: what a calibration finds faster here.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
         failures: what went wrong, one text a prompt without a reply.
     """

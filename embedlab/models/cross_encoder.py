@@ -25,8 +25,8 @@ class CrossScorer(LoadedOnUse["CrossEncoder"]):
 
     Args:
         files: the model's verified files.
-        precision: ``float32`` or ``bfloat16``; the last layer always computes in float32, for bfloat16 knows too few
-            numbers to tell scores apart.
+        precision: ``float32``, ``bfloat16`` or ``float16``; the last layer always computes in float32, for bfloat16 knows
+            too few numbers to tell scores apart.
         device: ``cpu``, ``cuda`` or ``mps``.
 
     Attributes:
@@ -80,7 +80,7 @@ def load_cross_encoder(name: str, precision: str = "auto", device: str = "cpu") 
 
     Args:
         name: a local folder, or any hub id.
-        precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
+        precision: ``float32``, ``bfloat16``, ``float16`` or ``auto``: what a calibration finds faster here.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
 
     Raises:

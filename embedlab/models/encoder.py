@@ -46,7 +46,7 @@ class Encoder:
 
     Args:
         files: the model's verified files.
-        precision: ``float32`` or ``bfloat16``.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
         cache: folder for the vector cache; None keeps vectors in memory only.
         device: ``cpu``, ``cuda`` or ``mps``.
 
@@ -263,7 +263,7 @@ def load_model(name: str, precision: str = "auto", cache: Path | None = None, de
 
     Args:
         name: a packaged model's hub id, a local folder, or any hub id.
-        precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
+        precision: ``float32``, ``bfloat16``, ``float16`` or ``auto``: what a calibration finds faster here.
         cache: folder for the vector cache; None keeps vectors in memory only.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
 

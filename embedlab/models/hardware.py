@@ -12,8 +12,8 @@ from embedlab.errors import DataError, ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-BF16_GAIN = 1.3
-"""bf16 is used where its matrix product is at least this many times as fast as fp32's."""
+GAIN = 1.3
+"""A shorter number is used where its matrix product is at least this many times as fast as that of the safer one."""
 
 
 @dataclass(frozen=True)
@@ -24,24 +24,31 @@ class Calibration:
         fp32_gflops: in float32, GFLOP/s.
         bf16_gflops: in bfloat16, GFLOP/s.
         threads: that torch used.
+        fp16_gflops: in float16, GFLOP/s; 0 where that was not measured: on anything but a CUDA device.
     """
 
     fp32_gflops: float
     bf16_gflops: float
     threads: int
+    fp16_gflops: float = 0.0
 
     @property
     def precision(self) -> str:
-        """``bfloat16`` where this machine gains by it, else ``float32``."""
-        return "bfloat16" if self.bf16_gflops >= BF16_GAIN * self.fp32_gflops else "float32"
+        """``bfloat16`` where this machine gains by it, ``float16`` where only that is fast, else ``float32``.
+
+        A GPU older than bfloat16 makes do with its float32; what float16 lacks in range, training mends by scaling.
+        """
+        if self.fp16_gflops >= GAIN * max(self.bf16_gflops, self.fp32_gflops):
+            return "float16"
+        return "bfloat16" if self.bf16_gflops >= GAIN * self.fp32_gflops else "float32"
 
     def as_dict(self) -> dict[str, float]:
         """Return the measured figures by name."""
-        return {name: round(value, 1) for name, value in asdict(self).items()}
+        return {name: round(value, 1) for name, value in asdict(self).items() if value}
 
 
 def calibrate(seconds: float = 0.2, device: str = "cpu") -> Calibration:
-    """Measure [1024, 384] x [384, 1536] on a device in fp32 and bf16, each for at least ``seconds``.
+    """Measure [1024, 384] x [384, 1536] on a device in fp32 and bf16, on CUDA in fp16, each for ``seconds`` or more.
 
     Small, because a processor without bf16 instructions takes seconds for a larger product.
     """
@@ -51,18 +58,23 @@ def calibrate(seconds: float = 0.2, device: str = "cpu") -> Calibration:
     left, right = torch.randn(1024, 384).to(device), torch.randn(384, 1536).to(device)
     fp32 = _gflops(left, right, seconds)
     bf16 = _gflops(left.to(torch.bfloat16), right.to(torch.bfloat16), seconds)
-    return Calibration(fp32, bf16, torch.get_num_threads())
+    fp16 = 0.0
+    if device == "cuda":
+        fp16 = _gflops(left.to(torch.float16), right.to(torch.float16), seconds)
+    return Calibration(fp32, bf16, torch.get_num_threads(), fp16)
 
 
 def precision_of(asked: str, device: str = "cpu") -> str:
     """Return the precision that was asked for; of ``auto``, what a calibration finds faster on a device.
 
     Raises:
-        ModelError: if it is none of the three.
+        ModelError: if it is none of the four, or ``float16`` on anything but a CUDA device.
     """
     found = calibrate(device=device).precision if asked == "auto" else asked
-    if found not in ("float32", "bfloat16"):
-        raise ModelError(f"precision must be 'float32', 'bfloat16' or 'auto', found {asked!r}")
+    if found not in ("float32", "bfloat16", "float16"):
+        raise ModelError(f"precision must be 'float32', 'bfloat16', 'float16' or 'auto', found {asked!r}")
+    if found == "float16" and device != "cuda":
+        raise ModelError(f"precision 'float16' is for a CUDA device, found {device!r}; take 'auto'")
     return found
 
 

@@ -111,7 +111,7 @@ class LoadedOnUse(Generic[Model]):
 
     Args:
         files: the model's verified files.
-        precision: ``float32`` or ``bfloat16``.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
         device: ``cpu``, ``cuda`` or ``mps``.
     """
 

@@ -27,7 +27,7 @@ class SparseEncoder(LoadedOnUse["Loaded"]):
 
     Args:
         files: the model's verified files.
-        precision: ``float32`` or ``bfloat16``.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
         device: ``cpu``, ``cuda`` or ``mps``.
     """
 
@@ -92,7 +92,7 @@ def load_sparse_encoder(name: str, precision: str = "auto", device: str = "cpu")
 
     Args:
         name: a local folder, or any hub id.
-        precision: ``float32``, ``bfloat16``, or ``auto``: what a calibration finds faster here.
+        precision: ``float32``, ``bfloat16``, ``float16`` or ``auto``: what a calibration finds faster here.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest kind that is here.
 
     Raises:

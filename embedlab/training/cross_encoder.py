@@ -239,6 +239,7 @@ def _arguments(settings: CrossEncoderSettings, encoder: Encoder, scratch: str) -
         weight_decay=settings.weight_decay,
         seed=settings.seed,
         bf16=encoder.identity.precision == "bfloat16",
+        fp16=encoder.identity.precision == "float16",
         use_cpu=encoder.device == "cpu",
         save_strategy="no",
         logging_strategy="no",

@@ -34,7 +34,7 @@ class Job:
     Attributes:
         folder: where they are, and the checkpoints.
         model: name of the base model.
-        precision: ``float32`` or ``bfloat16``.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         recipe: all settings.
         check_every: steps between validations.

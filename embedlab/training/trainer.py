@@ -206,6 +206,7 @@ class Trainer:
                 output_dir=scratch,
                 use_cpu=self.encoder.device == "cpu",
                 bf16=self.encoder.identity.precision == "bfloat16",
+                fp16=self.encoder.identity.precision == "float16",
                 report_to=[],
             )
             trainer.train(resume_from_checkpoint=str(self.checkpoints.of(step)) if step and self.checkpoints else None)

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 import torch
 from tiny_causal import save_tiny_causal
-from tiny_models import save_tiny
+from tiny_models import save_encoder, save_tiny, word_documents, word_rows
 from transformers import BertForMaskedLM, BertForSequenceClassification, BertModel
 
 import embedlab
 from embedlab.errors import ModelError
 from embedlab.models import LocalCausal, load_cross_encoder, load_sparse_encoder
-from embedlab.training import CrossEncoderSettings, train_cross_encoder
+from embedlab.models.hardware import Calibration, calibrate, precision_of
+from embedlab.training import CrossEncoderSettings, Recipe, Trainer, train_cross_encoder
 
 TEXTS = ["otter swims", "car starts with a key", "fish"]
 PAIRS = [("otter", "otter swims a river"), ("car", "fish")]
@@ -48,6 +49,37 @@ LOADED = {
     ),
 }
 """By kind: what saves a tiny one, and what loads it on a device and returns its numbers."""
+
+
+@pytest.mark.parametrize(
+    ("fp32", "bf16", "fp16", "chosen"),
+    [
+        (100, 100, 0, "float32"),
+        (100, 140, 0, "bfloat16"),
+        (100, 800, 810, "bfloat16"),
+        (100, 40, 800, "float16"),
+        (100, 40, 110, "float32"),
+    ],
+)
+def test_the_shorter_number_is_taken_where_it_is_surely_faster(fp32, bf16, fp16, chosen):
+    assert Calibration(fp32, bf16, 4, fp16).precision == chosen
+
+
+def test_what_was_not_measured_is_no_figure_and_a_processor_computes_in_no_float16():
+    assert set(calibrate(0.01).as_dict()) == {"fp32_gflops", "bf16_gflops", "threads"}
+    with pytest.raises(ModelError, match="'float16' is for a CUDA device, found 'cpu'; take 'auto'"):
+        precision_of("float16")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no cuda here")
+def test_in_float16_a_run_learns_as_in_float32(tmp_path):
+    name = str(save_encoder(save_tiny(tmp_path / "body", BertModel), tmp_path / "base"))
+    losses = []
+    for precision in ("float32", "float16"):
+        encoder = embedlab.load_model(name, precision, device="cuda")
+        recipe = Recipe(steps=6, documents=4, queries_per_document=2, hard_negatives=2, learning_rate=1e-3)
+        losses.append(Trainer(encoder, word_rows(), word_documents(), {}, recipe).fit().loss)
+    assert losses[1] == pytest.approx(losses[0], abs=0.05)
 
 
 @pytest.mark.parametrize("kind", LOADED)

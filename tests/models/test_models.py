@@ -246,7 +246,7 @@ def test_a_model_that_cannot_be_had_offline_says_so(monkeypatch):
 
 
 def test_an_unknown_precision_names_the_valid_ones():
-    with pytest.raises(ModelError, match="precision must be 'float32', 'bfloat16' or 'auto', found 'int8'"):
+    with pytest.raises(ModelError, match="precision must be 'float32', 'bfloat16', 'float16' or 'auto', found 'int8'"):
         embedlab.load_model(WORDLLAMA, "int8")
 
 

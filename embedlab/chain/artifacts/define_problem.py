@@ -30,7 +30,7 @@ class Settings(Artifact, step="01", file="settings.json"):
         queries: number of queries by part.
         documents: number of documents.
         content: sha256 of corpus, queries and judgments.
-        precision: ``float32`` or ``bfloat16``: what this run encodes in.
+        precision: ``float32``, ``bfloat16`` or ``float16``: what this run encodes in.
         device: ``cpu``, ``cuda`` or ``mps``: what encodes and trains.
     """
 

@@ -63,7 +63,8 @@ def encode_corpus(
         address: of a Ray cluster: ``HOST:PORT`` from one of its machines, ``ray://HOST:PORT`` from outside; None
             starts Ray on this machine.
         shard_size: documents a shard.
-        precision: ``float32``, ``bfloat16``, or ``auto``: that of the shards that are there, else what is faster here.
+        precision: ``float32``, ``bfloat16``, ``float16`` or ``auto``: that of the shards that are there, else what is
+            faster here.
         threads: processor cores that each actor takes; more actors use cores better than more threads do.
 
     Raises:
@@ -100,7 +101,7 @@ class Work:
 
     Attributes:
         model: how it is loaded.
-        precision: ``float32`` or ``bfloat16``.
+        precision: ``float32``, ``bfloat16`` or ``float16``.
         folder: absolute.
         settings: how documents are cut into passages.
         actors: how many there are.
