@@ -25,8 +25,8 @@ class CrossScorer(LoadedOnUse["CrossEncoder"]):
 
     Args:
         files: the model's verified files.
-        precision: ``float32``, ``bfloat16`` or ``float16``; the last layer always computes in float32, for bfloat16 knows
-            too few numbers to tell scores apart.
+        precision: ``float32``, ``bfloat16`` or ``float16``; the last layer always computes in float32, for shorter ones
+            are too few to tell scores apart.
         device: ``cpu``, ``cuda`` or ``mps``.
 
     Attributes:
