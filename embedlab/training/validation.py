@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from embedlab.evaluation.metrics import per_query
+from embedlab.evaluation.metrics import parse_measure, per_query
 from embedlab.files import sha256_json
 from embedlab.retrieval.base import DEPTH, as_run
 from embedlab.retrieval.dense import exact_search
@@ -39,18 +39,19 @@ class Validation:
 
     def scores(self, encode: Encode) -> pd.Series:
         """Return the measure by query id, for a function that encodes (texts, kind)."""
-        return self.judged(self.run(encode))
+        cutoff = parse_measure(self.metric).params.get("cutoff", DEPTH)
+        # Twice as deep as it looks, so that copies of a document that tie at the cutoff are all there.
+        return self.judged(self.run(encode, min(DEPTH, 2 * cutoff)))
 
     def judged(self, run: pd.DataFrame) -> pd.Series:
         """Return the measure of a run by query id."""
         return per_query(self.qrels, run, [self.metric])[self.metric]
 
-    def run(self, encode: Encode) -> pd.DataFrame:
+    def run(self, encode: Encode, depth: int = DEPTH) -> pd.DataFrame:
         """Return the run of the queries over the documents, for a function that encodes (texts, kind)."""
         documents = encode(self.documents.tolist(), "document")
         queries = encode(self.queries.tolist(), "query")
-        depth = min(DEPTH, len(self.documents))
-        positions, values = exact_search(documents, queries, depth)
+        positions, values = exact_search(documents, queries, min(depth, len(self.documents)))
         query_ids, doc_ids = self.queries.index.tolist(), self.documents.index.to_numpy()
         return as_run(query_ids, doc_ids, positions, values)
 

@@ -223,3 +223,20 @@ def test_heavier_rows_are_drawn_more_often():
     drawn = pd.Series([text for step in range(200) for text in sampler.batch(step).queries]).value_counts()
     assert drawn["query 0"] / 200 == pytest.approx(0.5, abs=0.1)
     assert drawn["query 3"] / 200 == pytest.approx(1 / 18, abs=0.06)
+
+
+@pytest.mark.parametrize("metric", ["nDCG@3", "RR@1", "AP"])
+def test_a_validation_scores_as_if_it_had_searched_deeper(metric):
+    """Also where copies of a document tie at the cutoff."""
+    rng = np.random.default_rng(0)
+    documents = rng.normal(size=(40, 8)).astype(np.float32).repeat(2, axis=0)
+    queries = rng.normal(size=(30, 8)).astype(np.float32)
+    names = pd.Series([f"d{at}" for at in range(80)], index=[f"d{at}" for at in range(80)])
+    asked = pd.Series([f"q{at}" for at in range(30)], index=[f"q{at}" for at in range(30)])
+    qrels = pd.DataFrame({"query_id": asked.index.repeat(2), "doc_id": names.sample(60, random_state=0).to_numpy()})
+    validation = Validation(asked, qrels.assign(relevance=1), names, metric)
+
+    def encode(_, kind):
+        return documents if kind == "document" else queries
+
+    pd.testing.assert_series_equal(validation.scores(encode), validation.judged(validation.run(encode)))
