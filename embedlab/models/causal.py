@@ -6,7 +6,8 @@ import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -277,8 +278,23 @@ def _loading(files: CausalFiles) -> Iterator[None]:
     missing = [package for package in ("accelerate", "gguf") if files.gguf and find_spec(package) is None]
     if missing:
         raise ModelError(f"{files.gguf}: to read GGUF, {' and '.join(missing)} must be installed: {INSTALL}")
-    with naming(files.folder), quiet(), contextlib.redirect_stderr(io.StringIO()):
+    with naming(files.folder), quiet(), contextlib.redirect_stderr(io.StringIO()), _without_bar(files.gguf):
         yield
+
+
+@contextlib.contextmanager
+def _without_bar(gguf: str) -> Iterator[None]:
+    """Keep away the bar over a GGUF file's tensors, which in a notebook is a widget and no text on a stream."""
+    if not gguf:
+        yield
+        return
+    reading: Any = import_module("transformers.modeling_gguf_pytorch_utils")
+    bar = reading.tqdm
+    reading.tqdm = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        reading.tqdm = bar
 
 
 def language_model(name: str, cache: Path, budget: int, device: str = "cpu") -> Endpoint | LocalCausal:

