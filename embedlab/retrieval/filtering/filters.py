@@ -45,8 +45,12 @@ class Filter:
             field: a column of both.
             queries: ``query_id`` and the field.
             corpus: ``doc_id`` and the field.
+
+        Raises:
+            DataError: if one of the two has no such column.
         """
-        return cls(field, _one_each(queries["query_id"], queries[field]), _one_each(corpus["doc_id"], corpus[field]))
+        wanted, held = _column(queries, field, "queries"), _column(corpus, field, "corpus")
+        return cls(field, _one_each(queries["query_id"], wanted), _one_each(corpus["doc_id"], held))
 
     @classmethod
     def shared(cls, field: str, queries: pd.DataFrame, corpus: pd.DataFrame) -> Filter:
