@@ -59,6 +59,16 @@ def save_encoder(body, folder, pooling="mean"):
     return folder
 
 
+def load_tiny(folder, seed=0, device="cpu", precision="float32"):
+    """Save a bi-encoder of a few hundred random weights in a folder, and return it loaded."""
+    from transformers import BertModel
+
+    import embedlab
+
+    saved = save_encoder(save_tiny(folder / "body", BertModel, seed), folder / "model")
+    return embedlab.load_model(str(saved), precision, device=device)
+
+
 def word_documents():
     """Return a document about each word, by id."""
     return pd.Series({f"d{at}": f"a {word} starts with a {word}" for at, word in enumerate(WORDS)})

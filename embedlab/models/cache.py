@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,21 @@ from embedlab.files import replace_file
 
 Vectors = NDArray[np.float32]
 """One row a text, float32 ``[texts, dimensions]``."""
+
+
+class PastCache:
+    """Something that answers from what it kept, unless it is asked anew."""
+
+    _past_cache = False
+
+    @contextlib.contextmanager
+    def past_cache(self) -> Iterator[None]:
+        """Let everything be computed anew meanwhile: what times an answer may not take a kept one."""
+        before, self._past_cache = self._past_cache, True
+        try:
+            yield
+        finally:
+            self._past_cache = before
 
 
 class VectorCache:

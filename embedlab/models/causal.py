@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from embedlab.errors import ModelError, ParameterError, shown
 from embedlab.files import sha256_file, sha256_json
-from embedlab.models.chat import Endpoint, KeepsReplies, Reply, keep_reply, kept_reply
+from embedlab.models.cache import PastCache
+from embedlab.models.chat import Endpoint, Reply, keep_reply, kept_reply
 from embedlab.models.files.resolve import resolve
 from embedlab.models.hardware import device_of, precision_of
 from embedlab.models.loading import naming, quiet
@@ -53,7 +54,7 @@ class CausalFiles:
 
 
 @dataclass
-class LocalCausal(KeepsReplies):
+class LocalCausal(PastCache):
     """A causal language model that answers prompts on this machine.
 
     A reply is kept under the hash of weights, prompt and settings; a model whose replies are all kept is not loaded.
@@ -103,7 +104,7 @@ class LocalCausal(KeepsReplies):
 
     def _kept(self, prompt: str) -> Reply | None:
         file = self._file(prompt)
-        return None if file is None or self._anew else kept_reply(file)
+        return None if file is None or self._past_cache else kept_reply(file)
 
     def _file(self, prompt: str) -> Path | None:
         """Return where the reply to a prompt is kept."""
@@ -125,7 +126,7 @@ class LocalCausal(KeepsReplies):
                 for prompt, reply in zip(batch, self._batch([tokens[prompt] for prompt in batch]), strict=True):
                     found[prompt] = reply
                     file = self._file(prompt)
-                    if file is not None and not self._anew:
+                    if file is not None and not self._past_cache:
                         keep_reply(file, reply)
                 bar.advance(len(batch))
         return found

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from embedlab.errors import EmbedlabError, ParameterError
 from embedlab.files import replace_file, sha256_json
+from embedlab.models.cache import PastCache
 
 if TYPE_CHECKING:
     import httpx
@@ -68,23 +68,8 @@ class Completes(Protocol):
         ...
 
 
-class KeepsReplies:
-    """A language model that answers a prompt from what it kept, unless it is asked anew."""
-
-    _anew = False
-
-    @contextlib.contextmanager
-    def past_cache(self) -> Iterator[None]:
-        """Let each prompt be answered anew meanwhile: what times an answer may not take a kept one."""
-        before, self._anew = self._anew, True
-        try:
-            yield
-        finally:
-            self._anew = before
-
-
 @dataclass
-class Endpoint(KeepsReplies):
+class Endpoint(PastCache):
     """One model of one service.
 
     A reply is kept under the hash of model, prompt and settings, so a stopped run costs nothing
@@ -184,10 +169,10 @@ class Endpoint(KeepsReplies):
         """Return the reply from the cache or the service, and settle what was reserved for it."""
         body = self._body(prompt)
         file = self.cache / f"{sha256_json(body)[:32]}.json"
-        reply = None if self._anew else kept_reply(file)
+        reply = None if self._past_cache else kept_reply(file)
         if reply is None:
             reply = self._request(client, body, self._worst(prompt))
-            if reply is not None and not self._anew:
+            if reply is not None and not self._past_cache:
                 keep_reply(file, reply)
         with self._lock:
             if reply is not None:

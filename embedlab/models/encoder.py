@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from embedlab.errors import DataError, ModelError, ParameterError, shown
-from embedlab.models.cache import VectorCache, Vectors
+from embedlab.models.cache import PastCache, VectorCache, Vectors
 from embedlab.models.files.folder import MEND, ROUTER, modules_of
 from embedlab.models.files.resolve import ModelFiles, resolve
 from embedlab.models.hardware import device_of, precision_of, require_memory
@@ -38,7 +36,7 @@ ALONE = threading.RLock()
 """Held while a model is asked: how many tokens it reads is set on the model itself, also for a while."""
 
 
-class Encoder:
+class Encoder(PastCache):
     """A model that encodes queries and documents to unit vectors.
 
     The weights are loaded when a text is met that the cache does not hold, so that a notebook
@@ -59,7 +57,6 @@ class Encoder:
         self.device = device
         self.identity = identity_of(files, precision)
         self._cache = VectorCache(cache, self.identity.digest)
-        self._past_cache = False
 
     @property
     def name(self) -> str:
@@ -112,15 +109,6 @@ class Encoder:
             _check_texts(texts, kind)
             return self.encode_uncached(texts, kind)
         return through_cache(self, self._cache, texts, kind)
-
-    @contextlib.contextmanager
-    def past_cache(self) -> Iterator[None]:
-        """Let :meth:`encode` compute everything anew meanwhile: what times a search wants of what is inside it."""
-        before, self._past_cache = self._past_cache, True
-        try:
-            yield
-        finally:
-            self._past_cache = before
 
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Encode texts without the cache; shapes as :meth:`encode`. For measuring time."""

@@ -305,14 +305,15 @@ class Trainer:
         """
         if not 0 < share <= 1:
             raise ParameterError(f"a share of the tuned weights must lie above 0 and up to 1, found {share}")
-        self.model = self._base()
         if step == 0:
+            self.model = self._base()
             return
-        files = [self.weights(step), *others]
-        tuned = self._merged(files[0])
-        for number, file in enumerate(files[1:], start=2):  # the mean so far, so that two models are held at a time
-            _move(tuned, self._merged(file), 1 / number)
-        _move(self.model, tuned, share)
+        self.model = self._merged(self.weights(step))
+        for number, file in enumerate(others, start=2):  # the mean so far, so that two models are held at a time
+            _move(self.model, self._merged(file), 1 / number)
+        if share < 1:
+            tuned, self.model = self.model, self._base()
+            _move(self.model, tuned, share)
 
     def _merged(self, file: Path) -> SentenceTransformer:
         """Return the model of saved weights, as an ordinary one."""
@@ -332,7 +333,7 @@ def _move(model: SentenceTransformer, other: SentenceTransformer, share: float) 
     ends = other.state_dict()
     for name, weight in model.state_dict().items():
         if weight.is_floating_point():
-            weight.copy_(ends[name] if share == 1.0 else torch.lerp(weight, ends[name], share))
+            weight.copy_(torch.lerp(weight, ends[name], share))
 
 
 def _attend(model: SentenceTransformer, implementation: str) -> None:

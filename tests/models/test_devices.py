@@ -1,11 +1,10 @@
 """Every kind of model on another device than the processor: the same numbers, or a plain word that it is not here."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from tiny_causal import save_tiny_causal
-from tiny_models import save_encoder, save_tiny, word_documents, word_rows
+from tiny_models import load_tiny, save_tiny, word_documents, word_rows
 from transformers import BertForMaskedLM, BertForSequenceClassification, BertModel
 
 import embedlab
@@ -73,10 +72,9 @@ def test_what_was_not_measured_is_no_figure_and_a_processor_computes_in_no_float
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no cuda here")
 def test_in_float16_a_run_learns_as_in_float32(tmp_path):
-    name = str(save_encoder(save_tiny(tmp_path / "body", BertModel), tmp_path / "base"))
     losses = []
     for precision in ("float32", "float16"):
-        encoder = embedlab.load_model(name, precision, device="cuda")
+        encoder = load_tiny(tmp_path / precision, device="cuda", precision=precision)
         recipe = Recipe(steps=6, documents=4, queries_per_document=2, hard_negatives=2, learning_rate=1e-3)
         losses.append(Trainer(encoder, word_rows(), word_documents(), {}, recipe).fit().loss)
     assert losses[1] == pytest.approx(losses[0], abs=0.05)
@@ -103,19 +101,10 @@ def test_a_device_that_is_not_here_is_told_before_anything_is_loaded(kind, tmp_p
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_cross_encoder_trained_on_another_device_is_that_of_the_processor(device, tmp_path):
     base = str(save_tiny(tmp_path / "bert", BertModel))
-    rows = pd.DataFrame(
-        {
-            "query_id": [f"q{at}" for at in range(4)],
-            "text": ["otter", "car", "fish", "engine"],
-            "positive_ids": [[f"d{at}"] for at in range(4)],
-            "negatives": [[{"id": f"d{(at + step) % 4}"} for step in (1, 2)] for at in range(4)],
-        }
-    )
-    documents = pd.Series({f"d{at}": text for at, text in enumerate(["otter swims", "car key", "fish eats", "engine"])})
-    settings = CrossEncoderSettings(steps=3, queries=2, negatives=2, max_tokens=16)
+    settings = CrossEncoderSettings(steps=3, queries=2, negatives=1, max_tokens=16)
     scores = []
     for where in ("cpu", device):
         encoder = embedlab.load_model(base, "float32", device=where)
-        folder = train_cross_encoder(encoder, rows, documents, settings, tmp_path / where)
+        folder = train_cross_encoder(encoder, word_rows(), word_documents(), settings, tmp_path / where)
         scores.append(load_cross_encoder(str(folder), "float32").scores(PAIRS))
     np.testing.assert_allclose(scores[1], scores[0], atol=1e-2)

@@ -44,6 +44,14 @@ def collection(documents, queries):
     return corpus, asked, [(f"q{i}", f"d{i}", 1) for i in range(len(queries))]
 
 
+def near_places(count=40):
+    """Return so many plain documents, and a query for each."""
+    pairs = PAIRS[:count]
+    return collection(
+        [f"the {animal} was near the {place}" for animal, place in pairs], [f"{a} near {p}" for a, p in pairs]
+    )
+
+
 class Confirmed:
     """What step 02 wrote."""
 
@@ -127,11 +135,8 @@ def test_a_stronger_base_that_needs_no_tuning_is_recommended_over_tuning(tmp_pat
 
 
 def test_what_could_not_be_run_is_named_and_nothing_rests_on_it(tmp_path):
-    corpus = [{"_id": f"d{i}", "title": "", "text": f"the {a} was near the {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
-    queries = [{"_id": f"q{i}", "text": f"{a} near {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
-    judgments = [(f"q{i}", f"d{i}", 1) for i in range(40)]
     settings = {"02.probe_steps": 0, "02.stronger": "[nobody/has-this]"}
-    found = confirmed(tmp_path, corpus, queries, judgments, **settings)
+    found = confirmed(tmp_path, *near_places(), **settings)
     assert found.need["advice"] == "cannot tell"
     assert found.need["tuning_gain"] is None
     row = found.ladder.loc["base nobody/has-this"]
@@ -142,22 +147,16 @@ def test_what_could_not_be_run_is_named_and_nothing_rests_on_it(tmp_path):
 
 
 def test_a_language_model_says_queries_otherwise_and_is_timed_anew(tmp_path):
-    corpus = [{"_id": f"d{i}", "title": "", "text": f"the {a} was near the {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
-    queries = [{"_id": f"q{i}", "text": f"{a} near {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
-    judgments = [(f"q{i}", f"d{i}", 1) for i in range(40)]
     writer = save_tiny_causal(tmp_path / "writer", positions=1024)
-    found = confirmed(tmp_path, corpus, queries, judgments, **{"02.phrasing": writer, "02.probe_steps": 1})
+    found = confirmed(tmp_path, *near_places(), **{"02.phrasing": writer, "02.probe_steps": 1})
     rows = found.ladder.loc[["several phrasings", "hypothetical answer"]]
     assert (rows["status"] == "measured").all()
     assert (rows["added_ms"] > 20).all(), "a kept reply takes no time; these are 128 tokens, written one after another"
 
 
 def test_a_language_model_that_cannot_be_loaded_is_a_row_that_says_so(tmp_path):
-    corpus = [{"_id": f"d{i}", "title": "", "text": f"the {a} was near the {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
-    queries = [{"_id": f"q{i}", "text": f"{a} near {p}"} for i, (a, p) in enumerate(PAIRS[:40])]
-    judgments = [(f"q{i}", f"d{i}", 1) for i in range(40)]
     (tmp_path / "none").mkdir()
-    found = confirmed(tmp_path, corpus, queries, judgments, **{"02.phrasing": tmp_path / "none", "02.probe_steps": 1})
+    found = confirmed(tmp_path, *near_places(), **{"02.phrasing": tmp_path / "none", "02.probe_steps": 1})
     statuses = found.ladder.loc[["several phrasings", "hypothetical answer"], "status"]
     assert statuses.str.startswith("not measured").all()
     assert statuses.str.contains("none").all()

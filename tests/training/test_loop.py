@@ -12,8 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_models import save_encoder, save_tiny, word_documents, word_rows
-from transformers import BertModel
+from tiny_models import load_tiny, word_documents, word_rows
 
 import embedlab
 from embedlab.errors import DataError, IntegrityError, ModelError, ParameterError, TrainingError
@@ -27,9 +26,7 @@ RECIPE = Recipe(steps=6, documents=4, queries_per_document=2, hard_negatives=2, 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A bi-encoder of a few hundred random weights."""
-    folder = tmp_path_factory.mktemp("tiny")
-    saved = save_encoder(save_tiny(folder / "body", BertModel), folder / "model")
-    return embedlab.load_model(str(saved), "float32")
+    return load_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

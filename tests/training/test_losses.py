@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses as library
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from sentence_transformers.util import pairwise_cos_sim
-from tiny_models import WORDS, save_encoder, save_tiny
+from tiny_models import WORDS, load_tiny, save_tiny
 from transformers import BertModel
 
 import embedlab
@@ -60,9 +60,7 @@ def rows():
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
     """Another bi-encoder, which knows other things."""
-    folder = tmp_path_factory.mktemp("teacher")
-    saved = save_encoder(save_tiny(folder / "body", BertModel, seed=5), folder / "model")
-    return embedlab.load_model(str(saved), "float32")
+    return load_tiny(tmp_path_factory.mktemp("teacher"), seed=5)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from interrupted import KilledAfter
-from tiny_models import save_encoder, save_tiny, word_documents, word_rows
+from tiny_models import load_tiny, word_documents, word_rows
 from transformers import BertModel
 
 import embedlab
@@ -29,9 +29,7 @@ pytestmark = pytest.mark.model
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny")
-    saved = save_encoder(save_tiny(folder / "body", BertModel), folder / "model")
-    return embedlab.load_model(str(saved), "float32")
+    return load_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +51,11 @@ def trainer_of(base, validation):
 
 def weights_of(model):
     return {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+
+
+def weights_at(trainer, step):
+    trainer.load_step(step)
+    return weights_of(trainer.model)
 
 
 # --- low-rank adaptation --------------------------------------------------------------------------
@@ -83,10 +86,7 @@ def test_lora_changes_no_vector_before_the_first_step(base, trainer_of):
 def test_each_layers_change_has_the_rank_that_was_asked_for(trainer_of, tmp_path):
     trainer = trainer_of(LORA, tmp_path)
     trainer.fit(check_every=6)
-    trainer.load_step(0)
-    before = weights_of(trainer.model)
-    trainer.load_step(6)
-    after = weights_of(trainer.model)
+    before, after = weights_at(trainer, 0), weights_at(trainer, 6)
     assert before.keys() == after.keys()
     ranks = {
         name: int(torch.linalg.matrix_rank(after[name] - before[name], atol=1e-5))
@@ -116,10 +116,7 @@ def test_what_lora_saves_is_an_ordinary_model(trainer_of, base, tmp_path):
 def test_a_share_of_lora_is_mixed_from_the_merged_weights(trainer_of, tmp_path):
     trainer = trainer_of(LORA, tmp_path)
     trainer.fit(check_every=6)
-    trainer.load_step(0)
-    base = weights_of(trainer.model)
-    trainer.load_step(6)
-    tuned = weights_of(trainer.model)
+    base, tuned = weights_at(trainer, 0), weights_at(trainer, 6)
     trainer.load_step(6, 0.25)
     for name, weight in weights_of(trainer.model).items():
         if weight.is_floating_point():
@@ -132,12 +129,10 @@ def test_the_weights_of_several_runs_are_averaged_before_they_are_mixed(trainer_
     found = []
     for trainer in trainers:
         trainer.fit(check_every=6)
-        trainer.load_step(6)
-        found.append(weights_of(trainer.model))
+        found.append(weights_at(trainer, 6))
     first, *others = trainers
     files = [other.weights(6) for other in others]
-    first.load_step(0)
-    base = weights_of(first.model)
+    base = weights_at(first, 0)
     first.load_step(6, 0.5, files)
     for name, weight in weights_of(first.model).items():
         if weight.is_floating_point():
