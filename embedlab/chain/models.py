@@ -20,6 +20,7 @@ from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind, load_model
 from embedlab.models.identity import EmbeddingIdentity
 from embedlab.progress import Progress
+from embedlab.training.teachers import Teacher, load_teacher
 
 DEFINES, CHOOSES, SPLITS, TRAINS = "01", "03", "13", "14"
 """The steps that define the problem, choose the base model, divide the training rows and train it."""
@@ -40,20 +41,22 @@ def tuned_model(lab: Lab) -> Encoder:
     return lab_model(lab, str(lab.path(TRAINS, "models/tuned/model.safetensors").parent))
 
 
-def teacher_model(lab: Lab, name: str) -> Encoder:
-    """Return a model that others are to learn from, unless it was trained on queries that judge them.
+def teacher_model(lab: Lab, name: str, encoder: Encoder) -> Teacher:
+    """Return what a model is to learn from, unless it was trained on queries that judge it.
 
-    What a model learned before it came here is not known; of one that a run trained, the run says it.
+    What a model learned before it came here is not known; of one in a run's folder, that run says it.
 
     Args:
         lab: the open step.
-        name: hub id or folder, such as another run's ``models/tuned``.
+        name: of a bi-encoder or a cross-encoder, its hub id or folder, such as another run's ``models/tuned``.
+        encoder: the base model, which learns.
 
     Raises:
         DataError: if it was trained on queries of this run's dev or test; names how many and one of them.
     """
-    rows = Path(name).resolve().parent.parent / Store.place(SPLITS, "training.parquet")
-    if rows.is_file():
+    places = [folder / Store.place(SPLITS, "training.parquet") for folder in Path(name).resolve().parents]
+    rows = next((place for place in places if place.is_file()), None)
+    if rows is not None:
         queries = lab.read(DEFINES, "queries.parquet")
         held = queries.loc[queries["part"].isin(["dev", "test"]), "text"].map(fold)
         taught = sorted(set(pd.read_parquet(rows)["text"].map(fold)) & set(held))
@@ -62,7 +65,7 @@ def teacher_model(lab: Lab, name: str) -> Encoder:
                 f"{name}: was trained on {len(taught):,} queries that judge this run, such as {shown(taught[0])!r} "
                 f"({rows}); train the teacher with this run's parts and seed"
             )
-    return lab_model(lab, name)
+    return load_teacher(name, encoder, lab.vectors)
 
 
 class FromCache:

@@ -18,6 +18,7 @@ from embedlab.training.probes import probe as train_and_score
 from embedlab.training.probes import probe_run as train_and_search
 from embedlab.training.probes import validation_of, validation_on
 from embedlab.training.recipe import Recipe
+from embedlab.training.teachers import Teacher
 from embedlab.training.validation import Validation
 
 
@@ -29,7 +30,7 @@ def probe(
     recipe: Recipe,
     steps: int = 12,
     validation: Validation | None = None,
-    teacher: Encoder | None = None,
+    teacher: Teacher | None = None,
 ) -> pd.Series:
     """Train briefly and return scores by query id; the same probe is never trained twice in a run.
 
@@ -113,7 +114,7 @@ def _key(
     relatives: dict[str, str],
     recipe: Recipe,
     validation: Validation,
-    teacher: Encoder | None = None,
+    teacher: Teacher | None = None,
 ) -> str:
     """Return a hash of all that a probe's scores depend on, and of nothing else: so that steps share one."""
     seen = [name for name in ("text", "positive_ids", "known_ids", "weight") if name in rows]
@@ -125,7 +126,7 @@ def _key(
     content = rows[seen].to_json(orient="split", index=False, default_handler=str)
     asked = validation.queries.to_dict(), list(validation.documents.index), validation.metric
     judged = validation.qrels.to_json(orient="values")
-    taught_by = [teacher.identity.digest] if teacher is not None and recipe.loss in TAUGHT else []
+    taught_by = [teacher.digest] if teacher is not None and recipe.loss in TAUGHT else []
     told = [encoder.identity.digest, recipe.as_dict(), content, sorted(relatives.items()), asked, judged, *taught_by]
     return sha256_json(told)
 

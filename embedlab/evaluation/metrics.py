@@ -224,10 +224,19 @@ def _values(qrels: pd.DataFrame, run: pd.DataFrame, measures: list[Any]) -> dict
     highest = qrels.groupby("query_id")["relevance"].transform("max")
     usable = qrels[highest >= 0]
     if len(run) and len(usable):
-        columns = run[["query_id", "doc_id", "score"]]
-        for row in ir_measures.pytrec_eval.iter_calc(measures, usable, columns):
+        judgments, scored = _by_query(usable, "relevance"), _by_query(run, "score")
+        for row in ir_measures.pytrec_eval.iter_calc(measures, judgments, scored):
             values[row.measure][row.query_id] = row.value
     return values
+
+
+def _by_query(frame: pd.DataFrame, column: str) -> dict[str, dict[str, Any]]:
+    """Return a column by query and document, as trec_eval takes it; ir-measures would go row by row, which is slow."""
+    found: dict[str, dict[str, Any]] = {}
+    columns = (frame[name].to_numpy(dtype=object) for name in ("query_id", "doc_id", column))
+    for query_id, doc_id, value in zip(*columns, strict=True):
+        found.setdefault(query_id, {})[doc_id] = value
+    return found
 
 
 def _uncut(measure: Any) -> Any:

@@ -50,13 +50,14 @@ class Encoder(PastCache):
 
     Attributes:
         identity: the embedding space of its vectors.
+        known: the vectors that it has computed before.
     """
 
     def __init__(self, files: ModelFiles, precision: str, cache: Path | None = None, device: str = "cpu") -> None:
         self.files = files
         self.device = device
         self.identity = identity_of(files, precision)
-        self._cache = VectorCache(cache, self.identity.digest)
+        self.known = VectorCache(cache, self.identity.digest)
 
     @property
     def name(self) -> str:
@@ -108,7 +109,7 @@ class Encoder(PastCache):
         if self._past_cache:
             _check_texts(texts, kind)
             return self.encode_uncached(texts, kind)
-        return through_cache(self, self._cache, texts, kind)
+        return through_cache(self, self.known, texts, kind)
 
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Encode texts without the cache; shapes as :meth:`encode`. For measuring time."""

@@ -117,18 +117,19 @@ class Frozen:
         encode: encodes (texts, kind).
         encoder: the model whose weights it began with.
         name: for tables.
+        known: vectors that the same weights gave before; None for none.
     """
 
     routed = False
 
-    def __init__(self, encode: Encode, encoder: Encoder, name: str) -> None:
+    def __init__(self, encode: Encode, encoder: Encoder, name: str, known: VectorCache | None = None) -> None:
         self.identity, self.prompt, self.name = encoder.identity, encoder.prompt, name
         self._encode = encode
-        self._cache = VectorCache(None, encoder.identity.digest)
+        self._known = known or VectorCache(None, encoder.identity.digest)
 
     def encode(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Return one unit vector a text, float32 ``[len(texts), dimensions]``."""
-        return through_cache(self, self._cache, texts, kind)
+        return through_cache(self, self._known, texts, kind)
 
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Return what :meth:`encode` does, computed anew."""

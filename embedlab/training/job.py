@@ -18,10 +18,14 @@ from embedlab.errors import DataError, nearest
 from embedlab.files import read_json, replace_file
 from embedlab.models.encoder import Encoder, load_model
 from embedlab.training.recipe import Recipe
+from embedlab.training.teachers import Teacher, load_teacher
 from embedlab.training.trainer import LEARNED, Trainer
 from embedlab.training.validation import History, Validation
 
 JOB = "job.json"
+
+TAUGHT_BY = "teacher"
+"""Folder, within that of a job, for what the teacher said: an interrupted run need not ask again."""
 
 SERIES = ("documents", "queries", "searched")
 """Tables of two columns, an id and a text: what is trained on; what is asked and searched in a validation."""
@@ -70,7 +74,7 @@ class Job:
         check_every: int,
         patience: int,
         report_to: Sequence[str] = (),
-        teacher: Encoder | None = None,
+        teacher: Teacher | None = None,
     ) -> Job:
         """Write down a run; arguments as for :class:`~embedlab.training.Trainer` and its ``fit``."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +86,7 @@ class Job:
             replace_file(folder / f"{name}.parquet", partial(frame.to_parquet, index=False))
         job = cls(
             folder, encoder.files.source, encoder.identity.precision, encoder.device, recipe, check_every, patience,
-            validation.metric, dict(relatives), list(report_to), teacher.files.source if teacher else "",
+            validation.metric, dict(relatives), list(report_to), teacher.source if teacher else "",
         )  # fmt: skip
         told = {name: value for name, value in asdict(job).items() if name != "folder"}
         replace_file(folder / JOB, json.dumps(told, indent=2))
@@ -102,8 +106,11 @@ class Job:
         _check_names(told["recipe"], set(Recipe.__dataclass_fields__), file)
         return cls(folder=folder, **told | {"recipe": Recipe(**told["recipe"])})
 
-    def trainer(self) -> Trainer:
+    def trainer(self, vectors: Path | None = None) -> Trainer:
         """Return the trainer of this run.
+
+        Args:
+            vectors: folder of the base's vector cache; None for none.
 
         Raises:
             DataError: if a table is missing.
@@ -111,9 +118,10 @@ class Job:
         """
         rows, qrels = self._table("rows"), self._table("qrels")
         documents, queries, searched = (self._table(name).set_index("id")["text"] for name in SERIES)
-        teacher = load_model(self.teacher, self.precision, device=self.device) if self.teacher else None
+        base = load_model(self.model, self.precision, vectors, self.device)
+        teacher = load_teacher(self.teacher, base, self.folder / TAUGHT_BY) if self.teacher else None
         return Trainer(
-            load_model(self.model, self.precision, device=self.device),
+            base,
             rows,
             documents,
             self.relatives,

@@ -27,14 +27,13 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations import integration_utils
 
 from embedlab.errors import ParameterError, TrainingError, nearest
-from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind
-from embedlab.models.variants import EncodesTexts
 from embedlab.progress import Progress
 from embedlab.training.batches import Batch, BatchSampler
 from embedlab.training.checkpoints import WEIGHTS, Checkpoints
 from embedlab.training.losses import GUIDED, Loss, guided
 from embedlab.training.recipe import Recipe
+from embedlab.training.teachers import Teacher, cosines
 from embedlab.training.validation import History
 
 QUERY_CHUNK = 64
@@ -90,7 +89,7 @@ class SharedBatches:
     reader: Reader
     process: int = 0
     processes: int = 1
-    teacher: EncodesTexts | None = None
+    teacher: Teacher | None = None
     counted: dict[int, tuple[int, int, int]] = field(default_factory=dict)
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
@@ -112,19 +111,14 @@ class SharedBatches:
             "allowed": self._allowed(batch),
         }
         if self.teacher is not None:
-            label["teacher"] = self._cosines(self.teacher, batch)
+            label["teacher"] = self.teacher.scores(batch, self.documents)
         return inputs | {"label": {name: torch.from_numpy(value) for name, value in label.items()}}
 
     def _allowed(self, batch: Batch) -> NDArray[np.bool_]:
         """Return what is allowed in a batch; a guided loss asks the base, whose vectors are cached."""
         if self.reader.recipe.loss not in GUIDED:
             return batch.allowed
-        return guided(batch.allowed, batch.target, self._cosines(self.reader.encoder, batch))
-
-    def _cosines(self, model: EncodesTexts, batch: Batch) -> Vectors:
-        """Return another model's cosines between a batch's queries and documents, ``[queries, documents]``."""
-        documents = model.encode([self.documents[doc_id] for doc_id in batch.documents])
-        return model.encode(batch.queries, "query") @ documents.T
+        return guided(batch.allowed, batch.target, cosines(self.reader.encoder, batch, self.documents))
 
     def read_before(self, step: int) -> tuple[int, int, int]:
         """Return tokens, places and queries of the steps before one; a loader asks for one more than is trained."""

@@ -16,6 +16,9 @@ SCALE = 20.0
 
 MARGIN = 0.3
 
+FAR = -1e4
+"""A logit so low that its share is 0 and its logarithm still a number."""
+
 
 def multiple_negatives(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
     """Multiple negatives ranking, the cross-entropy of each query's positive (Henderson et al. 2017).
@@ -78,15 +81,18 @@ def cosine(scores: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
 def kl(scores: Tensor, _target: Tensor, _allowed: Tensor, teacher: Tensor) -> Tensor:
     """KL divergence of the student's from the teacher's distribution over the batch's documents (Lin et al. 2020).
 
-    Every document counts, also those that a mask would leave out: the teacher says how right they are.
+    Every document counts of which the teacher says anything, also those that a mask would leave out: it says how right
+    they are.
 
     Args:
         scores: cosine similarities ``[queries, documents]``.
-        teacher: those of the teacher, of the same shape.
+        teacher: what the teacher says, of the same shape and on the same scale; NaN where it is not asked.
     """
     from torch.nn.functional import kl_div, log_softmax, softmax
 
-    return kl_div(log_softmax(scores * SCALE, dim=1), softmax(teacher * SCALE, dim=1), reduction="batchmean")
+    unasked = teacher.isnan()
+    student = log_softmax((scores * SCALE).masked_fill(unasked, FAR), dim=1)
+    return kl_div(student, softmax((teacher * SCALE).masked_fill(unasked, FAR), dim=1), reduction="batchmean")
 
 
 def ranked_and_taught(scores: Tensor, target: Tensor, allowed: Tensor, teacher: Tensor) -> Tensor:
@@ -98,7 +104,7 @@ def margin_mse(scores: Tensor, target: Tensor, allowed: Tensor, teacher: Tensor)
     """Margin-MSE (Hofstätter et al. 2020): a positive as far above each allowed negative as the teacher has it."""
     from torch.nn.functional import mse_loss
 
-    others = allowed.scatter(1, target[:, None], False)
+    others = allowed.scatter(1, target[:, None], False) & ~teacher.isnan()
     own = scores.gather(1, target[:, None]) - scores
     taught = teacher.gather(1, target[:, None]) - teacher
     return mse_loss(own[others], taught[others])
@@ -128,8 +134,8 @@ def guided(allowed: NDArray[np.bool_], target: NDArray[np.int64], cosines: NDArr
 
 
 Loss = Callable[..., "Tensor"]
-"""From cosines ``[queries, documents]``, each query's target and what is allowed, and for those of :data:`TAUGHT` the
-teacher's cosines, to the loss."""
+"""From cosines ``[queries, documents]``, each query's target and what is allowed, and for those of :data:`TAUGHT` what
+the teacher says, to the loss."""
 
 LOSSES: dict[str, tuple[Loss, bool]] = {
     "mnr": (multiple_negatives, False),

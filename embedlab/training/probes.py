@@ -9,8 +9,8 @@ import pandas as pd
 from embedlab.data.collection import Collection
 from embedlab.data.text import stable_hash
 from embedlab.models.encoder import Encoder
-from embedlab.models.variants import EncodesTexts
 from embedlab.training.recipe import Recipe
+from embedlab.training.teachers import Teacher
 from embedlab.training.trainer import Trainer
 from embedlab.training.validation import Validation
 
@@ -59,7 +59,7 @@ def probe(
     recipe: Recipe,
     validation: Validation,
     steps: int = 12,
-    teacher: EncodesTexts | None = None,
+    teacher: Teacher | None = None,
 ) -> pd.Series:
     """Train briefly and return scores by query id; arguments as for :func:`probe_run`."""
     return validation.judged(probe_run(encoder, rows, documents, relatives, recipe, validation, steps, teacher))
@@ -73,7 +73,7 @@ def probe_run(
     recipe: Recipe,
     validation: Validation,
     steps: int = 12,
-    teacher: EncodesTexts | None = None,
+    teacher: Teacher | None = None,
 ) -> pd.DataFrame:
     """Train briefly and return the run of the validation queries.
 

@@ -18,15 +18,15 @@ from embedlab.models.cache import Vectors
 from embedlab.models.encoder import Encoder, Kind, encode_texts
 from embedlab.models.hardware import peak_memory, reset_peak_memory
 from embedlab.models.loading import load_sentence_transformer, quiet
-from embedlab.models.variants import EncodesTexts
 from embedlab.progress import Progress
 from embedlab.training.adapter import Frozen, QueryAdapter, add_route
 from embedlab.training.batches import BatchSampler
 from embedlab.training.checkpoints import WEIGHTS, Checkpoints
 from embedlab.training.lora import add_lora, has_lora, merge_lora, plain_copy, require_peft
-from embedlab.training.losses import LOSSES, TAUGHT
+from embedlab.training.losses import GUIDED, LOSSES, TAUGHT
 from embedlab.training.recipe import Recipe
 from embedlab.training.results import Usage
+from embedlab.training.teachers import BiEncoderTeacher, Teacher
 from embedlab.training.validation import History, Validation
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Trainer:
         folder: where checkpoints go; a run with the same inputs continues from there, and one with others is refused.
         report_to: names of trackers that follow the run: ``tensorboard`` (files in ``folder/logs``), ``wandb``,
             ``mlflow``, ``trackio``; each sees the loss of every step and the mean of every validation.
-        teacher: a model whose cosines the losses ``kl``, ``mnr_kl`` and ``margin_mse`` learn; others take no notice.
+        teacher: what the losses ``kl``, ``mnr_kl`` and ``margin_mse`` learn from; others take no notice.
 
     Attributes:
         usage: what the steps of the last :meth:`fit` read and took.
@@ -74,7 +74,7 @@ class Trainer:
         validation: Validation | None = None,
         folder: Path | None = None,
         report_to: Sequence[str] = (),
-        teacher: EncodesTexts | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         if recipe.loss not in LOSSES:
             raise ParameterError(f"unknown loss {recipe.loss!r}{nearest(recipe.loss, list(LOSSES))}")
@@ -111,7 +111,7 @@ class Trainer:
         if self.validation is not None:
             found["validation"] = self.validation.digest
         if self.teacher is not None:
-            found["teacher"] = self.teacher.identity.digest
+            found["teacher"] = self.teacher.digest
         return found
 
     def _fresh(self) -> SentenceTransformer:
@@ -190,7 +190,7 @@ class Trainer:
 
         keeps = self.checkpoints is not None
         watch = loop.Watch(self._scores if self.validation else None, self.history, bar, check_every, patience, keeps)
-        self._ask_teacher()
+        self._ask_others(step)
         collator = loop.SharedBatches(self.sampler, self.documents, self.reader, teacher=self.teacher)
         logs = self.checkpoints.folder / "logs" if self.checkpoints is not None else Path("logs")
         reset_peak_memory(self.encoder.device)
@@ -214,12 +214,12 @@ class Trainer:
         read = collator.read_before(trainer.state.global_step)
         self.usage = Usage(*read, seconds=watch.seconds, memory=peak_memory(self.encoder.device))
 
-    def _ask_teacher(self) -> None:
-        """Let the teacher read all texts of the training at once, which is faster than batch by batch."""
-        if self.teacher is not None:
-            met = self.sampler.everything()
-            self.teacher.encode([self.documents[doc_id] for doc_id in met.documents])
-            self.teacher.encode(list(dict.fromkeys(met.queries)), "query")
+    def _ask_others(self, step: int) -> None:
+        """Let the teacher, or the guide, read what the steps from this one on ask it."""
+        other = BiEncoderTeacher(self.encoder) if self.recipe.loss in GUIDED else self.teacher
+        if other is not None:
+            batches = [self.sampler.batch(later) for later in range(step, self.recipe.steps)]
+            other.prepare(batches, self.documents)
 
     def _scratch(self) -> Path | None:
         """Return where a checkpoint is written before it is taken over: on the same file system."""
@@ -241,7 +241,10 @@ class Trainer:
     def _scores(self) -> dict[str, float]:
         """Return the validation scores of the weights as they are now, by query id."""
         assert self.validation is not None
-        return {str(q): float(score) for q, score in self.validation.scores(self.frozen_encode()).items()}
+        encode = self.frozen_encode()
+        if not self.history.loss:  # before the first step they are the base's, whose vectors are often known
+            encode = Frozen(encode, self.encoder, self.encoder.name, self.encoder.known).encode
+        return {str(q): float(score) for q, score in self.validation.scores(encode).items()}
 
     # --- what comes out ------------------------------------------------------------------
 

@@ -66,6 +66,19 @@ def test_what_another_run_tuned_teaches_steps_11_and_14(copied, tmp_path):
     assert found["loss"] == found["recipe"]["loss"] == "mnr_kl"
 
 
+@pytest.mark.full
+def test_a_cross_encoder_teaches_steps_11_and_14(copied, tmp_path):
+    from tiny_models import save_tiny
+    from transformers import BertForSequenceClassification
+
+    teacher = save_tiny(tmp_path / "cross", BertForSequenceClassification, num_labels=1)
+    chosen = "--set", "11.losses=[margin_mse]", "--set", f"11.teacher={teacher}"
+    done = run(copied.outputs, "--from", "11", "--to", "14", *chosen)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((copied.folder / "artifacts/14_train/training.json").read_text(encoding="utf-8"))
+    assert found["loss"] == found["recipe"]["loss"] == "margin_mse"
+
+
 def test_a_model_is_not_trained_for_vectors_longer_than_its_own(copied):
     done = run(copied.outputs, "--only", "14", "--set", "14.matryoshka_dims=[512]")
     assert done.returncode != 0

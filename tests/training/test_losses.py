@@ -18,10 +18,11 @@ from tiny_models import WORDS, load_tiny, save_tiny
 from transformers import BertModel
 
 import embedlab
-from embedlab.errors import IntegrityError, ParameterError
+from embedlab.errors import ParameterError
 from embedlab.training import LOSSES, Job, Recipe, Trainer, Validation
 from embedlab.training.loop import InBatchLoss, SharedBatches
 from embedlab.training.losses import FORMATS, GUIDED, TAUGHT, guided
+from embedlab.training.teachers import BiEncoderTeacher
 from embedlab.trainset import FITS
 
 RECIPE = Recipe(documents=4, queries_per_document=1, hard_negatives=4)
@@ -60,7 +61,7 @@ def rows():
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
     """Another bi-encoder, which knows other things."""
-    return load_tiny(tmp_path_factory.mktemp("teacher"), seed=5)
+    return BiEncoderTeacher(load_tiny(tmp_path_factory.mktemp("teacher"), seed=5))
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ class Columns:
 
     def taught(self, teacher):
         """What the teacher says of :meth:`ranked`, ``[queries, documents]``, the own document first."""
-        cosines = teacher.encode(self.batch.queries, "query") @ teacher.encode(self.texts).T
+        cosines = teacher.encoder.encode(self.batch.queries, "query") @ teacher.encoder.encode(self.texts).T
         return torch.tensor(np.array([[row[own], *np.delete(row, own)] for own, row in enumerate(cosines)]))
 
 
@@ -311,6 +312,29 @@ def test_a_teacher_also_says_what_is_masked():
     assert scores.grad[~allowed].any()
 
 
+def test_who_says_what_its_teacher_says_is_not_moved():
+    scores, target, allowed = random_scores()
+    LOSSES["kl"][0](scores, target, allowed, scores.detach()).backward()
+    assert float(scores.grad.abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("name", sorted(TAUGHT))
+def test_where_a_teacher_is_not_asked_the_loss_is_that_of_the_other_documents_alone(name):
+    scores, target, allowed = random_scores()
+    allowed[:] = True
+    taught = torch.full((6, 5), torch.nan)
+    taught[:, :4] = torch.tensor(np.random.default_rng(1).uniform(-1, 1, (6, 4)))
+    found = LOSSES[name][0](scores, target, allowed, taught)
+    narrow = LOSSES[name][0](scores[:, :4], target, allowed[:, :4], taught[:, :4])
+    if name == "mnr_kl":  # what was judged still counts for every document
+        judged = LOSSES["mnr"][0]
+        narrow += judged(scores, target, allowed) - judged(scores[:, :4], target, allowed[:, :4])
+    assert float(found.detach()) == pytest.approx(float(narrow.detach()), abs=1e-6)
+    found.backward()
+    assert torch.isfinite(scores.grad).all()
+    assert bool(scores.grad[:, 4].any()) is (name == "mnr_kl")
+
+
 def test_from_a_document_other_queries_of_its_own_and_masked_ones_are_no_negatives():
     scores, target, allowed = random_scores()
     scores = scores.detach()
@@ -327,57 +351,6 @@ def test_a_guide_takes_negatives_out_that_it_finds_nearer_than_the_positive():
     cosines = np.array([[0.5, 0.6, 0.5], [0.9, 0.1, 0.2]], dtype=np.float32)
     allowed = np.array([[True, True, True], [True, True, False]])
     assert guided(allowed, np.array([0, 1]), cosines).tolist() == [[True, False, True], [False, True, False]]
-
-
-# --- teachers ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.model
-@pytest.mark.parametrize("name", sorted(TAUGHT))
-def test_a_pupil_comes_nearer_to_its_teacher(trainer_of, teacher, documents, name):
-    trainer = trainer_of(replace(RECIPE, loss=name, steps=30, queries_per_document=2, learning_rate=1e-2), moved=0)
-    met = trainer.sampler.everything()
-    taught = teacher.encode(met.queries, "query") @ teacher.encode(documents.tolist()).T
-
-    def distance():
-        encode = trainer.frozen_encode()
-        cosines = encode(met.queries, "query") @ encode(documents.tolist(), "document").T
-        others = np.arange(len(documents)) != met.target[:, None]
-        own = cosines[~others][:, None] - cosines[others].reshape(len(cosines), -1)
-        return float(np.abs(own - (taught[~others][:, None] - taught[others].reshape(len(taught), -1))).mean())
-
-    before = distance()
-    trainer.fit()
-    assert distance() < (0.5 if name == "margin_mse" else 0.9) * before
-
-
-@pytest.mark.model
-def test_who_has_learned_all_learns_nothing_more(base, rows, documents):
-    trainer = Trainer(base, rows, documents, {}, replace(RECIPE, loss="kl"), teacher=base)
-    loss = InBatchLoss(trainer.model, trainer.rule, trainer.recipe)
-    value, found = gradients(trainer, loss, *inputs_of(trainer))
-    assert value == pytest.approx(0, abs=1e-5)
-    assert max(float(gradient.abs().max()) for gradient in found.values()) < 1e-4
-
-
-def test_a_loss_that_wants_a_teacher_is_refused_without_one(base, rows, documents):
-    with pytest.raises(ParameterError, match="the loss kl learns from a teacher, and none is given"):
-        Trainer(base, rows, documents, {}, replace(RECIPE, loss="kl"))
-
-
-@pytest.mark.model
-def test_a_run_under_another_teacher_is_another_run(base, teacher, rows, documents, tmp_path):
-    qrels = pd.DataFrame({"query_id": ["q0-0"], "doc_id": ["d0"], "relevance": [1]})
-    validation = Validation(pd.Series({"q0-0": rows["text"][0]}), qrels, documents, "nDCG@10")
-    recipe = replace(RECIPE, loss="kl", steps=2)
-    job = Job.write(tmp_path / "job", base, rows, documents, {}, recipe, validation, 1, 0, teacher=teacher)
-    assert Job.read(job.folder).trainer().teacher.identity == teacher.identity
-    assert len(job.run().loss) == 2
-    other = Job.write(job.folder, base, rows, documents, {}, recipe, validation, 1, 0, teacher=base)
-    with pytest.raises(IntegrityError, match="made from other teacher"):
-        other.run()
-    unasked = Trainer(base, rows, documents, {}, replace(RECIPE, loss="mnr"), teacher=teacher)
-    assert unasked.teacher is None, "a loss that does not ask takes no notice"
 
 
 # --- recipes --------------------------------------------------------------------------------------

@@ -182,6 +182,12 @@ def kind_of(folder: Path) -> str:
     return str(json_of(folder / "config_sentence_transformers.json").get("model_type", DENSE))
 
 
+def is_classifier(folder: Path) -> bool:
+    """Return whether transformers saved a model with a head, as cross-encoders have one, into a folder itself."""
+    named = json_of(folder / "config.json").get("architectures") or [""]
+    return str(named[0]).endswith("ForSequenceClassification")
+
+
 def json_of(path: Path) -> dict[str, Any]:
     """Return what a JSON file of a model says, nothing where it is missing; a ModelError where it is damaged."""
     if why_no_file(path) == "there is no such file":

@@ -10,7 +10,7 @@ from pathlib import Path
 from embedlab.errors import ModelError, shown
 from embedlab.files import sha256_file
 from embedlab.models.files.cards import read_card
-from embedlab.models.files.folder import CALLED, DENSE, MEND, check_folder
+from embedlab.models.files.folder import CALLED, CROSS, DENSE, MEND, check_folder, is_classifier, kind_of
 from embedlab.models.files.makeup import architecture_of, hash_of
 from embedlab.models.files.packages import parts_of, unpacked
 
@@ -98,6 +98,21 @@ def resolve(name: str, kind: str = DENSE) -> ModelFiles:
         return ModelFiles(title, folder, *hashes, card.licence, card.languages, card.modality)
     except OSError as error:
         raise ModelError(f"{folder}: not readable: {error}; {MEND}") from None
+
+
+def kind_named(name: str) -> str:
+    """Return what a model is, as sentence-transformers calls it, so far as its folder says.
+
+    Args:
+        name: as for :func:`resolve`.
+
+    Raises:
+        ModelError: if it is neither packaged nor a folder, nor to be had from the hub.
+    """
+    if name in {*PACKAGED, *SPLIT}:
+        return DENSE
+    folder = Path(name) if _is_folder(name) else _from_hub(name)
+    return CROSS if is_classifier(folder) else kind_of(folder)
 
 
 def _is_folder(name: str) -> bool:
