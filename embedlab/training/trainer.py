@@ -242,7 +242,7 @@ class Trainer:
         """Return the validation scores of the weights as they are now, by query id."""
         assert self.validation is not None
         encode = self.frozen_encode()
-        if not self.history.loss:  # before the first step they are the base's, whose vectors are often known
+        if not self.history.checks:  # at the first check they are the base's, whose vectors are often known
             encode = Frozen(encode, self.encoder, self.encoder.name, self.encoder.known).encode
         return {str(q): float(score) for q, score in self.validation.scores(encode).items()}
 
