@@ -18,8 +18,9 @@ from scipy import stats as scipy_stats
 import embedlab
 from embedlab.data import Collection, cap_per_document, read_raw
 from embedlab.evaluation import MIN_CHANGED, MIN_GROUPS, MIN_QUERIES, detectable_gain
-from embedlab.evaluation.statistics.intervals import FEW_UNLIKE, RESAMPLES, WIDEST
+from embedlab.evaluation.statistics.intervals import FEW_UNLIKE, WIDEST
 from embedlab.evaluation.statistics.power import unit_error
+from embedlab.evaluation.statistics.resampling import RESAMPLES
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCORES = Path(__file__).resolve().parent / "scores"

@@ -17,7 +17,6 @@ from embedlab.evaluation.metrics import parse_measure, per_query
 from embedlab.evaluation.results import Comparison, OverGroups, counted, decide, too_few
 from embedlab.evaluation.statistics.intervals import (
     Alternative,
-    Floats,
     Gain,
     Groups,
     gain,
@@ -26,6 +25,7 @@ from embedlab.evaluation.statistics.intervals import (
     worth_of,
 )
 from embedlab.evaluation.statistics.power import effective_groups, groups_for, queries_needed, unit_error
+from embedlab.evaluation.statistics.resampling import Floats
 
 SAME = 1e-9
 """Scores closer than this tie."""

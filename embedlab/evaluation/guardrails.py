@@ -9,7 +9,8 @@ import pandas as pd
 
 from embedlab.evaluation.comparison import holm
 from embedlab.evaluation.results import HELD, LOST, UNSURE, SliceResult
-from embedlab.evaluation.statistics.intervals import Floats, Groups, Labels, gain, labels_of
+from embedlab.evaluation.statistics.intervals import Groups, Labels, gain, labels_of
+from embedlab.evaluation.statistics.resampling import Floats
 
 COLUMNS = ["slice", "queries", "delta", "low", "high", "guardrail", "p", "p_holm", "state"]
 

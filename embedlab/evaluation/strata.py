@@ -24,15 +24,14 @@ from embedlab.evaluation.results import (
 from embedlab.evaluation.statistics.intervals import (
     Bootstrap,
     Estimate,
-    Floats,
     Groups,
     by_group,
     estimates,
     labels_of,
-    resampled_sums,
     widest,
     worth_of,
 )
+from embedlab.evaluation.statistics.resampling import Floats, resampled_sums
 
 Flags = NDArray[np.bool_]
 

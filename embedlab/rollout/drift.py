@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from embedlab.data.text import fold
 from embedlab.evaluation.comparison import holm
-from embedlab.evaluation.statistics.intervals import Floats
+from embedlab.evaluation.statistics.resampling import Floats
 
 TERMS_SIGNAL = "terms"
 """The distribution of terms: a signal of the whole period, without a value for each query or a PSI."""

@@ -8,11 +8,9 @@ from typing import Literal, Protocol, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from embedlab.errors import DataError, shown
-
-Floats = NDArray[np.float64]
+from embedlab.evaluation.statistics.resampling import Floats, flipped_sums, resampled_sums
 
 Ends = tuple[float, float]
 
@@ -24,11 +22,6 @@ Groups = Mapping[str, str] | Mapping[str, Mapping[str, str]]
 
 GROUP = "group"
 """The name of a grouping that is the only one."""
-
-RESAMPLES = 10_000
-
-BATCH_VALUES = 4_000_000
-"""Values that one batch of resamples may hold: 32 MB a copy, whatever the number of queries."""
 
 WIDEST = 1.0
 """How far two means of a measure in 0..1 can lie apart."""
@@ -329,29 +322,6 @@ def bootstrap(sums: Floats, sizes: Floats, seed: int) -> Bootstrap:
     return Bootstrap(resampled[0] / resampled[1])
 
 
-def resampled_sums(columns: Sequence[Floats], seed: int) -> Floats:
-    """Return the sums of each column over resampled units, ``[columns, RESAMPLES]``.
-
-    Args:
-        columns: a value a unit, ``[units]`` each; all are resampled together.
-        seed: of the resampling.
-    """
-    from scipy import stats
-
-    result = stats.bootstrap(
-        tuple(columns),
-        lambda *drawn, axis=-1: np.stack([column.sum(axis=axis) for column in drawn]),
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, BATCH_VALUES // len(columns[0])),
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    found: Floats = result.bootstrap_distribution
-    return found
-
-
 def randomization_p(
     difference: Floats, labels: list[str] | None = None, seed: int = 0, weights: Floats | None = None
 ) -> float:
@@ -367,21 +337,14 @@ def randomization_p(
         seed: of the flips.
         weights: of the queries, ``[n]``, above 0; None: all alike.
     """
-    from scipy import stats
-
     weighted = difference if weights is None else difference * weights
     sums = weighted if labels is None else by_group(weighted, labels)[0]
     moved = sums[np.abs(sums) > 1e-12]
     # Of one group that moved both signs are equally far from zero.
     if len(moved) < 2:
         return 1.0
-    result = stats.permutation_test(
-        (moved,),
-        lambda d, axis=-1: d.sum(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES - 1,
-        batch=max(1, BATCH_VALUES // len(moved)),
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
+    flipped, is_exact = flipped_sums(moved, seed)
+    as_far = int((np.abs(flipped) >= abs(moved.sum()) - 1e-12).sum())
+    if is_exact:
+        return as_far / len(flipped)
+    return (1 + as_far) / (1 + len(flipped))  # what was observed is one of the ways, too

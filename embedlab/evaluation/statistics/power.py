@@ -12,7 +12,8 @@ import pandas as pd
 
 from embedlab.errors import DataError
 from embedlab.evaluation.results import Ends
-from embedlab.evaluation.statistics.intervals import Floats, Groups, labels_of, worth_of
+from embedlab.evaluation.statistics.intervals import Groups, labels_of, worth_of
+from embedlab.evaluation.statistics.resampling import Floats
 
 POWER = 0.80
 
