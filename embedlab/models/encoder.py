@@ -111,6 +111,16 @@ class Encoder(PastCache):
             return self.encode_uncached(texts, kind)
         return through_cache(self, self.known, texts, kind)
 
+    def remember(self, texts: list[str], vectors: Vectors, kind: Kind = "document") -> None:
+        """Keep vectors that the same weights gave elsewhere, as if they had been computed here.
+
+        Args:
+            texts: any number.
+            vectors: float32 ``[len(texts), dimensions]``, rows of unit length.
+            kind: which prompt, and which route, they were computed with.
+        """
+        self.known.add(_keys(self, self.known, texts, kind), vectors)
+
     def encode_uncached(self, texts: list[str], kind: Kind = "document") -> Vectors:
         """Encode texts without the cache; shapes as :meth:`encode`. For measuring time."""
         model = self.model
@@ -176,10 +186,7 @@ def through_cache(encoder: Computes, cache: VectorCache, texts: list[str], kind:
     dimensions = encoder.identity.dimensions
     # Once in the cache and once in what is returned, four bytes a number.
     require_memory(8.0 * len(texts) * dimensions, f"vectors of {len(texts):,} texts")
-    prompt = encoder.prompt(kind)
-    # A query that takes a route of its own has another vector than a document of the same text.
-    route = kind if encoder.routed else ""
-    keys = [cache.key(text, f"{route}{prompt}") for text in texts]
+    keys = _keys(encoder, cache, texts, kind)
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in cache}
     # texts of one length fill a batch without padding; the longest come first, so that memory fails early
     order = sorted(missing, key=lambda key: (-len(missing[key]), key))
@@ -190,6 +197,14 @@ def through_cache(encoder: Computes, cache: VectorCache, texts: list[str], kind:
             cache.add(chunk, encoder.encode_uncached([missing[key] for key in chunk], kind))
             bar.advance(len(chunk))
     return cache.get(keys, dimensions)
+
+
+def _keys(encoder: Computes, cache: VectorCache, texts: list[str], kind: Kind) -> list[bytes]:
+    """Return under which keys the vectors of texts are kept."""
+    # A query that takes a route of its own has another vector than a document of the same text.
+    route = kind if encoder.routed else ""
+    before = f"{route}{encoder.prompt(kind)}"
+    return [cache.key(text, before) for text in texts]
 
 
 def encoding_bar(kind: Kind, count: int) -> Progress:

@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from conftest import PROJECT, Smoke, command, embedlab_here, once, registry_of
 
@@ -16,6 +18,8 @@ from embedlab.chain import STEPS, Store, seal
 from embedlab.chain.artifacts.evaluate import Evaluation
 from embedlab.chain.kernels import PROVISIONER, IpcKernelManager
 from embedlab.chain.registry import read
+from embedlab.data import Collection
+from embedlab.models import load_model
 from embedlab.verdict.seal import verify
 
 STORES = {
@@ -105,6 +109,22 @@ def test_every_step_is_recorded_with_key_times_and_hashed_outputs(smoke):
         }
         written = {Path(path).name for path in on_disk if f"artifacts/{step.name}/" in path}
         assert {*step.writes, "summary.json"} == written
+
+
+@pytest.mark.model
+def test_what_step_14_keeps_of_the_tuned_models_vectors_is_what_the_saved_model_gives(smoke):
+    store, finished = Store(smoke.folder), datetime.fromisoformat(smoke.manifest()["14"]["finished_at"])
+    assert store.read("14", "training.json")["kept"] == "tuned"
+    precision = store.read("01", "settings.json")["precision"]
+    folder = str(store.path("14", "models/tuned"))
+    known = load_model(folder, precision, smoke.folder / "vectors")
+    kept = [file for file in known.known.folder.iterdir() if file.stat().st_mtime <= finished.timestamp()]
+    texts = Collection(
+        *(store.read("01", f"{name}.parquet") for name in ("corpus", "queries", "qrels"))
+    ).document_texts()
+    assert sum(len(np.load(file)["keys"]) for file in kept) == texts.nunique()
+    some = texts.head(20).tolist()
+    assert (known.encode(some) * load_model(folder, precision).encode(some)).sum(axis=1).min() > 0.9999
 
 
 def test_the_verdict_has_every_key_and_is_final(smoke):

@@ -220,3 +220,15 @@ def test_a_route_with_weights_in_a_pickle_is_refused(routed):
     file.rename(file.with_name("pytorch_model.bin"))
     with pytest.raises(ModelError, match=r"query_0_Dense: no \.safetensors file"):
         load_model(str(folder))
+
+
+@pytest.mark.model
+def test_vectors_that_the_same_weights_gave_elsewhere_are_not_computed_again(routed, minilm, tmp_path, monkeypatch):
+    model, _ = routed
+    folder = str(model.files.folder)
+    load_model(folder, "float32", tmp_path / "cache").remember(TEXTS, minilm.encode(TEXTS))
+    again = load_model(folder, "float32", tmp_path / "cache")
+    as_queries = again.encode(TEXTS, "query")  # a query takes another route: nothing is remembered of these
+    assert np.abs(as_queries - model.encode(TEXTS, "query")).max() < 1e-5
+    monkeypatch.setattr(again, "encode_uncached", None)
+    np.testing.assert_array_equal(again.encode(TEXTS), minilm.encode(TEXTS))
