@@ -233,6 +233,7 @@ def _options(store: Store, contract: Contract | None) -> dict[str, Any]:
         "sentence": best_for_the_money(frame, contract.min_gain).replace("**", ""),
         "rows": [{str(name): _shown_number(str(name), value) for name, value in row.items()} for row in rows],
         "zero": ends["zero"],
+        "undo": dict(zip(measured["reembed"], measured["undo"], strict=True)),
         "skipped": list(zip(skipped["option"], skipped["status"], strict=True)),
     }
 
@@ -242,8 +243,16 @@ def _shown_number(name: str, value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
     if name == "index_gb":
-        return f"{value:,.1f} GB" if value >= 1 else f"{1000 * value:,.1f} MB"
+        return size(value)
     return money(value) if name in ("once", "monthly") else value
+
+
+def size(gigabytes: float) -> str:
+    """Return a size in the largest unit of which it is one or more."""
+    if gigabytes >= 1:
+        return f"{gigabytes:,.1f} GB"
+    megabytes = 1000 * gigabytes
+    return f"{megabytes:,.1f} MB" if megabytes >= 1 else f"{1000 * megabytes:,.1f} kB"
 
 
 def _system_means(store: Store, contract: Contract | None) -> dict[str, float]:

@@ -124,7 +124,7 @@ def shipping_on_training_loss_alone(facts: Facts) -> Item:
     if evaluation is None or training is None:
         return None, f"steps {Training.step} and {Evaluation.step} have not both run: there is nothing to ship on"
     held, validated = evaluation.comparison.n_queries, training.validation.n_queries
-    why = f"the verdict stands on {held} held-out queries; {validated} validation queries chose the checkpoint"
+    why = f"the verdict stands on {held:,} held-out queries; {validated:,} validation queries chose the checkpoint"
     wrong = [what for what in (_checkpoint_chosen_otherwise(training), _mix_chosen_otherwise(training)) if what]
     if held == 0 or validated == 0 or wrong:
         return True, "; ".join([why, *wrong])

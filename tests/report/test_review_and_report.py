@@ -19,7 +19,7 @@ from embedlab.data import Collection
 from embedlab.errors import EmbedlabError, MissingInputError
 from embedlab.evaluation import AtShare, strata
 from embedlab.report import Browser, Judgments, build, choose, plots, rank_changes, side_by_side, table, to_html
-from embedlab.report.content import caveats, figure, verdict_sentence
+from embedlab.report.content import caveats, figure, size, verdict_sentence
 from embedlab.report.notebooks import sanitize
 from embedlab.verdict import retention_sentence, sentence
 
@@ -279,9 +279,9 @@ def _options():
         "front": True,
     }
     measured = []
-    for name, delta, width, size in rows:
+    for name, delta, width, gigabytes in rows:
         gain = {"delta": delta, "ci_low": delta - width, "ci_high": delta + width, "surely": delta > 0.05}
-        measured.append({"option": name, "index_gb": size, **gain, **costs, **says})
+        measured.append({"option": name, "index_gb": gigabytes, **gain, **costs, **says})
     skipped = {"option": "a reranker", "step": "02", "status": "not measured: none is named"}
     found = pd.DataFrame([*measured, skipped], columns=list(test_pipeline.OPTIONS.columns))
     flags, texts = ["tuned", "surely", "front"], ["reembed", "undo"]
@@ -301,7 +301,13 @@ def test_every_option_stands_in_the_report_with_its_interval_and_what_was_not_me
     assert 'aria-label="+0.100 to +0.140"' in text
     assert "1.5 GB" in text
     assert "67.2 MB" in text, "a small index is no 6.72e-02 GB"
+    assert "To undo it, where what is embedded anew is nothing: switch it off." in text
     assert "Not measured: a reranker (none is named)." in unescape(text)
+
+
+@pytest.mark.parametrize(("gigabytes", "shown"), [(1.5, "1.5 GB"), (0.0672, "67.2 MB"), (4.03e-5, "40.3 kB")])
+def test_an_index_is_shown_in_a_unit_of_which_it_has_some(gigabytes, shown):
+    assert size(gigabytes) == shown
 
 
 def test_the_report_does_not_show_a_verdict_that_is_not_checked(store):
