@@ -20,7 +20,7 @@ from embedlab.data import Collection, cap_per_document, read_raw
 from embedlab.evaluation import MIN_CHANGED, MIN_GROUPS, MIN_QUERIES, detectable_gain
 from embedlab.evaluation.statistics.intervals import FEW_UNLIKE, WIDEST
 from embedlab.evaluation.statistics.power import unit_error
-from embedlab.evaluation.statistics.resampling import RESAMPLES
+from embedlab.evaluation.statistics.resampling import RESAMPLES, draws
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCORES = Path(__file__).resolve().parent / "scores"
@@ -91,16 +91,6 @@ def populations(name: str) -> list[Population]:
 # --- the same intervals as embedlab.evaluation, for many trials at once -----------------------------
 
 
-def draws(units: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Return how often each resample draws each unit, ``[resamples, units]``.
-
-    The same draws as scipy's bootstrap with this seed, and so as :func:`embedlab.evaluation.interval`.
-    """
-    drawn = np.random.default_rng(seed).integers(0, units, (resamples, units))
-    flat = (drawn + np.arange(resamples)[:, None] * units).ravel()
-    return np.bincount(flat, minlength=resamples * units).reshape(resamples, units).astype(float)
-
-
 def bootstrap_ends(sums: np.ndarray, sizes: np.ndarray, drawn: np.ndarray, tail: float = TAIL) -> np.ndarray:
     """Return the percentile intervals of ``[trials, units]``, ``[2, trials]``; of 95 % unless another tail is asked."""
     parts = [
@@ -153,8 +143,9 @@ class Trials:
 
     def intervals(self, resamples: int, tail: float = TAIL) -> dict[str, np.ndarray]:
         """Return every method's interval and the one that decides, ``[2, trials]`` each."""
+        drawn = np.concatenate(list(draws(self.sums.shape[1], 0, resamples))).astype(float)
         found = {
-            "bootstrap": bootstrap_ends(self.sums, self.sizes, draws(self.sums.shape[1], resamples), tail),
+            "bootstrap": bootstrap_ends(self.sums, self.sizes, drawn, tail),
             "t": t_ends(self.sums, self.sizes, tail),
         }
         return found | {"decides": farthest(*found.values(), unseen_ends(self.sums, self.sizes, tail))}

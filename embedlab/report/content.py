@@ -239,20 +239,10 @@ def _options(store: Store, contract: Contract | None) -> dict[str, Any]:
 
 
 def _shown_number(name: str, value: Any) -> Any:
-    """Return None for a number that is missing, which templates tell from a number; money and sizes in words."""
+    """Return None for a number that is missing, which templates tell from a number; money in words."""
     if isinstance(value, float) and math.isnan(value):
         return None
-    if name == "index_gb":
-        return size(value)
     return money(value) if name in ("once", "monthly") else value
-
-
-def size(gigabytes: float) -> str:
-    """Return a size in the largest unit of which it is one or more."""
-    if gigabytes >= 1:
-        return f"{gigabytes:,.1f} GB"
-    megabytes = 1000 * gigabytes
-    return f"{megabytes:,.1f} MB" if megabytes >= 1 else f"{1000 * megabytes:,.1f} kB"
 
 
 def _system_means(store: Store, contract: Contract | None) -> dict[str, float]:

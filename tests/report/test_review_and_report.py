@@ -19,7 +19,7 @@ from embedlab.data import Collection
 from embedlab.errors import EmbedlabError, MissingInputError
 from embedlab.evaluation import AtShare, strata
 from embedlab.report import Browser, Judgments, build, choose, plots, rank_changes, side_by_side, table, to_html
-from embedlab.report.content import caveats, figure, size, verdict_sentence
+from embedlab.report.content import caveats, figure, verdict_sentence
 from embedlab.report.notebooks import sanitize
 from embedlab.verdict import retention_sentence, sentence
 
@@ -267,8 +267,8 @@ def test_a_route_numbers_the_ways_taken_and_draws_them_above_the_others():
 
 
 def _options():
-    """Return three options, one of them of an engine with a hostile name, one that could not be measured."""
-    rows = [("today", 0.0, 0.0, 1.5), (EVIL, 0.12, 0.02, 0.0672)]
+    """Return four options, one of them of an engine with a hostile name, one that could not be measured."""
+    rows = [("today", 0.0, 0.0, 1.5), (EVIL, 0.12, 0.02, 0.0672), ("signs", 0.0, 0.02, 4.03e-5)]
     costs = {"query_ms": 12.0, "added_ms": 0.0, "once": 0.0, "monthly": 3.0}
     says = {
         "step": "02",
@@ -301,13 +301,9 @@ def test_every_option_stands_in_the_report_with_its_interval_and_what_was_not_me
     assert 'aria-label="+0.100 to +0.140"' in text
     assert "1.5 GB" in text
     assert "67.2 MB" in text, "a small index is no 6.72e-02 GB"
+    assert "40.3 kB" in text, "nor 0.0 MB"
     assert "To undo it, where what is embedded anew is nothing: switch it off." in text
     assert "Not measured: a reranker (none is named)." in unescape(text)
-
-
-@pytest.mark.parametrize(("gigabytes", "shown"), [(1.5, "1.5 GB"), (0.0672, "67.2 MB"), (4.03e-5, "40.3 kB")])
-def test_an_index_is_shown_in_a_unit_of_which_it_has_some(gigabytes, shown):
-    assert size(gigabytes) == shown
 
 
 def test_the_report_does_not_show_a_verdict_that_is_not_checked(store):

@@ -31,19 +31,19 @@ def resampled_sums(columns: Sequence[Floats], seed: int) -> Floats:
     """
     values = np.stack(columns, axis=1)
     batches: Iterable[NDArray[np.uint8]]
-    batches = _kept_draws(len(values), seed) if len(values) <= KEPT_UNITS else _draws(len(values), seed)
+    batches = _kept_draws(len(values), seed) if len(values) <= KEPT_UNITS else draws(len(values), seed)
     return np.concatenate([times @ values for times in map(_as_floats, batches)]).T
 
 
 @lru_cache(maxsize=8)
 def _kept_draws(units: int, seed: int) -> tuple[NDArray[np.uint8], ...]:
-    return tuple(_draws(units, seed))
+    return tuple(draws(units, seed))
 
 
-def _draws(units: int, seed: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield how often each unit was drawn, ``[resamples of a batch, units]``."""
+def draws(units: int, seed: int, resamples: int = RESAMPLES) -> Iterator[NDArray[np.uint8]]:
+    """Yield how often each resample draws each unit, ``[resamples of a batch, units]``: as scipy's bootstrap draws."""
     chance = np.random.default_rng(seed)
-    for count in _batches(RESAMPLES, units):
+    for count in _batches(resamples, units):
         drawn = chance.integers(0, units, (count, units))
         drawn += units * np.arange(count)[:, None]  # so that one count of all is a count of each resample
         times = np.bincount(drawn.ravel(), minlength=count * units)
